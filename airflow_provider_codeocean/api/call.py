@@ -1,0 +1,277 @@
+"""One request as data, and the declaration that serves it sync and async.
+
+An endpoint is declared once, as a method of a resource (``endpoints/``) under the decorator :func:`endpoint`.
+The decorator says method, path and what is answered; the method takes the arguments and returns the
+:class:`Parts` that go beside the path. From that follow a :class:`Call`, which is all that a client needs in
+order to send it, the rule by which it may be sent again, and two methods:
+``CodeOceanClient(…).data_assets.get(…)`` answers, ``CodeOceanAsyncClient(…).data_assets.get(…)`` is awaited.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import string
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, update_wrapper
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from airflow_provider_codeocean.api.models.base import Params, Payload
+from airflow_provider_codeocean.api.models.search import Page
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R", bound=Payload)
+S = TypeVar("S")
+
+JSON = Mapping[str, Any] | list[Any]
+
+
+class Effect(enum.Enum):
+    """What sending a request does, which decides when it may be sent again."""
+
+    READ = enum.auto()
+    """Nothing changes."""
+    REPEATABLE = enum.auto()
+    """Something changes, and twice is as good as once."""
+    ONCE = enum.auto()
+    """Something is created or started: twice is once too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request, ready to be sent.
+
+    :param method: HTTP method.
+    :param path: path below ``/api/v1/``, quoted.
+    :param answers: type of the answer; ``NoneType`` where it is empty.
+    :param effect: what sending it does.
+    :param query: query parameters.
+    :param body: JSON body, or None.
+    """
+
+    method: str
+    path: str
+    answers: type[T]
+    effect: Effect
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: JSON | None = None
+
+    def read(self, value: Any) -> T:
+        """Read the answer from its decoded JSON.
+
+        :param value: the JSON.
+        :returns: the answer.
+        :raises pydantic.ValidationError: where it is not even of the right kind: a string, not an object.
+        """
+        answers: Any = self.answers
+        adapter: TypeAdapter[T] = _adapter(answers)
+        return adapter.validate_python(value)
+
+
+@cache
+def _adapter(answers: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an endpoint's method adds to the path: query and body."""
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Params | Sequence[Params | str] | None = None
+
+    def body_json(self) -> JSON | None:
+        """Return the body as JSON values."""
+        if self.body is None:
+            return None
+        if isinstance(self.body, Params):
+            return self.body.to_json()
+        return [item.to_json() if isinstance(item, Params) else item for item in self.body]
+
+
+#: The walk through a search: yields the request for each page, is sent the page.
+Pages = Generator[Call[Page[R]], Page[R], None]
+
+
+class Sender(Protocol):
+    """What sends calls and waits for the answer."""
+
+    def send(self, call: Call[T]) -> T:
+        """Send a request and return the answer."""
+        ...
+
+    def walk(self, pages: Pages[R]) -> Iterator[R]:
+        """Send the requests for all pages of a search and yield the results."""
+        ...
+
+
+class AsyncSender(Protocol):
+    """What sends calls and can be awaited."""
+
+    def send(self, call: Call[T]) -> Coroutine[Any, Any, T]:
+        """Send a request and return the answer."""
+        ...
+
+    def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
+        """Send the requests for all pages of a search and yield the results."""
+        ...
+
+
+class Resource(Generic[S]):
+    """Base of the endpoints of one resource, bound to a client.
+
+    :param sender: the client.
+    """
+
+    #: First segment of the path of all its endpoints.
+    root: ClassVar[str]
+
+    def __init__(self, sender: S) -> None:
+        self._sender = sender
+
+    @classmethod
+    def endpoints(cls) -> dict[str, Endpoint[..., Any]]:
+        """Return what is declared, by name of the method."""
+        members = {name: inspect.getattr_static(cls, name) for name in dir(cls)}
+        return {name: member for name, member in members.items() if isinstance(member, Endpoint)}
+
+
+class Endpoint(Generic[P, T]):
+    """A declared endpoint. As a member of a bound resource it is the method that sends it.
+
+    :param method: HTTP method.
+    :param path: path below the resource's root; ``{name}`` stands for the argument of that name, quoted.
+    :param answers: type of the answer.
+    :param effect: what sending it does.
+    :param build: the method that takes the arguments and returns the request's parts.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        answers: type[T],
+        effect: Effect,
+        build: Callable[Concatenate[Any, P], Parts | None],
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.answers = answers
+        self.effect = effect
+        self._build = build
+        self._signature = inspect.signature(build)
+        self._path_arguments = [name for _, name, _, _ in string.Formatter().parse(path) if name]
+        self.__doc__ = build.__doc__
+
+    def call(self, root: str, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
+        """Build the request.
+
+        :param root: first segment of the path.
+        :param *args: arguments of the endpoint's method.
+        :param **kwargs: arguments of the endpoint's method.
+        :returns: the request.
+        :raises ValueError: where an argument of the path is empty or would lead elsewhere.
+        """
+        given = self._signature.bind(None, *args, **kwargs).arguments
+        segments = {name: _segment(name, given[name]) for name in self._path_arguments}
+        parts = self._build(None, *args, **kwargs) or Parts()
+        return Call(
+            method=self.method,
+            path=root + self.path.format_map(segments),
+            answers=self.answers,
+            effect=self.effect,
+            query=parts.query,
+            body=parts.body_json(),
+        )
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> Endpoint[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(
+        self, resource: Resource[AsyncSender], owner: type
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Any, owner: type) -> Any:
+        if resource is None:
+            return self
+
+        def send(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return resource._sender.send(self.call(resource.root, *args, **kwargs))  # noqa: SLF001
+
+        return update_wrapper(send, self._build)
+
+
+def endpoint(
+    method: str, path: str, answers: type[T], *, effect: Effect | None = None
+) -> Callable[[Callable[Concatenate[Any, P], Parts | None]], Endpoint[P, T]]:
+    """Declare a method of a resource to be an endpoint; see :class:`Endpoint`.
+
+    :param method: HTTP method.
+    :param path: path below the resource's root.
+    :param answers: type of the answer.
+    :param effect: what sending it does; if not given, GET reads, POST is for once, others can be repeated.
+    :returns: the decorator.
+    """
+    effect = effect or {"GET": Effect.READ, "POST": Effect.ONCE}.get(method, Effect.REPEATABLE)
+    return lambda build: Endpoint(method, path, answers, effect, build)
+
+
+class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
+    """Declare the method that walks through all pages of a search.
+
+    It takes the search's parameters; ``limit`` is the size of a page. It ends after the last page, and also
+    where a server says that there is more but repeats a token, or has nothing to show for it.
+
+    :param search: the endpoint that answers one page, given ``params``.
+    """
+
+    def __init__(self, search: Endpoint[P, Page[R]]) -> None:
+        self._search = search
+        self.__doc__ = f"{search.__doc__}\n\n        All pages, one result after the other."
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> paginated[P, R]: ...
+    @overload
+    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, Iterator[R]]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, AsyncIterator[R]]: ...
+    def __get__(self, resource: Any, owner: type) -> Any:
+        if resource is None:
+            return self
+
+        def walk(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return resource._sender.walk(self.pages(resource.root, *args, **kwargs))  # noqa: SLF001
+
+        return walk
+
+    def pages(self, root: str, *args: P.args, **kwargs: P.kwargs) -> Pages[R]:
+        """Yield the request for each page, given the page before."""
+        call = self._search.call(root, *args, **kwargs)
+        body: dict[str, Any] = dict(call.body) if isinstance(call.body, Mapping) else {}
+        tokens = {body.get("next_token")}
+        while True:
+            page = yield replace(call, body=body)
+            if not page.has_more:
+                return
+            if page.next_token:
+                if page.next_token in tokens:
+                    return
+                tokens.add(page.next_token)
+                body = {**body, "next_token": page.next_token}
+            elif page.results:  # a 2.x server: it pages by offset
+                body = {**body, "offset": body.get("offset", 0) + len(page.results)}
+            else:
+                return
+
+
+def _segment(name: str, value: Any) -> str:
+    """Quote one argument of a path."""
+    if not isinstance(value, str) or not value.strip() or value in {".", ".."}:
+        raise ValueError(f"{name} must be an identifier, got {value!r}")
+    return quote(value.strip(), safe="")

@@ -1,0 +1,1 @@
+"""The endpoints of the API, each declared once. A file per resource."""

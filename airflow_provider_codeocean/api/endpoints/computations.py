@@ -1,0 +1,63 @@
+"""``computations``: https://docs.codeocean.com/user-guide/code-ocean-api/computation."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import TYPE_CHECKING
+
+from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint
+from airflow_provider_codeocean.api.models.computation import Computation, RunParams
+from airflow_provider_codeocean.api.models.data_asset import DataAssetAttachment
+from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs, Folder, FolderParams
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
+
+
+class Computations(Resource[S]):
+    """Computations: runs of capsules and pipelines, and cloud workstations."""
+
+    root = "computations"
+
+    @endpoint("POST", "", Computation)
+    def run(self, params: RunParams) -> Parts:
+        """Run a capsule or a pipeline."""
+        return Parts(body=params)
+
+    @endpoint("GET", "/{computation_id}", Computation)
+    def get(self, computation_id: str) -> None:
+        """Get a computation."""
+
+    @endpoint("DELETE", "/{computation_id}", NoneType)
+    def delete(self, computation_id: str) -> None:
+        """Delete a computation with its results; where it runs, it is stopped."""
+
+    @endpoint("PATCH", "/{computation_id}", NoneType)
+    def rename(self, computation_id: str, name: str) -> Parts:
+        """Change the display name of a computation."""
+        return Parts(query={"name": name})
+
+    @endpoint("POST", "/{computation_id}/results", Folder, effect=Effect.READ)
+    def list_results(self, computation_id: str, path: str = "") -> Parts:
+        """List a folder of a computation's results; an empty path is the root."""
+        return Parts(body=FolderParams(path=path))
+
+    @endpoint("GET", "/{computation_id}/results/urls", FileURLs)
+    def get_result_urls(self, computation_id: str, path: str) -> Parts:
+        """Get the URLs of a result file (servers from 4.0)."""
+        return Parts(query={"path": path})
+
+    @endpoint("GET", "/{computation_id}/results/download_url", DownloadURL)
+    def get_result_download_url(self, computation_id: str, path: str) -> Parts:
+        """Get the URL of a result file, from a server before 4.0."""
+        return Parts(query={"path": path})
+
+    @endpoint("POST", "/{computation_id}/data_assets", list[DataAssetAttachment])
+    def attach_data_assets(self, computation_id: str, data_assets: list[AttachParams]) -> Parts:
+        """Attach data assets to a cloud workstation."""
+        return Parts(body=data_assets)
+
+    @endpoint("DELETE", "/{computation_id}/data_assets/", NoneType)
+    def detach_data_assets(self, computation_id: str, data_asset_ids: list[str]) -> Parts:
+        """Detach data assets from a cloud workstation."""
+        return Parts(body=data_asset_ids)

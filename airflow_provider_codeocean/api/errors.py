@@ -1,0 +1,145 @@
+"""What can go wrong, as one tree.
+
+::
+
+    CodeOceanError                      everything this package raises about Code Ocean
+    ├── CodeOceanTransportError         no usable answer: unreachable, cut off, or not the API's own
+    ├── CodeOceanApiError               the API answered with an error status
+    │   ├── BadRequest                  400: the request was wrong
+    │   ├── Unauthorized                401: no valid token
+    │   ├── Forbidden                   403: the token lacks a scope, or its user a role
+    │   ├── NotFound                    404: not there, or not for this user to see
+    │   ├── RateLimited                 429: asked too much; ``retry_after`` may say when to come back
+    │   └── ServerError                 5xx
+    ├── DataAssetFailed                 a data asset ended in state ``failed``
+    ├── TransferFailed                  a transfer ended with an error
+    ├── ComputationFailed               a computation ended without success
+    └── WaitTimeout                     what was awaited did not end in time
+
+Three things stay apart everywhere: the work failed, time ran out, the server could not be reached.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CodeOceanError(Exception):
+    """Base of all errors about Code Ocean.
+
+    :ivar maybe_applied: whether the server may have acted on the request although this was raised. Always
+        false for a request that only reads.
+    """
+
+    maybe_applied: bool = False
+
+
+class CodeOceanTransportError(CodeOceanError):
+    """There was no usable answer: the server was not reached, the answer was cut off or is not the API's.
+
+    :param message: what happened.
+    :param maybe_applied: whether the request may have reached the server and been carried out.
+    :param transient: whether sending again may help; false where it cannot (a
+        certificate that is not trusted).
+    """
+
+    def __init__(self, message: str, *, maybe_applied: bool = False, transient: bool = True) -> None:
+        super().__init__(message)
+        self.maybe_applied = maybe_applied
+        self.transient = transient
+
+
+class CodeOceanApiError(CodeOceanError):
+    """The API answered with an error status.
+
+    :param status: HTTP status code.
+    :param message: the ``message`` of the answer, or what else could be read from it.
+    :param data: the whole answer where it was JSON, else None.
+    :param method: HTTP method of the request.
+    :param path: path of the request below ``/api/v1/``.
+    :param retry_after: seconds after which the server asked to be tried again, or None.
+    :param maybe_applied: whether the server may have acted all the same.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        data: Any = None,
+        method: str = "",
+        path: str = "",
+        retry_after: float | None = None,
+        maybe_applied: bool = False,
+    ) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+        self.data = data
+        self.method = method
+        self.path = path
+        self.retry_after = retry_after
+        self.maybe_applied = maybe_applied
+
+    def __str__(self) -> str:
+        request = f" to {self.method} {self.path}" if self.method else ""
+        return f"Code Ocean answered {self.status}{request}: {self.message}"
+
+
+class BadRequest(CodeOceanApiError):
+    """400: the request was wrong; ``message`` says why."""
+
+
+class Unauthorized(CodeOceanApiError):
+    """401: there is no valid access token."""
+
+
+class Forbidden(CodeOceanApiError):
+    """403: the token lacks a scope, or its user the role, that the request needs."""
+
+
+class NotFound(CodeOceanApiError):
+    """404: the object does not exist, or its user may not see it."""
+
+
+class RateLimited(CodeOceanApiError):
+    """429: too many requests. ``retry_after`` holds the seconds to wait where the server said so."""
+
+
+class ServerError(CodeOceanApiError):
+    """5xx: the server, or a proxy before it, is in trouble."""
+
+
+class DataAssetFailed(CodeOceanError):
+    """A data asset ended in state ``failed``."""
+
+
+class TransferFailed(CodeOceanError):
+    """The transfer of a data asset ended with an error."""
+
+
+class ComputationFailed(CodeOceanError):
+    """A computation ended, but not with success."""
+
+
+class WaitTimeout(CodeOceanError):
+    """What was awaited did not end in time; it may still go on at Code Ocean."""
+
+
+_BY_STATUS: dict[int, type[CodeOceanApiError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    429: RateLimited,
+}
+
+#: Errors that sending the same request again cannot mend.
+PERMANENT_ERRORS = (BadRequest, Unauthorized, Forbidden, NotFound, DataAssetFailed, TransferFailed)
+
+
+def error_class(status: int) -> type[CodeOceanApiError]:
+    """Return the error class for an HTTP status of 300 or more."""
+    if status >= 500:  # noqa: PLR2004
+        return ServerError
+    return _BY_STATUS.get(status, CodeOceanApiError)

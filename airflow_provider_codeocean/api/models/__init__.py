@@ -1,0 +1,1 @@
+"""The API's objects: what it answers (read leniently) and what it takes (checked strictly)."""

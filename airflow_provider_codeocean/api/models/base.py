@@ -1,0 +1,161 @@
+"""What all models share: lenient reading of what the API answers, strict checking of what it is sent.
+
+The API may leave out any field, send null, a number as a string, a field or an enum value that is new, or the
+older shape of the 2.x servers. An answer is therefore never refused: what cannot be read as the documented
+type reads as absent. Parameters, in contrast, are refused before anything is sent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+M = TypeVar("M", bound="Payload")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Payload(BaseModel):
+    """Base of what the API answers. Unknown fields are kept as they came."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, protected_namespaces=())
+
+    #: What older servers called a field (in snake case), and what it is called today.
+    former_names: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, data: Any) -> Any:
+        """Rename the camel-case and former names of 2.x servers; a value under the name of today wins."""
+        known = cls.model_fields
+        if not isinstance(data, Mapping) or data.keys() <= known.keys():
+            return data
+        fields: dict[str, Any] = {}
+        for key, value in data.items():
+            name = key if key in known else cls._name_of_today(key)
+            if name not in known:
+                fields[key] = value
+            elif key == name or data.get(name) is None:
+                fields[name] = fields.get(name) if value is None else value
+        return fields
+
+    @classmethod
+    def _name_of_today(cls, key: str) -> str:
+        name = _HUMP.sub("_", key).lower()
+        return cls.former_names.get(name, name)
+
+
+class Params(BaseModel):
+    """Base of what the API is sent: nothing unknown, nothing wrong. Errors do not repeat the values given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request's body: what was given, without nulls."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def read_text(value: Any) -> str | None:
+    """Read a string; a number is written out, anything else is absent."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        text = str(value)
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can carry it, UTF-8 cannot
+        return str(value).encode(errors="replace").decode()
+    except ValueError:  # an integer of more digits than Python writes out
+        return None
+    return text
+
+
+def read_number(value: Any) -> int | float | None:
+    """Read a finite number, also one sent as a string."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str):
+        for kind in (int, float):
+            try:
+                return read_number(kind(value))
+            except ValueError:
+                continue
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def read_integer(value: Any) -> int | None:
+    """Read a whole number, also one sent as a string or with a fraction, which is cut off."""
+    number = read_number(value)
+    return None if number is None else int(number)
+
+
+def read_flag(value: Any) -> bool | None:
+    """Read a boolean, also one sent as a string or as 0 or 1."""
+    if isinstance(value, str):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int) and value in (0, 1) else None
+
+
+def read_texts(value: Any) -> list[str]:
+    """Read a list of strings; a single string is a list of one."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return [text for text in map(read_text, items) if text is not None]
+
+
+def read_object(value: Any) -> Any:
+    """Read an object; anything else is absent."""
+    return value if isinstance(value, Mapping | BaseModel) else None
+
+
+def read_objects(value: Any) -> list[Any]:
+    """Read a list of objects; a single object is a list of one, and what is no object is left out."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return [item for item in items if isinstance(item, Mapping | BaseModel)]
+
+
+def read_fields(value: Any) -> dict[str, Any]:
+    """Read an object of free fields; anything else is empty."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | str | None]:
+    """Make a reader of an enum's values that keeps an unknown one as the plain string it is.
+
+    :param enum: the enum.
+    :param **former: values of older servers, in lower case, and what they are today; the name of the enum
+        as a prefix (``DATA_ASSET_STATE_``) is known anyway.
+    :returns: the reader.
+    """
+    prefix = _HUMP.sub("_", enum.__name__).lower() + "_"
+
+    def read(value: Any) -> StrEnum | str | None:
+        text = read_text(value)
+        if not text:
+            return None
+        plain = text.strip().lower().removeprefix(prefix)
+        plain = former.get(plain.replace("-", "_"), plain)
+        return enum(plain) if plain in enum.__members__.values() else text
+
+    return read
+
+
+#: Read leniently; see the functions of the same names above.
+Text = Annotated[str | None, BeforeValidator(read_text)]
+Number = Annotated[int | float | None, BeforeValidator(read_number)]
+Integer = Annotated[int | None, BeforeValidator(read_integer)]
+Flag = Annotated[bool | None, BeforeValidator(read_flag)]
+Texts = Annotated[list[str], BeforeValidator(read_texts)]
+Fields = Annotated[dict[str, Any], BeforeValidator(read_fields)]
+#: An identifier or name: empty where the server sent none.
+Name = Annotated[str, BeforeValidator(lambda value: read_text(value) or "")]
+Maybe = Annotated[M | None, BeforeValidator(read_object)]
+Many = Annotated[list[M], BeforeValidator(read_objects)]
+
+#: Parameters, read strictly.
+NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

@@ -1,0 +1,86 @@
+"""Checking what operators and sensors are given, as early as it is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.models.base import Params
+
+M = TypeVar("M", bound="Params")
+
+
+class ReadField(Protocol):
+    """Reads a template field: :func:`known_now` before it is rendered, :func:`as_rendered` after."""
+
+    def __call__(self, value: Any, instead: Any = ...) -> Any:
+        """Return the value, or what stands in for it."""
+        ...
+
+
+#: Stands in for a text that is not known before the templates are rendered.
+_LATER = "rendered-later"
+
+
+def check_seconds(name: str, value: float | timedelta) -> float:
+    """Check a duration.
+
+    :param name: name of the argument.
+    :param value: seconds, or a timedelta.
+    :returns: seconds.
+    :raises ValueError: where it is not greater than 0.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"{name} must be a number of seconds or a timedelta greater than 0, got {value!r}")
+    return float(seconds)
+
+
+def checked(model: type[M], arguments: Mapping[str, str], values: Mapping[str, Any]) -> M:
+    """Build the parameters of a request.
+
+    :param model: their model.
+    :param arguments: paths in the model (``source.computation.id``) and the names of the arguments behind
+        them.
+    :param values: the model's values.
+    :returns: the parameters.
+    :raises ValueError: where a value is wrong, naming the argument and what would be right.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors(include_url=False, include_input=False):
+            path = ".".join(str(part) for part in problem["loc"])
+            for prefix, argument in arguments.items():
+                if path == prefix or path.startswith(f"{prefix}."):
+                    path = argument + path.removeprefix(prefix)
+                    break
+            problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
+        raise ValueError("; ".join(problems)) from None
+
+
+def as_rendered(value: Any, instead: Any = None) -> Any:  # noqa: ARG001 - the twin of known_now
+    """Return a template field's value after it was rendered: as it is."""
+    return value
+
+
+def known_now(value: Any, instead: Any = _LATER) -> Any:
+    """Return a template field's value as far as it is known before it is rendered.
+
+    :param value: the value as it was given.
+    :param instead: stands in for the value where it is a template, or what another task returns.
+    :returns: the value, or what stands in for it or for parts of it.
+    """
+    if isinstance(value, str):
+        return instead if "{{" in value or "{%" in value else value
+    if isinstance(value, Mapping):
+        return {key: known_now(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [known_now(item) for item in value]
+    return value if value is None or isinstance(value, int | float | date) else instead

@@ -1,0 +1,1 @@
+"""Airflow's connection to Code Ocean."""

@@ -1,0 +1,164 @@
+"""Airflow's connection to Code Ocean, as a client of its REST API."""
+
+from __future__ import annotations
+
+import base64
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanApiError,
+    CodeOceanError,
+    Forbidden,
+    Unauthorized,
+)
+from airflow_provider_codeocean.hooks.connection import client_options
+from airflow_provider_codeocean.polling import DataAssetWait
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
+
+
+class CodeOceanHook(BaseHook):
+    """Talk to a Code Ocean deployment.
+
+    The connection holds the deployment's address as host (https unless a scheme is given) and an access
+    token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
+    (seconds) and ``proxy`` (an address).
+
+    :param codeocean_conn_id: id of the connection.
+    :param **kwargs: what every hook takes.
+    """
+
+    conn_name_attr = "codeocean_conn_id"
+    default_conn_name = "codeocean_default"
+    conn_type = "codeocean"
+    hook_name = "Code Ocean"
+
+    def __init__(self, codeocean_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.codeocean_conn_id = codeocean_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's fields for Airflow 2.11 to 3.1; newer ones read the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import StringField
+
+        from airflow_provider_codeocean.provider_info import CONNECTION_FIELDS
+
+        return {
+            name: StringField(
+                lazy_gettext(field["label"]), widget=BS3TextFieldWidget(), description=field["description"]
+            )
+            for name, field in CONNECTION_FIELDS.items()
+        }
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which standard fields the connection form shows, and under what names."""
+        from airflow_provider_codeocean.provider_info import UI_FIELD_BEHAVIOUR
+
+        return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
+
+    @cached_property
+    def client(self) -> CodeOceanClient:
+        """The client, made once for this hook."""
+        return self.get_conn()
+
+    def get_conn(self, **options: Any) -> CodeOceanClient:
+        """Make a client.
+
+        :param **options: options of the client that take precedence over the connection's, such as
+            ``retry_budget``.
+        :returns: a client; close it, or use it with ``with``.
+        :raises ValueError: where the connection lacks something or holds something wrong.
+        """
+        from airflow_provider_codeocean.api.client import CodeOceanClient
+
+        connection = self.get_connection(self.codeocean_conn_id)
+        options = client_options(connection, connection.extra_dejson) | options
+        mask_secret(base64.b64encode(f"{options['token']}:".encode()).decode())  # as it goes over the wire
+        return CodeOceanClient(**options)
+
+    async def get_async_conn(self, **options: Any) -> CodeOceanAsyncClient:
+        """Make a client for the running event loop.
+
+        :param **options: options of the client that take precedence over the connection's.
+        :returns: a client; close it, or use it with ``async with``.
+        :raises ValueError: where the connection lacks something or holds something wrong.
+        """
+        from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
+
+        connection = await get_async_connection(self.codeocean_conn_id)
+        return CodeOceanAsyncClient(
+            **client_options(connection, await get_async_extra_dejson(connection)) | options
+        )
+
+    def wait_for_data_asset(
+        self, data_asset_id: str, *, poll_interval: float, deadline: float | None = None
+    ) -> DataAsset:
+        """Wait, in this process, until a data asset is ready. A server out of reach is waited for.
+
+        :param data_asset_id: id of the data asset.
+        :param poll_interval: seconds between two looks, above 0.
+        :param deadline: when to give up, in Unix seconds; None never gives up.
+        :returns: the data asset, ready.
+        :raises DataAssetFailed: where its creation failed.
+        :raises WaitTimeout: where the deadline passed before.
+        :raises CodeOceanError: where Code Ocean refuses to tell.
+        """
+        wait = DataAssetWait(data_asset_id, poll_interval=poll_interval, deadline=deadline)
+        with self.get_conn(retry_budget=0) as client:  # the wait itself is what tries again
+            while True:
+                try:
+                    asset = client.data_assets.get(data_asset_id)
+                except CodeOceanError as error:
+                    wait.bear(error)
+                else:
+                    if wait.is_over(asset):
+                        return asset
+                time.sleep(wait.pause())
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether the connection works, and if not whether token, host or network are at fault.
+
+        :returns: whether it works, and a sentence to show.
+        """
+        from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
+
+        try:
+            with self.get_conn(retry_budget=0) as client:
+                page = client.data_assets.search(DataAssetSearchParams(limit=1))
+        except (CodeOceanError, ValueError) as error:
+            return False, _explain(error)
+        if "results" not in page.model_fields_set:
+            return False, "The host answers, but not as Code Ocean does: is this the right host?"
+        return True, "Code Ocean knows this access token, and data assets can be read."
+
+    def close(self) -> None:
+        """Close the client, if there is one."""
+        client = self.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
+
+
+def _explain(error: CodeOceanError | ValueError) -> str:
+    """Say what an error means for the connection."""
+    match error:
+        case Unauthorized():
+            return "Code Ocean does not know this access token: it is wrong, expired or revoked."
+        case Forbidden():
+            return f"The access token may not read data assets: {error.message}"
+        case CodeOceanApiError():
+            return f"The host answers, but not as Code Ocean does: {error}"
+        case CodeOceanError():
+            return f"Code Ocean cannot be reached: {error}"
+        case _:
+            return f"The connection cannot be used: {error}"

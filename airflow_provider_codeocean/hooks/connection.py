@@ -1,0 +1,82 @@
+"""What a connection of type ``codeocean`` holds, read into a client's options."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow.providers.common.compat.sdk import Connection
+
+_PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+
+
+def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a client's options from a connection.
+
+    :param connection: the connection.
+    :param extra: its extras; those of other names than below are left alone.
+    :returns: keyword arguments of the clients.
+    :raises ValueError: where something lacks or is wrong, saying what would be right.
+    """
+    name = f"connection {connection.conn_id!r}"
+    if not (connection.host or "").strip():
+        raise ValueError(f"{name} has no host: give the deployment's address (https://codeocean.example.com)")
+    token = (connection.password or "").strip()
+    if not token:
+        raise ValueError(f"{name} has no password: give an access token of Code Ocean (cop_…)")
+    options = {"url": _url(connection), "token": token}
+    for key, read in _EXTRAS.items():
+        value = extra.get(key)
+        if value is None or value == "":  # a form sends an empty field as an empty string
+            continue
+        try:
+            options[key] = read(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: extra {key!r} must be {error}, got {value!r}") from None
+    return options
+
+
+def _url(connection: Connection) -> str:
+    """Put scheme, host and port together, which a connection may hold apart (a URI) or in one (a form)."""
+    host = str(connection.host).strip().rstrip("/")
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in {"http", "https"} else "https"
+        host = f"{scheme}://{host}"
+    if connection.port and urlsplit(host).port is None:
+        host = f"{host}:{connection.port}"
+    return host
+
+
+def _verify(value: Any) -> bool | str:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
+    if isinstance(value, bool):
+        return value
+    raise ValueError("true, false or the path of certificates to trust")
+
+
+def _timeout(value: Any) -> float:
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError("a number of seconds greater than 0")
+    return seconds
+
+
+def _proxy(value: Any) -> str:
+    if (
+        not isinstance(value, str)
+        or urlsplit(value).scheme not in _PROXY_SCHEMES
+        or not urlsplit(value).hostname
+    ):
+        raise ValueError("an address such as http://proxy.example.com:3128")
+    return value.strip()
+
+
+_EXTRAS: dict[str, Callable[[Any], Any]] = {"verify": _verify, "timeout": _timeout, "proxy": _proxy}

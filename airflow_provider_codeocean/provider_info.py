@@ -1,0 +1,71 @@
+"""What Airflow reads about this package; every one of its processes does, so it imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: The connection's extras, as the form shows them.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "verify": {
+        "label": "Verify TLS",
+        "description": "true (the default), false, or the path of a file or folder of certificates to trust",
+        "schema": {"type": ["string", "null"]},
+    },
+    "timeout": {
+        "label": "Timeout",
+        "description": "Seconds to connect, and to wait for each part of an answer; 30 if left empty",
+        "schema": {"type": ["string", "null"]},
+    },
+    "proxy": {
+        "label": "Proxy",
+        "description": "Address of a proxy, such as http://proxy.example.com:3128",
+        "schema": {"type": ["string", "null"]},
+    },
+}
+
+#: The standard fields that the form hides, and the names and hints of those that it shows.
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["login", "port", "schema", "extra"],
+    "relabeling": {"host": "Host", "password": "Access token"},
+    "placeholders": {
+        "host": "https://codeocean.example.com",
+        "password": "cop_…",
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description, as Airflow's provider manager wants it."""
+    from airflow_provider_codeocean import __version__
+
+    integration = "Code Ocean"
+    package = "airflow_provider_codeocean"
+    return {
+        "package-name": "airflow-provider-codeocean",
+        "name": integration,
+        "description": "`Code Ocean <https://codeocean.com/>`__: results of computations as data assets.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://docs.codeocean.com/user-guide/code-ocean-api",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.codeocean"]}],
+        "operators": [
+            {"integration-name": integration, "python-modules": [f"{package}.operators.data_asset"]}
+        ],
+        "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors.data_asset"]}],
+        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.data_asset"]}],
+        "connection-types": [
+            {
+                "connection-type": "codeocean",
+                "hook-class-name": f"{package}.hooks.codeocean.CodeOceanHook",
+                "hook-name": integration,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+                "conn-fields": CONNECTION_FIELDS,
+            }
+        ],
+        "extra-links": [f"{package}.links.CodeOceanDataAssetLink"],
+    }
