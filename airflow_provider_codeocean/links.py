@@ -8,6 +8,8 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow.providers.common.compat.sdk import Context, TaskInstanceKey
 
 
@@ -21,17 +23,35 @@ class CodeOceanDataAssetLink(BaseOperatorLink):
         """The XCom that holds the address: Airflow 3 shows what it holds, without asking :meth:`get_link`."""
         return "codeocean_data_asset_url"
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the address that the task has remembered, or an empty string."""
-        return XCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or an empty string where there is none yet."""
+        known: str | None = getattr(operator, "codeocean_url", None)
+        if known is None:  # not in the process that ran the task
+            known = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
+        return known or ""
 
-    def remember(self, context: Context, url: str) -> None:
-        """Keep the address for the link to show.
+
+class ShowsDataAsset:
+    """Mixin of a task that is about one data asset: keeps its address for the link to show.
+
+    :ivar codeocean_url: the address; empty while the task knows none, None in a process that does not run it.
+    """
+
+    operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanDataAssetLink(),)
+    ui_color = "#e8f1fb"
+    codeocean_url: str | None = None
+
+    def show_data_asset(self, context: Context, deployment: str, data_asset_id: str) -> str:
+        """Make the link lead to a data asset.
 
         :param context: context of the running task.
-        :param url: the address.
+        :param deployment: address of the deployment, without a slash at the end.
+        :param data_asset_id: id of the data asset.
+        :returns: the address of its page.
         """
-        context["ti"].xcom_push(key=self.xcom_key, value=url)
+        self.codeocean_url = data_asset_url(deployment, data_asset_id)
+        context["ti"].xcom_push(key=CodeOceanDataAssetLink().xcom_key, value=self.codeocean_url)
+        return self.codeocean_url
 
 
 def data_asset_url(deployment: str, data_asset_id: str) -> str:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_seconds
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.links import CodeOceanDataAssetLink, data_asset_url
+from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.states import as_xcom, conclude
 from airflow_provider_codeocean.triggers.data_asset import GRACE, CodeOceanDataAssetTrigger
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.states import DataAssetEvent
 
 
-class CodeOceanCreateDataAssetBase(BaseOperator):
+class CodeOceanCreateDataAssetBase(ShowsDataAsset, BaseOperator):
     """Create a data asset, wait until it is ready, and return it.
 
     A subclass says what to create, in :meth:`data_asset_params`. The result, in XCom, is the data asset with
@@ -46,8 +46,6 @@ class CodeOceanCreateDataAssetBase(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("codeocean_conn_id",)
-    operator_extra_links = (CodeOceanDataAssetLink(),)
-    ui_color = "#e8f1fb"
 
     def __init__(
         self,
@@ -78,15 +76,15 @@ class CodeOceanCreateDataAssetBase(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create the data asset, and wait for it if asked to."""
+        self.codeocean_url = ""
         hook = CodeOceanHook(self.codeocean_conn_id)
         with no_retry_for_what_it_cannot_mend():
             params = self.data_asset_params()
             with hook.get_conn() as client:
                 asset = client.data_assets.create(params)
-            url = data_asset_url(client.url, asset.id)
-            self.log.info("Created data asset %s (%s): %s", asset.id, asset.name, url)
             context["ti"].xcom_push(key="data_asset_id", value=asset.id)
-            CodeOceanDataAssetLink().remember(context, url)
+            url = self.show_data_asset(context, client.url, asset.id)
+            self.log.info("Created data asset %s (%s): %s", asset.id, asset.name, url)
             if self.wait_for_completion:
                 deadline = self._deadline(context)
                 if self.deferrable:
@@ -96,14 +94,15 @@ class CodeOceanCreateDataAssetBase(BaseOperator):
                 )
         return as_xcom(asset, url)
 
-    def execute_complete(self, context: Context, event: DataAssetEvent) -> dict[str, Any]:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: DataAssetEvent) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what the data asset is by now."""
         with no_retry_for_what_it_cannot_mend():
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
+                url = self.show_data_asset(context, client.url, event["data_asset_id"])
                 asset = client.data_assets.get(event["data_asset_id"])
             conclude(event, asset)
         self.log.info("Data asset %s is ready: %s files, %s bytes", asset.id, asset.files, asset.size)
-        return as_xcom(asset, data_asset_url(client.url, asset.id))
+        return as_xcom(asset, url)
 
     def _deadline(self, context: Context) -> float:
         """Return when to give up, in Unix seconds."""

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.links import CodeOceanDataAssetLink, data_asset_url
+from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.polling import DataAssetWait
 from airflow_provider_codeocean.states import as_xcom, conclude
 from airflow_provider_codeocean.triggers.data_asset import GRACE, CodeOceanDataAssetTrigger
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.states import DataAssetEvent
 
 
-class CodeOceanDataAssetSensor(BaseSensorOperator):
+class CodeOceanDataAssetSensor(ShowsDataAsset, BaseSensorOperator):
     """Wait until a data asset is ready, and return it.
 
     Source: ``GET data_assets/{id}``. It fails for good where the creation of the data asset failed, or where
@@ -48,8 +48,6 @@ class CodeOceanDataAssetSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("data_asset_id", "codeocean_conn_id")
-    operator_extra_links = (CodeOceanDataAssetLink(),)
-    ui_color = "#e8f1fb"
 
     def __init__(
         self,
@@ -71,8 +69,7 @@ class CodeOceanDataAssetSensor(BaseSensorOperator):
             no_retry_for_what_it_cannot_mend(),
             CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client,
         ):
-            url = data_asset_url(client.url, self.data_asset_id)
-            CodeOceanDataAssetLink().remember(context, url)
+            url = self.show_data_asset(context, client.url, self.data_asset_id)
             try:
                 asset = client.data_assets.get(self.data_asset_id)
             except CodeOceanError as error:
@@ -82,6 +79,7 @@ class CodeOceanDataAssetSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in this process, or, if deferrable, take one look and leave the rest to the triggerer."""
+        self.codeocean_url = ""
         if not self.deferrable:
             return super().execute(context)
         deadline = time.time() + self.timeout
@@ -103,11 +101,12 @@ class CodeOceanDataAssetSensor(BaseSensorOperator):
             timeout=timedelta(seconds=self.timeout + GRACE),
         )
 
-    def execute_complete(self, context: Context, event: DataAssetEvent) -> dict[str, Any]:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: DataAssetEvent) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what the data asset is by now."""
         try:
             with no_retry_for_what_it_cannot_mend():
                 with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
+                    url = self.show_data_asset(context, client.url, self.data_asset_id)
                     asset = client.data_assets.get(self.data_asset_id)
                 conclude(event, asset)
         except WaitTimeout as error:
@@ -116,4 +115,4 @@ class CodeOceanDataAssetSensor(BaseSensorOperator):
             if self.never_fail:
                 raise AirflowSkipException(f"Skipping, because never_fail is set: {error}") from error
             raise
-        return as_xcom(asset, data_asset_url(client.url, asset.id))
+        return as_xcom(asset, url)

@@ -1,0 +1,44 @@
+"""Capture the results of many computations, one mapped task each.
+
+Trigger it with ``{"computation_ids": ["…", "…"]}``. All captures wait together in the triggerer; one that
+fails does not hold back the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Param, dag, task
+
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+
+
+@dag(
+    schedule=None,
+    params={"computation_ids": Param(type="array", items={"type": "string"})},
+    tags=["codeocean"],
+)
+def capture_many_results() -> None:
+    """Plan, capture, report."""
+
+    @task
+    def plan(params: dict[str, Any] | None = None) -> list[dict[str, str]]:
+        """Say what to capture under which name."""
+        return [
+            {"computation_id": computation_id, "name": f"results_{computation_id}"}
+            for computation_id in (params or {})["computation_ids"]
+        ]
+
+    captured = CodeOceanCaptureResultOperator.partial(
+        task_id="capture", tags=["airflow"], deferrable=True, poll_interval=5
+    ).expand_kwargs(plan())
+
+    @task(trigger_rule="all_done")
+    def report(assets: list[dict[str, Any]]) -> list[str]:
+        """List what is there now."""
+        return [asset["url"] for asset in assets]
+
+    report(captured.output)
+
+
+capture_many_results()

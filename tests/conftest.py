@@ -1,0 +1,46 @@
+"""What all tests share: an Airflow home of their own, and an emulator to talk to."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+# Airflow reads these when it is imported: no test may touch the home of the person who runs it.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_codeocean.emulator.server import EmulatorServer
+
+
+@pytest.fixture
+def code_ocean(connect: Callable[..., None]) -> Iterator[EmulatorServer]:
+    """An emulator of this test's own, with ``codeocean_default`` leading to it.
+
+    A data asset is ready (or failed) at the second look, a computation at once.
+    """
+    from airflow_provider_codeocean.emulator.clock import Policy
+    from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
+    from airflow_provider_codeocean.emulator.server import EmulatorServer
+
+    transitions = Transitions(assets=Policy(reads=1), computations=Policy(), transfers=Policy())
+    with EmulatorServer(EmulatorConfig(transitions=transitions)) as server:
+        connect(server.url, server.env["CODEOCEAN_TOKEN"])
+        yield server
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``connect(host, token, **extra)`` makes the connection ``codeocean_default`` lead there."""
+
+    def make(host: str, token: str, **extra: object) -> None:
+        connection = {"conn_type": "codeocean", "host": host, "password": token, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_CODEOCEAN_DEFAULT", json.dumps(connection))
+
+    return make

@@ -1,0 +1,69 @@
+"""Runs of whole DAGs in this process, through Airflow's own ``dag.test()``.
+
+``run_dag(dag_id, **params)`` runs a DAG of ``dags/`` and returns a :class:`Run`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAGS = Path(__file__).parent / "dags"
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a run."""
+
+    dag_run: Any
+
+    @property
+    def states(self) -> dict[str, str]:
+        """State by task, ``task[0]`` for mapped ones."""
+        return {
+            ti.task_id + (f"[{ti.map_index}]" if ti.map_index >= 0 else ""): str(ti.state)
+            for ti in self.dag_run.get_task_instances()
+        }
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """What a task has left."""
+        ti = self.dag_run.get_task_instance(task_id, map_index=map_index)
+        return ti.xcom_pull(task_ids=task_id, key=key, map_indexes=map_index)
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """A migrated database in this process' Airflow home."""
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, timeout=120, stdout=subprocess.DEVNULL
+    )
+
+
+@pytest.fixture
+def run_dag(airflow_database: None) -> Callable[..., Run]:
+    """Runs a DAG of ``dags/`` to its end."""
+
+    def run(dag_id: str, **params: Any) -> Run:
+        for path in DAGS.glob("*.py"):
+            spec = spec_from_file_location(path.stem, path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            dag = next((dag for dag in module.DAGS if dag.dag_id == dag_id), None)
+            if dag is not None:
+                return Run(dag.test(run_conf=params))
+        raise LookupError(f"no DAG {dag_id!r} in {DAGS}")
+
+    return run

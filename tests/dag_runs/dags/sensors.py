@@ -1,0 +1,35 @@
+"""Sensors, in each of their modes. All take the data asset from the run's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+
+DAGS: list[DAG] = []
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
+    "deferred": {"deferrable": True},
+}
+OUTCOMES: dict[str, dict[str, Any]] = {
+    "": {"timeout": 60},
+    "_briefly": {"timeout": 0.2},
+    "_briefly_softly": {"timeout": 0.2, "soft_fail": True},
+    "_softly": {"timeout": 60, "soft_fail": True},
+    "_never_failing": {"timeout": 60, "never_fail": True},
+}
+
+for mode, arguments in MODES.items():
+    for outcome, more in OUTCOMES.items():
+        with DAG(f"sense_{mode}{outcome}", schedule=None, params={"data_asset_id": Param("")}) as dag:
+            CodeOceanDataAssetSensor(
+                task_id="sense",
+                data_asset_id="{{ params.data_asset_id }}",
+                poke_interval=0.05,
+                **arguments,
+                **more,
+            )
+        DAGS.append(dag)

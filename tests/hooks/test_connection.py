@@ -1,0 +1,84 @@
+"""What a connection holds, read into a client's options."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.hooks.connection import client_options
+
+
+def options(extra=None, **fields):
+    fields = {"host": "https://co.test", "password": "cop_token"} | fields
+    return client_options(Connection(conn_id="lab", conn_type="codeocean", **fields), extra or {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "co.test"}, "https://co.test"),
+        ({"host": "https://co.test/"}, "https://co.test"),
+        ({"host": "http://127.0.0.1:8000"}, "http://127.0.0.1:8000"),
+        ({"host": "co.test", "schema": "http", "port": 8080}, "http://co.test:8080"),
+        ({"host": "co.test", "schema": "public"}, "https://co.test"),
+        ({"host": "https://co.test", "port": 8443}, "https://co.test:8443"),
+        ({"host": "https://co.test:1/", "port": 8443}, "https://co.test:1"),
+        ({"host": " https://co.test/api/v1/ "}, "https://co.test"),
+    ],
+)
+def test_the_address(fields, url):
+    with CodeOceanClient(**options(**fields)) as client:
+        assert client.url == url
+
+
+def test_the_token_is_the_password_without_blanks_around_it():
+    assert options(password=" cop_token\n")["token"] == "cop_token"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"host": None}, "connection 'lab' has no host"),
+        ({"host": "  "}, "connection 'lab' has no host"),
+        ({"password": None}, "connection 'lab' has no password: give an access token"),
+        ({"password": " "}, "connection 'lab' has no password"),
+    ],
+)
+def test_what_lacks_is_named(fields, message):
+    with pytest.raises(ValueError, match=message):
+        options(**fields)
+
+
+@pytest.mark.parametrize(
+    ("extra", "read"),
+    [
+        ({"verify": True}, {"verify": True}),
+        ({"verify": "False"}, {"verify": False}),
+        ({"verify": "/etc/ssl/lab.pem"}, {"verify": "/etc/ssl/lab.pem"}),
+        ({"timeout": 5}, {"timeout": 5.0}),
+        ({"timeout": "2.5"}, {"timeout": 2.5}),
+        ({"proxy": "http://proxy.test:3128"}, {"proxy": "http://proxy.test:3128"}),
+        ({"verify": "", "timeout": None, "proxy": ""}, {}),
+        ({"of_another_provider": 1}, {}),
+    ],
+)
+def test_the_extras(extra, read):
+    assert options(extra) == {"url": "https://co.test", "token": "cop_token"} | read
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"verify": 1}, "'lab': extra 'verify' must be true, false or the path"),
+        ({"timeout": 0}, "'lab': extra 'timeout' must be a number of seconds greater than 0, got 0"),
+        ({"timeout": "soon"}, "extra 'timeout' must be a number"),
+        ({"timeout": True}, "extra 'timeout' must be a number"),
+        ({"timeout": [1]}, "extra 'timeout' must be a number"),
+        ({"proxy": "proxy.test:3128"}, "extra 'proxy' must be an address such as http://"),
+        ({"proxy": 3128}, "extra 'proxy' must be an address"),
+    ],
+)
+def test_a_wrong_extra_is_named(extra, message):
+    with pytest.raises(ValueError, match=message):
+        options(extra)

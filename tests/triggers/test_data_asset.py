@@ -1,0 +1,99 @@
+"""The trigger, against the emulator."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import import_module
+
+import pytest
+
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.emulator.config import Transitions
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
+
+
+async def events_of(trigger):
+    return [event.payload async for event in trigger.run()]
+
+
+@pytest.fixture
+def draft(code_ocean):
+    source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
+    with CodeOceanHook().get_conn() as client:
+        return client.data_assets.create(
+            DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": [], "source": source})
+        )
+
+
+def test_its_arguments_are_json_and_make_the_same_trigger():
+    trigger = CodeOceanDataAssetTrigger("a1", "lab", poll_interval=2.5, deadline=1_800_000_000.5)
+    path, arguments = trigger.serialize()
+    assert json.loads(json.dumps(arguments)) == arguments
+    module, name = path.rsplit(".", 1)
+    again = getattr(import_module(module), name)(**arguments)
+    assert again.serialize() == trigger.serialize()
+
+
+async def test_one_event_when_the_data_asset_is_ready(draft):
+    assert await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01)) == [
+        {
+            "status": "success",
+            "data_asset_id": draft.id,
+            "state": "ready",
+            "message": f"Data asset {draft.id} is ready",
+        }
+    ]
+
+
+async def test_one_event_when_it_failed(code_ocean):
+    with CodeOceanHook().get_conn() as client:
+        source = {"aws": {"bucket": "no-such-bucket", "prefix": "x"}}
+        asset = client.data_assets.create(
+            DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": [], "source": source})
+        )
+    (event,) = await events_of(CodeOceanDataAssetTrigger(asset.id, poll_interval=0.01))
+    assert (event["status"], event["state"]) == ("failed", "failed")
+    assert "no-such-bucket" in event["message"]
+
+
+async def test_trouble_on_the_way_is_outlasted(code_ocean, draft):
+    kinds = ("status", "close_before", "html", "half_body", "empty")
+    faults = [code_ocean.faults.add(FaultRule(method="GET", kind=kind, times=1)) for kind in kinds]
+    (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
+    assert event["status"] == "success"
+    assert [fault.hits for fault in faults] == [1] * len(kinds)
+
+
+async def test_the_deadline_ends_it_with_the_last_state(code_ocean, draft):
+    code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
+    with CodeOceanHook().get_conn() as client:
+        source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
+        slow = client.data_assets.create(
+            DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": [], "source": source})
+        )
+    (event,) = await events_of(
+        CodeOceanDataAssetTrigger(slow.id, poll_interval=0.01, deadline=time.time() + 0.2)
+    )
+    assert (event["status"], event["state"]) == ("timeout", "draft")
+
+
+async def test_a_deadline_in_the_past_still_looks_once(draft):
+    (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, deadline=time.time() - 60))
+    assert (event["status"], event["state"]) == ("timeout", "draft")
+
+
+async def test_a_refusal_ends_it_at_once(code_ocean):
+    (event,) = await events_of(CodeOceanDataAssetTrigger("no-such-asset"))
+    assert (event["status"], event["state"]) == ("error", None)
+    assert "404" in event["message"]
+
+
+async def test_a_connection_that_cannot_be_used_ends_it(code_ocean, connect):
+    connect(code_ocean.url, "")
+    (event,) = await events_of(CodeOceanDataAssetTrigger("a1"))
+    assert event["status"] == "error"
+    assert "has no password" in event["message"]
