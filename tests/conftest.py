@@ -12,6 +12,7 @@ import pytest
 # Airflow reads these when it is imported: no test may touch the home of the person who runs it.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "the-secret-of-a-test-that-nobody-needs-to-keep"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -109,10 +109,10 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, BaseSensorOperator):
                     url = self.show_data_asset(context, client.url, self.data_asset_id)
                     asset = client.data_assets.get(self.data_asset_id)
                 conclude(event, asset)
-        except WaitTimeout as error:
-            raise AirflowSensorTimeout(str(error)) from error
-        except CodeOceanError as error:
-            if self.never_fail:
+        except Exception as error:
+            if self.never_fail:  # Airflow sees to soft_fail, but not in all versions to this
                 raise AirflowSkipException(f"Skipping, because never_fail is set: {error}") from error
+            if isinstance(error, WaitTimeout):
+                raise AirflowSensorTimeout(str(error)) from error
             raise
         return as_xcom(asset, url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
@@ -10,7 +12,10 @@ from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
-MODES = ("poke", "reschedule", "deferred")
+# In Airflow 3.0 dag.test() gives a rescheduled sensor its first start as a string, and Airflow stumbles over
+# that.
+RESCHEDULES = not version("apache-airflow").startswith("3.0.")
+MODES = ("poke", "reschedule", "deferred") if RESCHEDULES else ("poke", "deferred")
 
 
 @pytest.fixture

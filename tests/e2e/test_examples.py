@@ -1,0 +1,73 @@
+"""The example DAGs, in a real Airflow: scheduler, triggerer and worker processes, against the emulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
+RUN_HERE = {"capture_result", "capture_many_results", "wait_for_data_asset"}
+
+
+def new_asset(emulator, **fields):
+    body = {"name": "made beside Airflow", "mount": "m", "tags": []}
+    source = {"computation": {"id": emulator.computation_id}}
+    return emulator.call("POST", "/api/v1/data_assets", body | {"source": source} | fields)["id"]
+
+
+def test_every_example_is_run_here():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == RUN_HERE
+
+
+def test_a_capture_holds_no_worker_and_its_link_works_while_it_waits(airflow, emulator):
+    run_id = airflow.trigger("capture_result", conf={"computation_id": emulator.computation_id})
+    airflow.wait_for_task("capture_result", run_id, "capture", "deferred", timeout=60)
+    link = airflow.xcom("capture_result", run_id, "capture", "codeocean_data_asset_url")
+    asset_id = airflow.xcom("capture_result", run_id, "capture", "data_asset_id")
+    assert link == f"{emulator.url}/data-assets/{asset_id}"
+    assert f"results_{emulator.computation_id}" in httpx.get(link).text
+
+    run = airflow.wait_for("capture_result", run_id, timeout=90)
+
+    assert run.tasks == {"capture": "success", "read_back": "success"}
+    asset = airflow.xcom("capture_result", run_id, "capture")
+    assert (asset["id"], asset["state"], asset["url"]) == (asset_id, "ready", link)
+    assert len(airflow.xcom("capture_result", run_id, "read_back")) > 1
+
+
+def test_many_captures_wait_together_and_a_wrong_one_holds_back_none(airflow, emulator):
+    conf = {"computation_ids": [emulator.computation_id, "no-such-computation", emulator.computation_id]}
+    run = airflow.run("capture_many_results", conf=conf, timeout=120)
+    assert run.tasks["plan"] == run.tasks["report"] == "success"
+    assert [run.tasks[f"capture[{index}]"] for index in range(3)] == ["success", "failed", "success"]
+    urls = airflow.xcom("capture_many_results", run.run_id, "report")
+    assert len(set(urls)) == 2
+
+
+def test_a_sensor_ends_with_the_data_asset(airflow, emulator):
+    run = airflow.run("wait_for_data_asset", conf={"data_asset_id": new_asset(emulator)}, timeout=90)
+    assert run.tasks == {"ready": "success", "use": "success"}
+    assert "made beside Airflow: " in airflow.xcom("wait_for_data_asset", run.run_id, "use")
+
+
+def test_a_sensor_of_a_data_asset_that_fails_tells_why(airflow, emulator):
+    asset_id = new_asset(emulator, target={"aws": {"bucket": "no-such-bucket"}})
+    run = airflow.run("wait_for_data_asset", conf={"data_asset_id": asset_id}, timeout=90)
+    assert run.tasks == {"ready": "failed", "use": "upstream_failed"}
+    assert "no-such-bucket" in airflow.task_log("wait_for_data_asset", run.run_id, "ready")
+
+
+def test_the_token_is_in_no_log(airflow, emulator):
+    airflow.run("capture_result", conf={"computation_id": emulator.computation_id}, timeout=90)
+    logs = [path for path in airflow.home.rglob("*.log") if path.is_file()]
+    assert logs
+    assert [path for path in logs if emulator.token in path.read_text(errors="replace")] == []
+
+
+def test_a_capture_logs_no_warning_and_no_request_line(airflow, emulator):
+    run = airflow.run("capture_result", conf={"computation_id": emulator.computation_id}, timeout=90)
+    log = airflow.task_log("capture_result", run.run_id, "capture")
+    ours = [line for line in log.splitlines() if "airflow_provider_codeocean" in line or emulator.url in line]
+    assert ours
+    assert [line for line in ours if "warning" in line.lower() or "HTTP Request" in line] == []

@@ -1,0 +1,100 @@
+"""What the capture operator refuses when a DAG is parsed, and what it leaves to the templates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+
+
+def capture(**arguments):
+    return CodeOceanCaptureResultOperator(
+        **{"task_id": "capture", "computation_id": "c1", "name": "sorted"} | arguments
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"computation_id": ""}, "computation_id: "),
+        ({"computation_id": None}, "computation_id: "),
+        ({"name": " "}, "name: "),
+        ({"mount": ""}, "mount: "),
+        ({"tags": "sorted"}, "tags: .*list"),
+        ({"tags": ["sorted", ""]}, r"tags\.1: "),
+        ({"path": 7}, "path: .*string"),
+        ({"description": ["x"]}, "description: .*string"),
+        ({"custom_metadata": ["x"]}, "custom_metadata: .*dict"),
+        (
+            {"custom_metadata": {"acquired": datetime(2026, 1, 2, tzinfo=UTC).replace(tzinfo=None)}},
+            "custom_metadata.*a date needs a time zone",
+        ),
+        ({"target": {"prefix": "x"}}, "target.bucket: Field required"),
+        ({"target": {"bucket": "s3://lab-results"}}, "target.bucket: "),
+        ({"target": {"bucket": "lab-results", "key": "x"}}, "target.key: "),
+        ({"poll_interval": 0}, "poll_interval must be a number of seconds"),
+        ({"timeout": timedelta(0)}, "timeout must be a number of seconds or a timedelta greater than 0"),
+    ],
+)
+def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        capture(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"computation_id": "{{ params.computation_id }}"},
+        {"name": "{{ ds }}", "mount": "{{ ds }}"},
+        {"tags": "{{ params.tags }}"},
+        {"tags": ["{{ ds }}", "fixed"]},
+        {"custom_metadata": "{{ params.metadata }}"},
+        {"custom_metadata": {"acquired": datetime(2026, 1, 2, tzinfo=UTC), "score": 1.5}},
+        {"target": "{{ params.target }}"},
+        {"target": {"bucket": "{{ params.bucket }}", "prefix": "{{ ds }}"}},
+        {"timeout": timedelta(hours=1)},
+    ],
+)
+def test_templates_are_left_until_they_are_rendered(arguments):
+    capture(**arguments)
+
+
+def test_the_request_says_what_was_asked_for():
+    operator = capture(
+        path="figures",
+        mount="m",
+        tags=["a"],
+        description="",
+        custom_metadata={"acquired": datetime(2026, 1, 2, tzinfo=UTC)},
+        target={"bucket": "lab-results", "prefix": "p", "endpoint_name": "onsite"},
+    )
+    assert operator.data_asset_params().to_json() == {
+        "name": "sorted",
+        "mount": "m",
+        "tags": ["a"],
+        "description": "",
+        "custom_metadata": {"acquired": 1767312000},
+        "source": {"computation": {"id": "c1", "path": "figures"}},
+        "target": {"aws": {"bucket": "lab-results", "prefix": "p", "endpoint_name": "onsite"}},
+    }
+
+
+def test_the_request_says_no_more_than_that():
+    assert capture().data_asset_params().to_json() == {
+        "name": "sorted",
+        "mount": "sorted",
+        "tags": [],
+        "source": {"computation": {"id": "c1"}},
+    }
+
+
+@pytest.mark.parametrize("sooner", ["timeout", "execution_timeout"])
+def test_the_wait_ends_with_whichever_timeout_comes_first(sooner):
+    long, short = timedelta(hours=5), timedelta(hours=1)
+    operator = capture(**{"timeout": long, "execution_timeout": long} | {sooner: short})
+    started = datetime.now(tz=UTC)
+    task_instance = type("TaskInstance", (), {"start_date": started})()
+    deadline = operator._deadline({"ti": task_instance})
+    assert deadline == pytest.approx((started + short).timestamp(), abs=5)

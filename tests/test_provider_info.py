@@ -1,0 +1,76 @@
+"""What Airflow reads about the package is right, and cheap to read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_codeocean.provider_info import get_provider_info
+
+
+@pytest.fixture(scope="module")
+def info():
+    return get_provider_info()
+
+
+def test_it_is_registered(info):
+    (entry_point,) = [
+        each
+        for each in entry_points(group="apache_airflow_provider")
+        if each.dist.name == info["package-name"]
+    ]
+    assert entry_point.load() is get_provider_info
+    assert info["versions"] == [version("airflow-provider-codeocean")]
+
+
+def test_it_keeps_to_airflows_schema(info):
+    schema = Path(airflow.__path__[0], "provider_info.schema.json")
+    jsonschema.validate(info, json.loads(schema.read_text()))
+
+
+def test_all_that_it_names_is_there(info):
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for integration in info[kind]:
+            for module in integration["python-modules"]:
+                import_module(module)
+    classes = [*info["extra-links"], *(each["hook-class-name"] for each in info["connection-types"])]
+    for name in classes:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute)
+
+
+@pytest.mark.parametrize("kind", ["operators", "sensors", "triggers"])
+def test_no_module_is_forgotten(info, kind):
+    folder = Path(import_module("airflow_provider_codeocean").__path__[0], kind)
+    found = {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    named = {name.rpartition(".")[2] for each in info[kind] for name in each["python-modules"]}
+    assert named == found
+
+
+def modules_after(code: str) -> set[str]:
+    program = f"import json, sys; {code}; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_reading_it_imports_nothing_heavy():
+    modules = modules_after(
+        "import airflow_provider_codeocean.provider_info as info; info.get_provider_info()"
+    )
+    assert modules.isdisjoint({"airflow", "httpx", "pydantic", "tenacity"})
+
+
+@pytest.mark.parametrize("kind", ["operators", "sensors", "triggers"])
+def test_parsing_a_dag_does_not_import_the_client(kind):
+    modules = modules_after(f"import airflow_provider_codeocean.{kind}.data_asset")
+    assert "airflow_provider_codeocean.api.client" not in modules
