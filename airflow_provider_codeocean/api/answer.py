@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: The most characters of a body that an error's text repeats, and the most that are looked at for them.
 _MESSAGE_LIMIT = 500
+_READ_LIMIT = 100 * _MESSAGE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ def conclude(call: Call[T], response: Response, *, again: bool) -> T:
 
     :param call: the request.
     :param response: the response.
-    :param again: whether this is not the first attempt: a DELETE that now finds nothing has done its work.
+    :param again: whether an attempt before this one may have been carried out: a DELETE that now finds
+        nothing has done its work.
     :returns: the answer.
     :raises CodeOceanApiError: where the API answered with an error.
     :raises CodeOceanTransportError: where the answer is not the API's.
@@ -62,14 +65,18 @@ def conclude(call: Call[T], response: Response, *, again: bool) -> T:
 
 
 def _answer(call: Call[T], response: Response) -> T:
-    if call.answers is NoneType:
+    if call.answers is NoneType and not _is_page(response.content):
         return call.read(None)
     try:
         answer = call.read(json.loads(response.content))
     except (ValueError, ValidationError, RecursionError):
         problem = _text_of(response.content) or "nothing"
     else:
-        if not isinstance(answer, Payload) or getattr(answer, "id", None) != "":
+        if (
+            not isinstance(answer, Payload)
+            or "id" not in type(answer).model_fields
+            or getattr(answer, "id", None)
+        ):
             return answer
         problem = "an object without an id"
     raise CodeOceanTransportError(
@@ -110,15 +117,20 @@ def _message_of(data: Any) -> str:
 
 def _text_of(content: bytes) -> str:
     """Return what a person could read of a body that is no JSON: a page's title, or the text."""
-    text = content[: 100 * _MESSAGE_LIMIT].decode(errors="replace")
+    text = content[:_READ_LIMIT].decode(errors="replace")
     title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
     if title:
         return f"a web page, {_shorten(title[1])!r}"
-    return "a web page" if "<html" in text.lower() else _shorten(text)
+    return "a web page" if _is_page(content) else _shorten(text)
+
+
+def _is_page(content: bytes) -> bool:
+    """Tell whether a body is a web page: a proxy's, or one to sign in at, but not the API's."""
+    return re.search(rb"<!doctype html|<html|<title", content[:_READ_LIMIT], re.IGNORECASE) is not None
 
 
 def _shorten(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text.encode(errors="replace").decode().split())
     return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}…"
 
 

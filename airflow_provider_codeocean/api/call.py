@@ -226,7 +226,7 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
     """Declare the method that walks through all pages of a search.
 
     It takes the search's parameters; ``limit`` is the size of a page. It ends after the last page, and also
-    where a server says that there is more but repeats a token, or has nothing to show for it.
+    where a server says that there is more but repeats a token or a page, or has nothing to show for it.
 
     :param search: the endpoint that answers one page, given ``params``.
     """
@@ -255,16 +255,18 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
         call = self._search.call(root, *args, **kwargs)
         body: dict[str, Any] = dict(call.body) if isinstance(call.body, Mapping) else {}
         tokens = {body.get("next_token")}
+        before: Page[R] | None = None
         while True:
             page = yield replace(call, body=body)
-            if not page.has_more:
+            if not page.has_more or page == before:
                 return
+            before = page
             if page.next_token:
                 if page.next_token in tokens:
                     return
                 tokens.add(page.next_token)
                 body = {**body, "next_token": page.next_token}
-            elif page.results:  # a 2.x server: it pages by offset
+            elif page.results and "next_token" not in body:  # a 2.x server: it pages by offset
                 body = {**body, "offset": body.get("offset", 0) + len(page.results)}
             else:
                 return
@@ -272,6 +274,7 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
 
 def _segment(name: str, value: Any) -> str:
     """Quote one argument of a path."""
-    if not isinstance(value, str) or not value.strip() or value in {".", ".."}:
+    segment = value.strip() if isinstance(value, str) else ""
+    if segment in {"", ".", ".."}:
         raise ValueError(f"{name} must be an identifier, got {value!r}")
-    return quote(value.strip(), safe="")
+    return quote(segment, safe="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipeline
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError
 from airflow_provider_codeocean.api.retry import policy
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class _Client(Generic[S]):
         return f"{type(self).__name__}({self.url!r})"
 
     def _options(self, token: str, timeout: float, verify: bool | str, proxy: str | None) -> dict[str, Any]:
-        _quiet.urls.add(self.url)
+        base = f"{self.url}/api/v1/"
+        _quiet.urls.add(base)
         return {
-            "base_url": f"{self.url}/api/v1/",
+            "base_url": base,
             "auth": httpx.BasicAuth(token, ""),
             "headers": {
                 "Accept": "application/json",
@@ -108,14 +110,21 @@ class CodeOceanClient(_Client[Sender]):
         :returns: the answer.
         :raises CodeOceanError: where there is none.
         """
+        again = False
         for attempt in Retrying(**policy(call, self._retry_budget)):
             with attempt:
                 try:
-                    response = self._http.request(**_request(call))
-                except httpx.HTTPError as error:
-                    raise _transport_error(call, error) from error
-                return conclude(call, _plain(response), again=attempt.retry_state.attempt_number > 1)
+                    return conclude(call, self._exchange(call), again=again)
+                except CodeOceanError as error:
+                    again = again or error.maybe_applied
+                    raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
+
+    def _exchange(self, call: Call[Any]) -> Response:
+        try:
+            return _plain(self._http.request(**_request(call)))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _transport_error(call, error) from error
 
     def walk(self, pages: Pages[R]) -> Iterator[R]:
         """Send the requests of a search's pages and yield the results."""
@@ -166,14 +175,21 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         :returns: the answer.
         :raises CodeOceanError: where there is none.
         """
+        again = False
         async for attempt in AsyncRetrying(**policy(call, self._retry_budget)):
             with attempt:
                 try:
-                    response = await self._http.request(**_request(call))
-                except httpx.HTTPError as error:
-                    raise _transport_error(call, error) from error
-                return conclude(call, _plain(response), again=attempt.retry_state.attempt_number > 1)
+                    return conclude(call, await self._exchange(call), again=again)
+                except CodeOceanError as error:
+                    again = again or error.maybe_applied
+                    raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
+
+    async def _exchange(self, call: Call[Any]) -> Response:
+        try:
+            return _plain(await self._http.request(**_request(call)))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _transport_error(call, error) from error
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
         """Send the requests of a search's pages and yield the results."""
@@ -209,13 +225,15 @@ def base_url(url: str) -> str:
     if "://" not in address:
         address = f"https://{address}"
     try:
-        parsed = httpx.URL(address)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo:
-        raise ValueError(f"host must be an address such as https://codeocean.example.com, got {url!r}")
-    path = parsed.path.rstrip("/").removesuffix("/api/v1")
-    return str(parsed.copy_with(path=path or "/", query=None, fragment=None)).rstrip("/")
+        parsed = httpx.URL(address).copy_with(query=None, fragment=None)
+        usable = parsed.scheme in {"http", "https"} and parsed.host and not parsed.userinfo
+    except (httpx.InvalidURL, ValueError):
+        usable = False
+    if not usable:
+        given = "one with credentials" if "@" in url else repr(url)
+        raise ValueError(f"host must be an address such as https://codeocean.example.com, got {given}")
+    path = re.sub(rb"(/+api/v1)*/*$", b"", parsed.raw_path)
+    return str(parsed.copy_with(raw_path=path or b"/")).rstrip("/")
 
 
 def _request(call: Call[Any]) -> dict[str, Any]:
@@ -231,7 +249,7 @@ def _plain(response: httpx.Response) -> Response:
     return Response(response.status_code, response.headers, response.content)
 
 
-def _transport_error(call: Call[Any], error: httpx.HTTPError) -> CodeOceanTransportError:
+def _transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
     """Say what went wrong on the way, and whether the request may have been carried out all the same."""
     causes = [error.__cause__ or error.__context__]
     while causes[-1] is not None:
@@ -244,7 +262,7 @@ def _transport_error(call: Call[Any], error: httpx.HTTPError) -> CodeOceanTransp
         if sent
         else f"{call.method} {call.path} could not be sent ({type(error).__name__}: {reason})",
         maybe_applied=sent and call.effect is not Effect.READ,
-        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol),
+        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
     )
 
 
@@ -253,14 +271,14 @@ def _ssl_context(verify: bool | str) -> ssl.SSLContext:
     """Return the TLS context, made once: making one costs more than many requests."""
     if isinstance(verify, bool):
         return httpx.create_ssl_context(verify=verify)
-    path = Path(verify)
-    if not path.exists():
+    try:
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=verify)
+        return ssl.create_default_context(cafile=verify)
+    except OSError as error:  # not there, not to be read, or no certificates
         raise ValueError(
-            f"verify must be true, false or the path of a certificate bundle; no such path: {verify!r}"
-        )
-    if path.is_dir():
-        return ssl.create_default_context(capath=verify)
-    return ssl.create_default_context(cafile=verify)
+            f"verify must be true, false or the path of certificates to trust, got {verify!r}: {error}"
+        ) from error
 
 
 class _Quiet(logging.Filter):

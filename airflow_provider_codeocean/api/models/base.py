@@ -37,7 +37,7 @@ class Payload(BaseModel):
         if not isinstance(data, Mapping) or data.keys() <= known.keys():
             return data
         fields: dict[str, Any] = {}
-        for key, value in data.items():
+        for key, value in read_fields(data).items():
             name = key if key in known else cls._name_of_today(key)
             if name not in known:
                 fields[key] = value
@@ -54,7 +54,9 @@ class Payload(BaseModel):
 class Params(BaseModel):
     """Base of what the API is sent: nothing unknown, nothing wrong. Errors do not repeat the values given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True, allow_inf_nan=False
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Return the request's body: what was given, without nulls."""
@@ -121,7 +123,8 @@ def read_objects(value: Any) -> list[Any]:
 
 def read_fields(value: Any) -> dict[str, Any]:
     """Read an object of free fields; anything else is empty."""
-    return dict(value) if isinstance(value, Mapping) else {}
+    fields = value.items() if isinstance(value, Mapping) else ()
+    return {name: item for key, item in fields if (name := read_text(key)) is not None}
 
 
 def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | str | None]:

@@ -14,6 +14,8 @@ from airflow_provider_codeocean.api.models.search import SearchParams
 
 
 def _to_unix_seconds(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a value is a string, a number or a date, not true or false")  # noqa: TRY004
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a date needs a time zone")
@@ -72,7 +74,7 @@ class GCPSource(Params):
     bucket: _Bucket
     prefix: str | None = None
     client_id: NonEmpty | None = None
-    client_secret: SecretStr | None = None
+    client_secret: Annotated[SecretStr, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:

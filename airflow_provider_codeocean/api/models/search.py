@@ -46,8 +46,8 @@ class Page(Payload, Generic[P]):
 class FilterRange(Params):
     """A range of numbers or of times in Unix seconds, open where one end is not given."""
 
-    min: float | None = None
-    max: float | None = None
+    min: int | float | None = None
+    max: int | float | None = None
 
     @model_validator(mode="after")
     def _check_ends(self) -> Self:
@@ -69,8 +69,8 @@ class SearchFilter(Params):
     """
 
     key: NonEmpty
-    value: str | float | None = None
-    values: Annotated[list[str | float], Field(min_length=1)] | None = None
+    value: str | int | float | None = None
+    values: Annotated[list[str | int | float], Field(min_length=1)] | None = None
     range: FilterRange | None = None
     exclude: bool | None = None
 

@@ -1,0 +1,85 @@
+# Every target sets up what it needs: a Python 3.11 to 3.13 and GNU make are all that must be there.
+# Airflow 3.3 is in .venv; the other releases, where a target wants one, are in .venv-2.11, .venv-3.0, ...
+
+SHELL := /bin/sh
+PY := .venv/bin/python
+PACKAGE := airflow_provider_codeocean
+SOURCES := $(PACKAGE) scripts dags_examples tests
+
+# Airflow 2.11 runs on Python 3.11 and 3.12 only: without one, what follows ON_2_11 is skipped, and said to be.
+ON_2_11 = if scripts/find_python 2.11 >/dev/null; then \
+	  $(MAKE) --no-print-directory .venv-2.11/.ready && .venv-2.11/bin/python
+ELSE_SKIP = else echo "SKIPPED: nothing was tested on Airflow 2.11"; fi
+
+export PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint format unit e2e e2e-2.11 ui bench matrix locks clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/.ready ## Capture a result on the emulator, in a real Airflow; UI=1 stays with the UI
+	@$(PY) -m scripts.demo $(if $(UI),--ui)
+
+test: lint unit e2e e2e-2.11 ## Run everything that must pass
+	@echo "make test: all passed"
+
+lint: .venv/.ready ## Check style, types, imports and docstrings
+	@echo "== lint"
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/mypy
+	@.venv/bin/mypy -p scripts
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/pydoclint --quiet $(PACKAGE)
+
+format: .venv/.ready ## Format the code and mend what ruff can mend
+	@.venv/bin/ruff check --fix $(SOURCES)
+	@.venv/bin/ruff format $(SOURCES)
+
+unit: .venv/.ready ## Run the tests that need no Airflow running, with coverage
+	@echo "== unit tests, Airflow 3.3"
+	@.venv/bin/coverage erase
+	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui" -n 2
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report
+
+e2e: .venv/.ready ## Run the tests on a real Airflow 3.3
+	@echo "== end-to-end tests, Airflow 3.3"
+	@$(PY) -m pytest -q tests/e2e
+
+e2e-2.11: ## Run them on a real Airflow 2.11, but for the demo's own
+	@echo "== end-to-end tests, Airflow 2.11"
+	@$(ON_2_11) -m pytest -q tests/e2e --ignore tests/e2e/test_demo.py; $(ELSE_SKIP)
+
+ui: .venv/.ready ## Look at the connection form and the link in a headless Chromium, on 3.3 and 2.11
+	@echo "== Airflow's UI in a browser, Airflow 3.3"
+	@$(PY) -m pytest -q tests/ui/test_airflow_3_ui.py
+	@echo "== Airflow's UI in a browser, Airflow 2.11"
+	@$(ON_2_11) -m pytest -q tests/ui/test_airflow_2_ui.py; $(ELSE_SKIP)
+
+bench: .venv/.ready ## Run the benchmarks
+	@set -e; for file in tests/benchmarks/*.py; do \
+	  echo "== $$file"; \
+	  $(PY) -m "$$(echo "$${file%.py}" | tr / .)"; \
+	done
+
+matrix: .venv/.ready ## Run all tests on every supported Airflow; MATRIX="2.11 3.0" chooses
+	@$(PY) -m scripts.matrix $(MATRIX)
+
+locks: .venv/.ready ## Make the lock files again; UPGRADE=1 takes the newest versions
+	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove everything that was made here, environments too
+	@rm -rf .venv .venv-* .airflow build dist .coverage .coverage.* htmlcov
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: locks/airflow-3.3.txt pyproject.toml
+	@scripts/setup_env .venv $<
+
+.venv-%/.ready: locks/airflow-%.txt pyproject.toml
+	@scripts/setup_env .venv-$* $<

@@ -1,0 +1,269 @@
+"""What clients send. Null means absent, unknown fields are ignored, booleans may come as strings."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+NamedRole = Literal["owner", "editor", "viewer"]
+GroupRole = Literal["owner", "editor", "viewer", "discoverable"]
+EveryoneRole = Literal["viewer", "discoverable", "none"]
+
+
+class Parameter(BaseModel):
+    """A parameter of a run."""
+
+    name: str | None = None
+    param_name: str | None = None
+    value: str | None = None
+
+
+class NamedParameter(BaseModel):
+    """A parameter given by its name."""
+
+    param_name: str
+    value: str
+
+
+class Process(BaseModel):
+    """A process of a pipeline that has run."""
+
+    name: str
+    capsule_id: str
+    version: int | None = None
+    public: bool | None = None
+    parameters: list[Parameter] | None = None
+
+
+class ProcessParameters(BaseModel):
+    """Parameters for one process of a pipeline."""
+
+    name: str
+    parameters: list[str] | None = None
+    named_parameters: list[NamedParameter] | None = None
+
+
+class Attachment(BaseModel):
+    """A data asset to attach."""
+
+    id: str
+    mount: str | None = None
+
+
+class AwsSource(BaseModel):
+    """A folder of an S3 bucket."""
+
+    bucket: str | None = None
+    prefix: str | None = None
+    endpoint_name: str | None = None
+    public: bool | None = None
+    keep_on_external_storage: bool | None = None
+    use_input_bucket: bool | None = None
+
+    @model_validator(mode="after")
+    def _bucket_named(self) -> Self:
+        if not self.bucket and not self.use_input_bucket:
+            raise ValueError("bucket is required")
+        return self
+
+
+class GcpSource(BaseModel):
+    """A folder of a Google Cloud Storage bucket."""
+
+    bucket: str
+    prefix: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+class ComputationSource(BaseModel):
+    """The results of a computation, or a folder of them."""
+
+    id: str
+    path: str | None = None
+
+
+class WorkstationSource(BaseModel):
+    """A folder of a cloud workstation."""
+
+    id: str
+    path: str
+    run_script: str | None = None
+
+
+class Source(BaseModel):
+    """Where a data asset comes from: one of these."""
+
+    aws: AwsSource | None = None
+    gcp: GcpSource | None = None
+    computation: ComputationSource | None = None
+    cloud_workstation: WorkstationSource | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("one of aws, gcp, computation and cloud_workstation is required")
+        return self
+
+
+class AwsTarget(BaseModel):
+    """A folder of an S3 bucket to write to."""
+
+    bucket: str = Field(min_length=1)
+    prefix: str | None = None
+    endpoint_name: str | None = None
+
+
+class Target(BaseModel):
+    """Where the files of a data asset go."""
+
+    aws: AwsTarget | None = None
+
+
+class ResultsInfo(BaseModel):
+    """How imported results came about."""
+
+    capsule_id: str | None = None
+    pipeline_id: str | None = None
+    version: int | None = None
+    commit: str | None = None
+    run_script: str | None = None
+    data_assets: list[str] | None = None
+    parameters: list[Parameter] | None = None
+    nextflow_profile: str | None = None
+    processes: list[Process] | None = None
+
+
+class DataAssetParams(BaseModel):
+    """A data asset to create."""
+
+    name: str = Field(min_length=1)
+    tags: list[str]
+    mount: str = Field(min_length=1)
+    description: str | None = None
+    custom_metadata: dict[str, Any] | None = None
+    source: Source | None = None
+    target: Target | None = None
+    results_info: ResultsInfo | None = None
+    data_asset_ids: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.source is None) == (not self.data_asset_ids):
+            raise ValueError("either source or data_asset_ids is required")
+        if self.target and self.target.aws and not (self.source and self.source.computation):
+            raise ValueError("target goes with source.computation only")
+        if self.results_info and not (self.source and self.source.aws):
+            raise ValueError("results_info goes with source.aws only")
+        return self
+
+
+class DataAssetUpdate(BaseModel):
+    """What to change of a data asset."""
+
+    name: str | None = Field(default=None, min_length=1)
+    description: str | None = None
+    tags: list[str] | None = None
+    mount: str | None = Field(default=None, min_length=1)
+    custom_metadata: dict[str, Any] | None = None
+
+
+class TransferParams(BaseModel):
+    """Where to transfer a data asset."""
+
+    target: Target
+    force: bool | None = None
+
+
+class FolderParams(BaseModel):
+    """Which folder to list."""
+
+    path: str | None = None
+
+
+class UserPermission(BaseModel):
+    """The role of a user."""
+
+    email: str
+    role: NamedRole
+
+
+class GroupPermission(BaseModel):
+    """The role of a group."""
+
+    group: str
+    role: GroupRole
+
+
+class PermissionsUpdate(BaseModel):
+    """Permissions to add or change."""
+
+    users: list[UserPermission] | None = None
+    groups: list[GroupPermission] | None = None
+    everyone: EveryoneRole | None = None
+    share_assets: bool | None = None
+
+
+class RunParams(BaseModel):
+    """A capsule or pipeline to run."""
+
+    capsule_id: str | None = None
+    pipeline_id: str | None = None
+    version: int | None = None
+    resume_run_id: str | None = None
+    nextflow_profile: str | None = None
+    data_assets: list[Attachment] | None = None
+    parameters: list[str] | None = None
+    named_parameters: list[NamedParameter] | None = None
+    processes: list[ProcessParameters] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.capsule_id is None) == (self.pipeline_id is None):
+            raise ValueError("either capsule_id or pipeline_id is required")
+        return self
+
+
+class FilterRange(BaseModel):
+    """From where to where, the ends included; null is no end."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class SearchFilter(BaseModel):
+    """A condition on one field."""
+
+    key: str
+    value: str | float | None = None
+    values: list[str | float] | None = None
+    range: FilterRange | None = None
+    exclude: bool | None = None
+
+
+class SearchParams(BaseModel):
+    """What all searches have."""
+
+    query: str | None = None
+    next_token: str | None = None
+    offset: int | None = Field(default=None, ge=0)
+    limit: int | None = Field(default=None, ge=1, le=1000)
+    sort_order: Literal["asc", "desc"] | None = None
+    ownership: Literal["private", "created", "shared"] | None = None
+    favorite: bool | None = None
+    archived: bool | None = None
+    filters: list[SearchFilter] | None = None
+
+
+class DataAssetSearchParams(SearchParams):
+    """A search for data assets."""
+
+    sort_field: Literal["created", "type", "name", "size"] | None = None
+    type: Literal["dataset", "result", "combined", "model"] | None = None
+    origin: Literal["internal", "external"] | None = None
+
+
+class CapsuleSearchParams(SearchParams):
+    """A search for capsules or pipelines."""
+
+    sort_field: Literal["created", "name", "last_accessed"] | None = None
+    status: Literal["release", "non_release"] | None = None

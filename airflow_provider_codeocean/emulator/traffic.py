@@ -1,0 +1,80 @@
+"""Counting requests and connections, and limiting their rate."""
+
+import math
+import time
+from collections import Counter
+from typing import Any
+
+from airflow_provider_codeocean.emulator.config import RateLimit
+
+CLOSED = "closed"
+"""Counted instead of a status where the connection was closed without an answer."""
+
+
+class Traffic:
+    """Counters since the start, or since the last reset. Requests to `/_emulator/` are not counted."""
+
+    def __init__(self) -> None:
+        self.open_connections = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin at zero; open connections stay open."""
+        self.requests: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()
+        self.connections = 0
+        self.api_connections = 0
+
+    def count(self, endpoint: str, status: int | None) -> None:
+        """Count one request.
+
+        :param endpoint: method and path template.
+        :param status: what it was answered with; None if it was not.
+        """
+        self.requests[endpoint] += 1
+        self.statuses[CLOSED if status is None else str(status)] += 1
+
+    def describe(self) -> dict[str, Any]:
+        """Return all counters.
+
+        :return: `requests`, `endpoints`, `statuses`, `rate_limited` (answers with 429), `connections`
+            (accepted), `api_connections` (those not only used for `/_emulator/`) and `open_connections`.
+        """
+        return {
+            "requests": self.requests.total(),
+            "endpoints": dict(self.requests),
+            "statuses": dict(self.statuses),
+            "rate_limited": self.statuses["429"],
+            "connections": self.connections,
+            "api_connections": self.api_connections,
+            "open_connections": self.open_connections,
+        }
+
+
+class RateLimiter:
+    """A bucket of tokens: each request takes one, and they come back evenly.
+
+    :param limit: how many and how fast.
+    """
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._capacity = float(limit.burst or max(1, math.ceil(limit.requests_per_second)))
+        self._tokens = self._capacity
+        self._filled = time.monotonic()
+
+    def admit(self) -> float | None:
+        """Let a request in, or not.
+
+        :return: None if it may go on, else after how many seconds the next one may.
+        """
+        rate = self.limit.requests_per_second
+        if not rate:
+            return None
+        now = time.monotonic()
+        self._tokens = min(self._capacity, self._tokens + (now - self._filled) * rate)
+        self._filled = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / rate
+        self._tokens -= 1
+        return None

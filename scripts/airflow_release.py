@@ -1,0 +1,214 @@
+"""What differs between the Airflow releases that a real Airflow is run of; the only place that asks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scripts.http_json import request_json
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+# What "airflow dags trigger" does, in half of its time.
+_TRIGGER = """
+import json, sys
+from airflow.api.common.trigger_dag import trigger_dag
+
+dag_id, run_id, conf = sys.argv[1:]
+trigger_dag(dag_id=dag_id, run_id=run_id, conf=json.loads(conf))
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one Airflow is to be like.
+
+    :param home: its AIRFLOW_HOME.
+    :param dags_folder: where it finds its DAGs.
+    :param port: the api-server's (3.x) or webserver's (2.x) port.
+    :param log_ports: two ports for the log servers of scheduler and triggerer.
+    :param parallelism: how many tasks the LocalExecutor runs at once.
+    """
+
+    home: Path
+    dags_folder: Path
+    port: int
+    log_ports: tuple[int, int]
+    parallelism: int
+
+    @property
+    def database(self) -> Path:
+        """The metadata database's file."""
+        return self.home / "airflow.db"
+
+    @property
+    def url(self) -> str:
+        """Where the UI and the REST API answer."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def common(self) -> dict[str, str]:
+        """Return the options that all releases know, as option name (``section.key``) to value."""
+        return {
+            "core.dags_folder": str(self.dags_folder),
+            "core.plugins_folder": str(self.home / "plugins"),
+            "core.executor": "LocalExecutor",
+            "core.load_examples": "False",
+            "core.dags_are_paused_at_creation": "False",
+            "core.parallelism": str(self.parallelism),
+            "core.max_active_tasks_per_dag": "64",
+            "core.test_connection": "Enabled",
+            "core.fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            # In WAL mode readers never wait; a second writer waits this long before "database is locked".
+            "database.sql_alchemy_conn": f"sqlite:///{self.database}?timeout=30",
+            "database.load_default_connections": "False",
+            "logging.base_log_folder": str(self.home / "logs"),
+            "logging.colored_console_log": "False",
+            "logging.worker_log_server_port": str(self.log_ports[0]),
+            "logging.trigger_log_server_port": str(self.log_ports[1]),
+            "scheduler.scheduler_idle_sleep_time": "0.2",
+            "scheduler.scheduler_heartbeat_sec": "1",
+            "scheduler.trigger_timeout_check_interval": "2",
+            "usage_data_collection.enabled": "False",
+        }
+
+
+@dataclass
+class Airflow3:
+    """Airflow 3: tasks talk to the api-server, so it always runs; everybody is an admin."""
+
+    settings: Settings
+    health_path = "/api/v2/version"
+    web_component = "api-server"
+    _token: str | None = field(default=None, init=False)
+
+    def components(self, *, ui: bool) -> dict[str, list[str]]:
+        """Return the arguments of ``airflow`` for each component, by the component's name.
+
+        :param ui: whether task logs are to be looked at while tasks run, through the log servers.
+        """
+        quiet = [] if ui else ["--skip-serve-logs"]
+        address = ["--host", "127.0.0.1", "--port", str(self.settings.port)]
+        return {
+            "api-server": ["api-server", *address, "--workers", "1"],
+            "scheduler": ["scheduler", *quiet],
+            "dag-processor": ["dag-processor"],
+            "triggerer": ["triggerer", *quiet],
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return Airflow's configuration as environment variables."""
+        options = self.settings.common() | {
+            "core.simple_auth_manager_all_admins": "True",
+            "core.execution_api_server_url": f"{self.settings.url}/execution/",
+            "api.base_url": self.settings.url,
+            "api.port": str(self.settings.port),
+            "api.secret_key": secrets.token_hex(16),
+            "api_auth.jwt_secret": secrets.token_hex(32),
+            # Airflow 3.0 notices a task's end only this often. If the end of a deferral is noticed after the
+            # task was resumed, the scheduler fails the task (apache/airflow issues 66374, 67287, 72716).
+            "workers.min_heartbeat_interval": "1",
+            "dag_processor.refresh_interval": "3",
+            "dag_processor.min_file_process_interval": "10",
+            "dag_processor.parsing_processes": "2",
+        }
+        return _as_variables(options)
+
+    def prepare(self) -> None:
+        """Write what the components read from the home; nothing here."""
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+        """Create a DAG run.
+
+        :param dag_id: the DAG.
+        :param run_id: the run's id.
+        :param conf: the run's configuration.
+        """
+        self.call(
+            "POST",
+            f"/api/v2/dags/{dag_id}/dagRuns",
+            {"dag_run_id": run_id, "conf": dict(conf), "logical_date": None},
+        )
+
+    def call(self, method: str, path: str, body: object | None = None) -> Any:
+        """Call the REST API as an admin.
+
+        :param method: the HTTP method.
+        :param path: the path, from ``/api/v2``.
+        :param body: what to send as JSON.
+        :returns: the decoded answer.
+        """
+        if self._token is None:
+            self._token = request_json("GET", f"{self.settings.url}/auth/token")["access_token"]
+        return request_json(method, self.settings.url + path, body, authorization=f"Bearer {self._token}")
+
+
+@dataclass
+class Airflow2:
+    """Airflow 2.11: tasks use the database themselves; a webserver runs only for the UI.
+
+    :param python: runs its interpreter with arguments, in its environment.
+    """
+
+    settings: Settings
+    python: Callable[..., subprocess.CompletedProcess[str]]
+    health_path = "/health"
+    web_component = "webserver"
+
+    def components(self, *, ui: bool) -> dict[str, list[str]]:
+        """Return the arguments of ``airflow`` for each component, by the component's name.
+
+        :param ui: whether to run the webserver, and the log servers it asks.
+        """
+        quiet = [] if ui else ["--skip-serve-logs"]
+        web = ["webserver", "--hostname", "127.0.0.1", "--port", str(self.settings.port), "--workers", "1"]
+        needed = {"scheduler": ["scheduler", *quiet], "triggerer": ["triggerer", *quiet]}
+        return needed | ({"webserver": web} if ui else {})
+
+    def environment(self) -> dict[str, str]:
+        """Return Airflow's configuration as environment variables."""
+        options = self.settings.common() | {
+            "webserver.base_url": self.settings.url,
+            "webserver.secret_key": secrets.token_hex(16),
+            "webserver.warn_deployment_exposure": "False",
+            "scheduler.min_file_process_interval": "10",
+            "scheduler.dag_dir_list_interval": "3",
+            "scheduler.parsing_processes": "2",
+            "metrics.timer_unit_consistency": "True",
+        }
+        variables = _as_variables(options)
+        # Airflow 2 refuses SQLite with the LocalExecutor; for one machine and one scheduler it does.
+        variables["_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK"] = "1"
+        return variables
+
+    def prepare(self) -> None:
+        """Let everybody who reaches the webserver be an admin, so that it asks for no login."""
+        config = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\n'
+        (self.settings.home / "webserver_config.py").write_text(config)
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+        """Create a DAG run.
+
+        :param dag_id: the DAG.
+        :param run_id: the run's id.
+        :param conf: the run's configuration.
+        :raises RuntimeError: when Airflow refuses.
+        """
+        done = self.python("-c", _TRIGGER, dag_id, run_id, json.dumps(dict(conf)))
+        if done.returncode != 0:
+            raise RuntimeError(f"could not trigger {dag_id}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+    def call(self, method: str, path: str, body: object | None = None) -> Any:
+        """Refuse: without a webserver Airflow 2 has no REST API."""
+        raise NotImplementedError("the REST API is there on Airflow 3 only")
+
+
+def _as_variables(options: Mapping[str, str]) -> dict[str, str]:
+    """Turn ``section.key`` into the environment variable that Airflow reads it from."""
+    return {"AIRFLOW__" + name.upper().replace(".", "__"): value for name, value in options.items()}

@@ -1,0 +1,83 @@
+"""Computations: how they are read, and what a run takes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from airflow_provider_codeocean.api.models.computation import (
+    Computation,
+    ComputationEndStatus,
+    ComputationState,
+    NamedParameter,
+    ProcessParams,
+    RunDataAsset,
+    RunParams,
+)
+from tests.api.models.params import assert_survives_json, maybe, names
+
+
+def test_a_run_that_ended():
+    run = Computation.model_validate({"state": "Completed", "end_status": "SUCCEEDED", "exit_code": "0"})
+    assert run.state is ComputationState.COMPLETED
+    assert run.end_status is ComputationEndStatus.SUCCEEDED
+    assert run.exit_code == 0
+
+
+def test_a_run_of_an_older_server_says_no_more_than_its_state():
+    run = Computation.model_validate({"id": "c1", "state": "completed", "end_status": "", "exit_code": None})
+    assert (run.end_status, run.exit_code, run.owner) == (None, None, None)
+
+
+def test_the_value_of_a_parameter_is_text_and_not_looked_into():
+    run = Computation.model_validate({"parameters": [{"value": '{"a": [1]}'}, {"name": "n", "value": 0.5}]})
+    assert [parameter.value for parameter in run.parameters] == ['{"a": [1]}', "0.5"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "exactly one of capsule_id and pipeline_id"),
+        ({"capsule_id": "c", "pipeline_id": "p"}, "exactly one of capsule_id and pipeline_id"),
+        ({"capsule_id": "  "}, "capsule_id"),
+        ({"capsule_id": "c", "processes": []}, "processes goes with pipeline_id only"),
+        ({"capsule_id": "c", "nextflow_profile": "p"}, "nextflow_profile goes with pipeline_id only"),
+        ({"capsule_id": "c", "version": 0}, "version"),
+        ({"capsule_id": "c", "data_assets": [{"mount": "m"}]}, r"data_assets\.0\.id"),
+        ({"capsule_id": "c", "parameters": [1]}, r"parameters\.0"),
+        ({"capsule_id": "c", "named_parameters": [{"value": "v"}]}, r"named_parameters\.0\.param_name"),
+        ({"pipeline_id": "p", "processes": [{"name": ""}]}, r"processes\.0\.name"),
+        ({"capsule_id": "c", "cpu": 4}, "cpu"),
+    ],
+)
+def test_a_wrong_run_is_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        RunParams.model_validate(wrong)
+
+
+named = st.lists(st.builds(NamedParameter, param_name=names, value=st.text()), max_size=2)
+values = st.lists(st.text(), max_size=2)
+common = {
+    "version": maybe(st.integers(min_value=1)),
+    "resume_run_id": maybe(names),
+    "data_assets": maybe(st.lists(st.builds(RunDataAsset, id=names, mount=maybe(names)), max_size=2)),
+    "parameters": maybe(values),
+    "named_parameters": maybe(named),
+}
+processes = st.builds(ProcessParams, name=names, parameters=maybe(values), named_parameters=maybe(named))
+
+
+@given(
+    st.builds(RunParams, capsule_id=names, **common)
+    | st.builds(
+        RunParams,
+        pipeline_id=names,
+        nextflow_profile=maybe(names),
+        processes=maybe(st.lists(processes, max_size=2)),
+        **common,
+    )
+)
+def test_a_right_run_survives_json(params):
+    assert_survives_json(params)

@@ -1,0 +1,33 @@
+"""The client alone knows httpx, and nothing in ``api`` knows Airflow."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+from airflow_provider_codeocean import api
+
+CLIENT = f"{api.__name__}.client"
+MODULES = [module.name for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}.")]
+
+
+def imported_by(*modules: str) -> set[str]:
+    """Import modules in a fresh interpreter, and return the top packages that came with them."""
+    code = f"import json, sys, {', '.join(modules)}; print(json.dumps([*sys.modules]))"
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return {name.partition(".")[0] for name in json.loads(process.stdout)}
+
+
+def test_without_the_client_no_module_imports_an_http_library():
+    assert CLIENT in MODULES
+    without_client = [module for module in MODULES if module != CLIENT]
+    assert len(without_client) > 15
+    assert not imported_by(*without_client) & {"httpx", "httpcore", "requests", "airflow"}
+
+
+def test_the_client_does():
+    packages = imported_by(CLIENT)
+    assert "httpx" in packages
+    assert "airflow" not in packages

@@ -1,0 +1,110 @@
+"""Fixtures for tests against a real Airflow: the one of the environment that pytest runs in.
+
+``airflow``
+    A :class:`scripts.real_airflow.RealAirflow`, started once per session, with the connection
+    ``codeocean_default`` to the emulator. ``airflow.run(dag_id, conf={...}, timeout=60)`` triggers a DAG and
+    waits for its end; ``trigger``, ``wait_for_task(..., "deferred")``, ``wait_for`` do it in steps; ``xcom``,
+    ``task_log``, ``tasks``, ``database`` look at what came of it; ``kill`` and ``start`` are for components.
+    A test that kills must start again what it killed, and ``wait_healthy``.
+``emulator``
+    The :class:`scripts.emulator_process.EmulatorProcess` behind it, started once per session: ``url``,
+    ``token``, ``computation_id`` (a computation whose results can be captured), ``variables``, ``get(path)``
+    and ``call(method, path, body)``.
+``dags_folder``
+    Airflow's DAGs folder: a copy of ``dags_examples/`` and of ``tests/e2e/dags/``. A file there is named
+    after its DAG, so that an import error of it is reported at once.
+``own_airflow``
+    Makes another Airflow for one test, with settings of its own: ``own_airflow(config={...}, ...)``.
+``processes_in``
+    ``processes_in(folder)``: all living processes that work in a folder or below, or have their AIRFLOW_HOME
+    there: every process of an Airflow that lives there, however far it strayed.
+
+All tests below this directory are marked ``e2e`` and may take five minutes unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from scripts.emulator_process import EmulatorProcess
+from scripts.real_airflow import RealAirflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    with EmulatorProcess(tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dags")
+    for source in (CHECKOUT / "dags_examples", HERE / "dags"):
+        for path in source.glob("*.py"):
+            shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    emulator: EmulatorProcess, dags_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
+    with RealAirflow(
+        tmp_path_factory.mktemp("airflow"),
+        dags_folder=dags_folder,
+        connections={"codeocean_default": emulator.connection},
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def own_airflow(
+    emulator: EmulatorProcess, dags_folder: Path, tmp_path: Path
+) -> Iterator[Callable[..., RealAirflow]]:
+    with ExitStack() as running:
+
+        def start(**settings: Any) -> RealAirflow:
+            defaults = {
+                "dags_folder": dags_folder,
+                "connections": {"codeocean_default": emulator.connection},
+            }
+            return running.enter_context(RealAirflow(tmp_path / "airflow", **(defaults | settings)))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def processes_in() -> Callable[[Path], list[psutil.Process]]:
+    def find(folder: Path) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                places = {process.cwd(), process.environ().get("AIRFLOW_HOME", "")}
+                alive = process.status() != psutil.STATUS_ZOMBIE
+            except psutil.Error:
+                continue
+            if alive and any(Path(place).is_relative_to(folder) for place in places if place):
+                found.append(process)
+        return found
+
+    return find

@@ -1,0 +1,45 @@
+"""Deployments for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from tests.emulator.helpers import AT_ONCE, Deployment
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import httpx
+
+
+@pytest.fixture
+async def deploy() -> AsyncIterator[Callable[..., Deployment]]:
+    """``deploy(**config)`` makes a deployment in which work is done at once, unless told otherwise."""
+    deployments: list[Deployment] = []
+
+    def make(**config: Any) -> Deployment:
+        deployment = Deployment(EmulatorConfig(**{"transitions": AT_ONCE, **config}))
+        deployments.append(deployment)
+        return deployment
+
+    yield make
+    for deployment in deployments:
+        for client in deployment.clients:
+            await client.aclose()
+        deployment.store.close()
+
+
+@pytest.fixture
+def deployment(deploy: Callable[..., Deployment]) -> Deployment:
+    """A deployment in which work is done at once."""
+    return deploy()
+
+
+@pytest.fixture
+def colleague(deploy: Callable[..., Deployment]) -> tuple[Deployment, httpx.AsyncClient]:
+    """A deployment, and a client of somebody to whom nothing has been given yet."""
+    deployment = deploy(users=[{"email": "colleague@emulator.test", "groups": ["imaging-lab"]}])
+    return deployment, deployment.client_of("colleague@emulator.test")

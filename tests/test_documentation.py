@@ -1,0 +1,67 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_codeocean.api.call import paginated
+from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.operators.base import CodeOceanCreateDataAssetBase
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+
+CHECKOUT = Path(__file__).parent.parent
+PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")]
+OPERATORS = (CHECKOUT / "docs" / "operators.md").read_text()
+
+
+def test_the_arguments_of_a_capture_are_all_explained():
+    own = set(inspect.signature(CodeOceanCaptureResultOperator.__init__).parameters)
+    inherited = set(inspect.signature(CodeOceanCreateDataAssetBase.__init__).parameters)
+    (section,) = re.findall(r"## Capturing results\n(.*?)\n## ", OPERATORS, re.DOTALL)
+    explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", section, re.MULTILINE)
+    assert {name for name, _ in explained} == (own | inherited) - {"self", "kwargs"}
+    assert {name for name, mark in explained if mark} == set(CodeOceanCaptureResultOperator.template_fields)
+
+
+@pytest.mark.parametrize(
+    "resources", ["data_assets", "computations", "capsules", "pipelines", "custom_metadata"]
+)
+def test_the_methods_of_the_client_are_all_listed(resources):
+    (row,) = re.findall(rf"^\| (?:`\w+`, )?`{resources}`(?:, `\w+`)? \| (.*) \|$", OPERATORS, re.MULTILINE)
+    with CodeOceanClient("https://co.test", "cop_token") as client:
+        resource = type(getattr(client, resources))
+    methods = set(resource.endpoints()) | {
+        name for name in dir(resource) if isinstance(inspect.getattr_static(resource, name), paginated)
+    }
+    assert set(re.findall(r"`(\w+)`", row)) == methods
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_in_it_is_python(page):
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        if "…" not in code:
+            compile(code, page.name, "exec", flags=0x2000)  # top-level await is allowed
+
+
+def test_the_dag_of_the_readme_runs_as_it_stands():
+    (code,) = [
+        code
+        for code in re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+        if "with DAG" in code
+    ]
+    namespace: dict = {}
+    exec(
+        code.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import"), namespace
+    )
+    assert namespace["CodeOceanCaptureResultOperator"].operator_extra_links
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
