@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from airflow_provider_codeocean.api.call import paginated
 from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from airflow_provider_codeocean.emulator.faults import FaultKind, FaultRule
 from airflow_provider_codeocean.operators.base import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 
@@ -65,3 +68,11 @@ def test_the_dag_of_the_readme_runs_as_it_stands():
     )
     assert namespace["CodeOceanCaptureResultOperator"].operator_extra_links
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def test_the_emulators_settings_and_faults_are_all_explained():
+    page = (CHECKOUT / "docs" / "emulator.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    assert set(EmulatorConfig.model_fields) <= named
+    assert set(FaultRule.model_fields) <= named
+    assert set(get_args(FaultKind)) <= named

@@ -153,8 +153,9 @@ class TestSecrecy:
 
 class TestLog:
     @pytest.fixture
-    def log(self, caplog):
-        with caplog.at_level(logging.INFO):
+    def log(self, caplog, monkeypatch):
+        monkeypatch.setattr(logging.getLogger("httpx"), "disabled", False)  # as Airflow's set-up may leave it
+        with caplog.at_level(logging.INFO, logger="httpx"):
             yield caplog
 
     def test_requests_of_this_client_are_not_logged(self, server, ask, log):
