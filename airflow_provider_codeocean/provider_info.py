@@ -23,9 +23,10 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: The standard fields that the form hides, and the names and hints of those that it shows.
+#: The standard fields that the form hides, and the names and hints of those that it shows. The field
+#: ``extra`` stays: without it, the button to test a connection does nothing in Airflow 2.
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["login", "port", "schema", "extra"],
+    "hidden-fields": ["login", "port", "schema"],
     "relabeling": {"host": "Host", "password": "Access token"},
     "placeholders": {
         "host": "https://codeocean.example.com",

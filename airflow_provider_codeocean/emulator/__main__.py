@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
     :param argv: arguments; those of the process if not given.
-    :return: exit status: 0 after a regular stop, 2 for what cannot be used.
+    :returns: exit status: 0 after a regular stop, 2 for what cannot be used.
     """
     arguments = _parser().parse_args(argv)
     # Who waits for the file must not find the one of the last time.

@@ -49,7 +49,7 @@ class Caller:
         """Return the role on an object.
 
         :param permissions: of the object.
-        :return: an admin is an owner everywhere.
+        :returns: an admin is an owner everywhere.
         """
         return Role.OWNER if self.user.admin else permissions.role_of(self.user.email, self.user.groups)
 
@@ -72,7 +72,7 @@ class Directory:
         :param config: the user.
         :param user_id: id of a new user.
         :param now: Unix seconds.
-        :return: the user as stored.
+        :returns: the user as stored.
         """
         known = self.by_email(config.email)
         kept = [] if known is None else list(known.tokens)
@@ -96,7 +96,7 @@ class Directory:
         """Find a user.
 
         :param email: who.
-        :return: the user, or None.
+        :returns: the user, or None.
         """
         return next((user for user in self._users.all() if user.email == email), None)
 
@@ -104,7 +104,7 @@ class Directory:
         """Return the email of a user.
 
         :param user_id: who.
-        :return: the email, or None.
+        :returns: the email, or None.
         """
         user = self._users.get(user_id)
         return user.email if user else None
@@ -112,7 +112,7 @@ class Directory:
     def groups(self) -> set[str]:
         """Return the groups there are.
 
-        :return: their names.
+        :returns: their names.
         """
         return self._extra_groups.union(*(user.groups for user in self._users.all()))
 
@@ -120,7 +120,7 @@ class Directory:
         """Find out who is asking.
 
         :param header: value of `Authorization`: Basic, the token as user name, any password.
-        :return: the caller.
+        :returns: the caller.
         :raises ApiError: 401 if there is no valid token.
         """
         caller = self._by_header.get(header or b"")
@@ -167,7 +167,7 @@ def find_data_asset(
     :param caller: who wants it.
     :param asset_id: its id.
     :param needs: the role it takes.
-    :return: the asset.
+    :returns: the asset.
     :raises ApiError: 404 if it does not exist or may not be seen, 403 if the role is too low.
     """
     return _find(store.data_assets, caller, "data asset", asset_id, needs)
@@ -183,7 +183,7 @@ def find_capsule(
     :param kind: `capsule` or `pipeline`.
     :param capsule_id: its id.
     :param needs: the role it takes.
-    :return: the capsule.
+    :returns: the capsule.
     :raises ApiError: 404 if it does not exist or may not be seen, 403 if the role is too low.
     """
     capsule = _find(store.capsules, caller, kind, capsule_id, needs)
@@ -196,7 +196,7 @@ def find_computation(store: Store, caller: Caller, computation_id: str) -> Compu
     :param store: where it is.
     :param caller: who wants it.
     :param computation_id: its id.
-    :return: the computation.
+    :returns: the computation.
     :raises ApiError: 404 if it does not exist or may not be seen.
     """
     computation = store.computations.get(computation_id)
@@ -211,7 +211,7 @@ def may_see_run(store: Store, caller: Caller, computation: Computation) -> bool:
     :param store: where its capsule is.
     :param caller: who.
     :param computation: the run.
-    :return: whether they may.
+    :returns: whether they may.
     """
     if computation.owner == caller.user.id or caller.user.admin:
         return True

@@ -43,7 +43,7 @@ def create_app(
     :param config: its configuration.
     :param state: the state file; in memory if not given.
     :param clock: the time; what `config.clock` says if not given.
-    :return: the application; `app.state.emulator` is the deployment behind it.
+    :returns: the application; `app.state.emulator` is the deployment behind it.
     """
     emulator = Emulator(config, state=state, clock=clock)
     plant(emulator)

@@ -36,7 +36,7 @@ def bucket_location(name: str) -> str:
     """Return the file location of a bucket.
 
     :param name: name of the bucket.
-    :return: the location.
+    :returns: the location.
     """
     return f"bucket-{name}"
 
@@ -80,7 +80,7 @@ class Buckets:
         :param name: name of the bucket.
         :param folder: a clean path.
         :param anonymous: without credentials.
-        :return: the reason; None if it can.
+        :returns: the reason; None if it can.
         """
         bucket = self._buckets.get(name)
         if bucket is None or bucket.origin != origin:
@@ -97,7 +97,7 @@ class Buckets:
         :param name: name of an S3 bucket.
         :param prefix: the folder; one named after the asset if not given, so that two never mix. (Assumed.)
         :param asset_id: id of the asset.
-        :return: the place, and whether it can be written to.
+        :returns: the place, and whether it can be written to.
         """
         bucket = self._buckets.get(name)
         error = None

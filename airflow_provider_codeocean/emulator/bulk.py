@@ -77,7 +77,7 @@ def seed_data_assets(emulator: Emulator, seed: DataAssetSeed) -> list[DataAsset]
 
     :param emulator: the deployment.
     :param seed: which.
-    :return: the assets.
+    :returns: the assets.
     """
     owner = _user(emulator, seed.owner)
     files = emulator.store.files.tree(SAMPLE_LOCATION, "")
@@ -111,7 +111,7 @@ def seed_computations(emulator: Emulator, seed: ComputationSeed) -> list[Computa
 
     :param emulator: the deployment.
     :param seed: which.
-    :return: the computations.
+    :returns: the computations.
     """
     capsule_id = seed.capsule_id or landmarks(emulator)["CODEOCEAN_CAPSULE_ID"]
     capsule = emulator.store.capsules.get(capsule_id) or not_found("capsule", capsule_id)

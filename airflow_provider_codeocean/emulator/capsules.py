@@ -15,7 +15,7 @@ def app_panel(session: Session, capsule: Capsule, version: int | None) -> Json:
     :param session: of the request.
     :param capsule: the capsule.
     :param version: of which version; of the current code if not given.
-    :return: the payload.
+    :returns: the payload.
     :raises ApiError: 404 if there is no such version.
     """
     if version is not None and not capsule.has_version(version):
@@ -59,7 +59,7 @@ def sync(session: Session, kind: str, capsule_id: str) -> Json:
     :param session: of the request.
     :param kind: `capsule` or `pipeline`.
     :param capsule_id: its id.
-    :return: `{pulled}`; empty if nothing was new, as zero is left out.
+    :returns: `{pulled}`; empty if nothing was new, as zero is left out.
     :raises ApiError: 400 if no repository is linked.
     """
     capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.EDITOR)
@@ -75,7 +75,7 @@ def start_release(session: Session, kind: str, capsule_id: str) -> ReleaseJob:
     :param session: of the request.
     :param kind: `capsule` or `pipeline`.
     :param capsule_id: its id.
-    :return: the job.
+    :returns: the job.
     :raises ApiError: 400 if it has never been released, 403 with the requirements that are not met.
     """
     capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.OWNER)
@@ -106,7 +106,7 @@ def read_release(session: Session, kind: str, capsule_id: str, job_id: str) -> R
     :param kind: `capsule` or `pipeline`.
     :param capsule_id: its capsule.
     :param job_id: its id.
-    :return: the job as this GET sees it.
+    :returns: the job as this GET sees it.
     """
     capsule = find_capsule(session.store, session.caller, kind, capsule_id)
     job = session.store.releases.get(job_id)

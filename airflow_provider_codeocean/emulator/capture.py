@@ -51,7 +51,7 @@ def create_data_asset(session: Session, params: DataAssetParams) -> DataAsset:
 
     :param session: of the request.
     :param params: what is wanted.
-    :return: the asset.
+    :returns: the asset.
     :raises ApiError: 400, 403 or 404 for what a server refuses at once; the rest makes the asset fail.
     """
     emulator, user = session.emulator, session.caller.user

@@ -55,7 +55,7 @@ class ManualClock:
         """Move the clock forward.
 
         :param seconds: by how much, not negative.
-        :return: the new time.
+        :returns: the new time.
         :raises ValueError: if `seconds` is negative.
         """
         if seconds < 0:
@@ -93,7 +93,7 @@ class Work:
         """Tell whether the work is over at a moment.
 
         :param moment: Unix seconds.
-        :return: True from `finished_at` on.
+        :returns: True from `finished_at` on.
         """
         return moment >= self.finished_at
 
@@ -101,7 +101,7 @@ class Work:
         """Tell how much of the work is done at a moment.
 
         :param moment: Unix seconds.
-        :return: a share from 0 to 1, and 1 only when the work is finished.
+        :returns: a share from 0 to 1, and 1 only when the work is finished.
         """
         if self.finished(moment):
             return 1.0
@@ -115,7 +115,7 @@ class Work:
         """Count one GET.
 
         :param moment: when it came, Unix seconds.
-        :return: the same object if reads do not matter (any more), so that nothing needs to be stored.
+        :returns: the same object if reads do not matter (any more), so that nothing needs to be stored.
         """
         if self.seen >= self.reads:
             return self
@@ -144,7 +144,7 @@ class Policy(BaseModel):
 
         :param now: when, Unix seconds.
         :param rng: where the jitter comes from.
-        :return: the work, its length drawn once and for all.
+        :returns: the work, its length drawn once and for all.
         """
         return Work(started=now, seconds=self.seconds + self.jitter * rng.random(), reads=self.reads)
 
@@ -153,6 +153,6 @@ def computation_state(progress: float) -> str:
     """Name the state of a run that is not over.
 
     :param progress: share of its work that is done, below 1.
-    :return: `initializing`, `running` or `finalizing`.
+    :returns: `initializing`, `running` or `finalizing`.
     """
     return next(state for limit, state in COMPUTATION_STATES if progress < limit)

@@ -25,7 +25,7 @@ def run(session: Session, params: RunParams) -> Computation:
 
     :param session: of the request.
     :param params: what to run, and how.
-    :return: the computation, initializing.
+    :returns: the computation, initializing.
     :raises ApiError: 400 or 404 for what cannot be run so.
     """
     kind = "capsule" if params.capsule_id else "pipeline"
@@ -60,7 +60,7 @@ def start_run(
     :param owner: who runs it.
     :param work: how long it takes; what the capsule or the deployment says if not given.
     :param **details: further fields of the computation.
-    :return: the computation.
+    :returns: the computation.
     """
     settings = RunConfig(**capsule.runs)
     work = work or emulator.begin(settings.policy or emulator.transitions.computations)
@@ -93,7 +93,7 @@ def read_computation(session: Session, computation_id: str) -> Computation:
 
     :param session: of the request.
     :param computation_id: its id.
-    :return: the computation as this GET sees it.
+    :returns: the computation as this GET sees it.
     """
     computation = find_computation(session.store, session.caller, computation_id)
     counted = computation.after_read(session.now)
@@ -119,7 +119,7 @@ def computations_of(session: Session, capsule: Capsule) -> list[Computation]:
 
     :param session: of the request.
     :param capsule: the capsule.
-    :return: the newest first.
+    :returns: the newest first.
     """
     return [
         computation
@@ -133,7 +133,7 @@ def running_workstation(session: Session, computation_id: str) -> Computation:
 
     :param session: of the request.
     :param computation_id: its id.
-    :return: the workstation.
+    :returns: the workstation.
     :raises ApiError: 400 if it is something else.
     """
     computation = find_computation(session.store, session.caller, computation_id)

@@ -54,7 +54,7 @@ class Transitions(Settings):
         """Use one policy for everything.
 
         :param policy: for example `Policy()`, finished at once.
-        :return: the transitions.
+        :returns: the transitions.
         """
         return cls(assets=policy, computations=policy, transfers=policy, releases=policy)
 
@@ -253,7 +253,7 @@ def load_config(path: Path) -> EmulatorConfig:
     """Read a configuration file.
 
     :param path: a JSON file with the fields of `EmulatorConfig`, all optional.
-    :return: the configuration.
+    :returns: the configuration.
     :raises ConfigError: if it cannot be read, has an unknown key or a wrong value; the message names the key.
     """
     try:

@@ -53,7 +53,7 @@ class Emulator:
         """Start work now.
 
         :param policy: how long it takes.
-        :return: the work.
+        :returns: the work.
         """
         return policy.begin(self.now(), self.rng)
 
@@ -65,7 +65,7 @@ class Emulator:
         """Move a manual clock forward; it goes on from there after a restart.
 
         :param seconds: by how much.
-        :return: the new time.
+        :returns: the new time.
         :raises ApiError: 400 if the clock is not manual.
         """
         if not isinstance(self.clock, ManualClock):

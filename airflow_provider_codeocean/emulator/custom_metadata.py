@@ -14,7 +14,7 @@ def checked_metadata(schema: MetadataSchema, given: Json | None, known: Json | N
     :param schema: the deployment's fields.
     :param given: what a client sets; null leaves a field as it is.
     :param known: what the data asset has; None for a new one, which must have all required fields.
-    :return: the custom metadata after the change.
+    :returns: the custom metadata after the change.
     :raises ApiError: 400 naming the field.
     """
     fields = {field.name: field for field in schema.fields}
@@ -34,7 +34,7 @@ def schema_payload(schema: MetadataSchema) -> Json:
     """Return the schema as the API does.
 
     :param schema: the deployment's fields.
-    :return: `{fields, categories}`.
+    :returns: `{fields, categories}`.
     """
     payload: Json = schema.model_dump(mode="json")
     payload["fields"] = [

@@ -21,7 +21,7 @@ def read_data_asset(session: Session, asset_id: str) -> DataAsset:
 
     :param session: of the request.
     :param asset_id: its id.
-    :return: the asset as this GET sees it.
+    :returns: the asset as this GET sees it.
     """
     asset = find_data_asset(session.store, session.caller, asset_id)
     counted = asset.after_read(session.now)
@@ -36,7 +36,7 @@ def update_data_asset(session: Session, asset_id: str, update: DataAssetUpdate) 
     :param session: of the request.
     :param asset_id: its id.
     :param update: what to change.
-    :return: the asset after the change.
+    :returns: the asset after the change.
     """
     asset = find_data_asset(session.store, session.caller, asset_id, Role.OWNER)
     schema = session.emulator.config.custom_metadata
@@ -64,7 +64,7 @@ def update_permissions(session: Session, current: Permissions, update: Permissio
     :param session: of the request.
     :param current: what is there.
     :param update: what to add or change.
-    :return: the permissions after the change.
+    :returns: the permissions after the change.
     :raises ApiError: 400 for a user or group that does not exist.
     """
     users: dict[str, str] = {given.email: given.role for given in update.users or ()}
@@ -131,7 +131,7 @@ def attached(
     :param session: of the request.
     :param current: what is attached, `{id, mount}` each.
     :param attachments: what to attach.
-    :return: what is attached then, and the answer for each attachment.
+    :returns: what is attached then, and the answer for each attachment.
     """
     found = [find_data_asset(session.store, session.caller, one.id, Role.VIEWER) for one in attachments]
     mounts = {one["id"]: one["mount"] for one in current}
@@ -158,7 +158,7 @@ def detached(current: list[Json], asset_ids: list[str]) -> list[Json]:
 
     :param current: what is attached.
     :param asset_ids: what to detach.
-    :return: what is attached then.
+    :returns: what is attached then.
     :raises ApiError: 400 for a data asset that is not attached.
     """
     missing = set(asset_ids) - {one["id"] for one in current}

@@ -31,7 +31,7 @@ def listing(session: Session, location: str, prefix: str, params: FolderParams |
     :param location: where the files are.
     :param prefix: the root of what may be listed.
     :param params: which folder; the root if not given.
-    :return: `{items}`.
+    :returns: `{items}`.
     :raises ApiError: 404 if there is no such folder.
     """
     path = clean_path(params.path if params else None)
@@ -48,7 +48,7 @@ def file_urls(session: Session, location: str, prefix: str, path: str) -> Json:
     :param location: where the files are.
     :param prefix: the root of what may be downloaded.
     :param path: the file.
-    :return: `{download_url, view_url}`.
+    :returns: `{download_url, view_url}`.
     :raises ApiError: 400 without a path, 404 if there is no such file.
     """
     path = clean_path(path)
@@ -71,7 +71,7 @@ def signed_url(request: Request, location: str, path: str, disposition: Disposit
     :param location: where the file is.
     :param path: its path there.
     :param disposition: `attachment` to download, `inline` to look at.
-    :return: an absolute URL.
+    :returns: an absolute URL.
     """
     emulator = emulator_of(request)
     expires = int(emulator.now() + emulator.config.url_ttl)
@@ -113,7 +113,7 @@ def content_type(name: str) -> str:
     """Guess the content type of a file.
 
     :param name: its name; the text of a run's `output` has no extension.
-    :return: the type, with its charset if it is text.
+    :returns: the type, with its charset if it is text.
     """
     guessed = mimetypes.guess_type(name)[0] or ("application/octet-stream" if "." in name else "text/plain")
     textual = guessed.startswith("text/") or guessed in TEXTUAL

@@ -22,7 +22,7 @@ def landmarks(emulator: Emulator) -> dict[str, str]:
     """Return the ids that the env file tells.
 
     :param emulator: the deployment.
-    :return: id by variable; empty before anything has been planted.
+    :returns: id by variable; empty before anything has been planted.
     """
     return emulator.store.note(LANDMARKS) or {}
 
@@ -32,7 +32,7 @@ def environment(emulator: Emulator, url: str) -> dict[str, str]:
 
     :param emulator: the deployment.
     :param url: where it listens.
-    :return: value by variable.
+    :returns: value by variable.
     """
     tokens = {user.email: next(iter(user.tokens), "") for user in emulator.store.users.all()}
     return {

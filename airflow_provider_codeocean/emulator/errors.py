@@ -50,7 +50,7 @@ def describe_violations(violations: Sequence[Any]) -> str:
     """Say what pydantic found wrong.
 
     :param violations: the items of `ValidationError.errors()`.
-    :return: one line, each violation with the name of its field.
+    :returns: one line, each violation with the name of its field.
     """
     return "; ".join(f"{_field(violation['loc'])}: {violation['msg']}" for violation in violations)
 

@@ -100,7 +100,7 @@ class Fault:
 
         :param method: its HTTP method.
         :param path: its path.
-        :return: whether the rule applies, probability aside.
+        :returns: whether the rule applies, probability aside.
         """
         if self.rule.times is not None and self.hits >= self.rule.times:
             return False
@@ -117,7 +117,7 @@ class Fault:
     async def hold(self) -> bool:
         """Keep a request until it is released, its time is up or the rule is removed.
 
-        :return: whether the request may go on.
+        :returns: whether the request may go on.
         """
         released = asyncio.Event()
         with self._changed:
@@ -152,7 +152,7 @@ class Fault:
         :param hits: at least so many hits.
         :param held: at least so many requests held.
         :param timeout: seconds to wait.
-        :return: whether it came to that before the time was up or the rule was removed.
+        :returns: whether it came to that before the time was up or the rule was removed.
         """
 
         def reached() -> bool:
@@ -165,7 +165,7 @@ class Fault:
     def describe(self) -> dict[str, Any]:
         """Return the rule and how often it has been used.
 
-        :return: the rule's fields, `id`, `hits` and `held`.
+        :returns: the rule's fields, `id`, `hits` and `held`.
         """
         return {"id": self.id, **self.rule.model_dump(), "hits": self.hits, "held": self.held}
 
@@ -188,7 +188,7 @@ class FaultBook:
         """Put a rule to use, behind those there are.
 
         :param rule: the rule.
-        :return: the fault, which counts its hits.
+        :returns: the fault, which counts its hits.
         """
         fault = Fault(rule)
         with self._lock:
@@ -199,14 +199,14 @@ class FaultBook:
         """Find a fault.
 
         :param fault_id: its id.
-        :return: the fault, or None.
+        :returns: the fault, or None.
         """
         return self._faults.get(fault_id)
 
     def all(self) -> list[Fault]:
         """List the faults in the order in which they are tried.
 
-        :return: used-up ones too.
+        :returns: used-up ones too.
         """
         with self._lock:
             return list(self._faults.values())
@@ -215,7 +215,7 @@ class FaultBook:
         """Take a fault out of use and close what it holds.
 
         :param fault_id: its id.
-        :return: whether it was there.
+        :returns: whether it was there.
         """
         with self._lock:
             fault = self._faults.pop(fault_id, None)
@@ -234,7 +234,7 @@ class FaultBook:
 
         :param method: HTTP method.
         :param path: path.
-        :return: the first fault that matches, or None.
+        :returns: the first fault that matches, or None.
         """
         if not self._faults:
             return None

@@ -25,7 +25,7 @@ def clean_path(path: str | None) -> str:
     """Bring a path of a request into the stored form.
 
     :param path: with or without slashes at its ends; None is the root.
-    :return: the path without them.
+    :returns: the path without them.
     """
     return (path or "").strip("/")
 
@@ -34,7 +34,7 @@ def join_path(*parts: str) -> str:
     """Join paths, leaving out empty ones.
 
     :param *parts: clean paths.
-    :return: a clean path.
+    :returns: a clean path.
     """
     return "/".join(part for part in parts if part)
 
@@ -65,7 +65,7 @@ class FileStore:
 
         :param location: where.
         :param path: a clean path.
-        :return: the bytes; None if there is no such file.
+        :returns: the bytes; None if there is no such file.
         """
         rows = self._select("content", location, "AND path = ?", path)
         return rows[0][0] if rows else None
@@ -75,7 +75,7 @@ class FileStore:
 
         :param location: where.
         :param folder: a clean path, empty for the root.
-        :return: the files in the order of their paths.
+        :returns: the files in the order of their paths.
         """
         inside = "AND (? = '' OR (path > ? AND path < ?))"
         rows = self._select("path, length(content)", location, inside, folder, f"{folder}/", f"{folder}0")
@@ -107,7 +107,7 @@ class FileStore:
         :param location: where.
         :param prefix: the root of what is listed, a clean path.
         :param path: the folder below it, a clean path.
-        :return: items `{name, path, type, size}`, folders first; None if there is no such folder.
+        :returns: items `{name, path, type, size}`, folders first; None if there is no such folder.
         """
         root = join_path(prefix, path)
         entries = self.tree(location, root)

@@ -48,7 +48,7 @@ def search_data_assets(session: Session, params: DataAssetSearchParams) -> tuple
 
     :param session: of the request.
     :param params: what is asked for.
-    :return: one page, and the moment it shows.
+    :returns: one page, and the moment it shows.
     """
     moment = session.emulator.indexed_moment()
     metadata = frozenset(field.name for field in session.emulator.config.custom_metadata.fields)
@@ -89,7 +89,7 @@ def search_capsules(session: Session, kind: str, params: CapsuleSearchParams) ->
     :param session: of the request.
     :param kind: which of the two.
     :param params: what is asked for.
-    :return: one page.
+    :returns: one page.
     """
     index = Index[Capsule](
         query_fields=frozenset(CAPSULE_TEXTS) - {"description"},

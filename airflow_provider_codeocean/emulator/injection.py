@@ -54,7 +54,7 @@ class Answer:
         """Return the answer with another body, as if it had been meant so.
 
         :param body: the body.
-        :return: the answer, its length corrected.
+        :returns: the answer, its length corrected.
         """
         # An empty 204 cannot have a body.
         status = 200 if self.status == HTTPStatus.NO_CONTENT and body else self.status
@@ -106,7 +106,7 @@ class Exchange:
     async def work(self) -> Answer:
         """Do what was asked, keeping the answer back.
 
-        :return: the answer.
+        :returns: the answer.
         """
         answer = Answer()
         await self.app(self.scope, self.receive, answer.take)

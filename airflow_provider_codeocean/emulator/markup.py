@@ -39,7 +39,7 @@ def html(value: Any) -> Markup:
     """Make HTML of a value.
 
     :param value: markup, which stays as it is, or anything else, which is shown as text.
-    :return: the HTML.
+    :returns: the HTML.
     """
     if isinstance(value, Markup):
         return value
@@ -53,7 +53,7 @@ def page(title: str, *parts: Markup, refresh: bool = False, status: int = 200) -
     :param *parts: what is on it.
     :param refresh: it looks again by itself.
     :param status: HTTP status.
-    :return: the answer.
+    :returns: the answer.
     """
     again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return HTMLResponse(
@@ -69,7 +69,7 @@ def heading(text: str, badge: Markup = NOTHING) -> Markup:
 
     :param text: what it says.
     :param badge: what stands beside it.
-    :return: the HTML.
+    :returns: the HTML.
     """
     return Markup(f"<h1>{html(text)} {badge}</h1>")
 
@@ -80,7 +80,7 @@ def section(title: str, body: Markup, *, anchor: str = "") -> Markup:
     :param title: its title.
     :param body: what it holds; without anything there is no section.
     :param anchor: what links to it name.
-    :return: the HTML.
+    :returns: the HTML.
     """
     if not body:
         return NOTHING
@@ -91,7 +91,7 @@ def table(rows: Iterable[Iterable[Any]]) -> Markup:
     """Make a table.
 
     :param rows: the cells of each row, the first of which names it.
-    :return: the HTML; nothing if there are no rows.
+    :returns: the HTML; nothing if there are no rows.
     """
     lines = []
     for first, *others in rows:
@@ -104,7 +104,7 @@ def badge(state: str) -> Markup:
     """Make a badge.
 
     :param state: what it says, which gives it its colour, too.
-    :return: the HTML.
+    :returns: the HTML.
     """
     return Markup(f'<span class="badge {html(state)}">{html(state)}</span>')
 
@@ -113,7 +113,7 @@ def tags(names: list[str]) -> Markup:
     """Make tags.
 
     :param names: what they say.
-    :return: the HTML.
+    :returns: the HTML.
     """
     return Markup("".join(f'<span class="tag">{html(name)}</span>' for name in names))
 
@@ -123,6 +123,6 @@ def link(href: str, text: str) -> Markup:
 
     :param href: where it leads.
     :param text: what it says.
-    :return: the HTML.
+    :returns: the HTML.
     """
     return Markup(f'<a href="{html(href)}">{html(text)}</a>')

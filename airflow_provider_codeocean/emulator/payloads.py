@@ -17,7 +17,7 @@ def data_asset_payload(asset: DataAsset, moment: float, owner_email: str | None)
     :param asset: the asset.
     :param moment: as of when, Unix seconds.
     :param owner_email: email of its owner.
-    :return: the payload.
+    :returns: the payload.
     """
     asset = asset.settled(moment)
     state = asset.state(moment)
@@ -57,7 +57,7 @@ def old_data_asset_payload(asset: DataAsset, moment: float, owner_email: str | N
     :param asset: the asset.
     :param moment: as of when, Unix seconds.
     :param owner_email: not known to that line.
-    :return: the payload.
+    :returns: the payload.
     """
     modern = data_asset_payload(asset, moment, owner_email)
     provenance = asset.provenance or {}
@@ -98,7 +98,7 @@ def computation_payload(computation: Computation, moment: float, owner_email: st
     :param computation: the run.
     :param moment: as of when, Unix seconds.
     :param owner_email: email of its owner.
-    :return: the payload.
+    :returns: the payload.
     """
     state = computation.state(moment)
     over = computation.work.finished(moment)
@@ -135,7 +135,7 @@ def capsule_payload(capsule: Capsule, owner_email: str | None) -> Json:
 
     :param capsule: the capsule.
     :param owner_email: email of its owner.
-    :return: the payload.
+    :returns: the payload.
     """
     required = {
         "id": capsule.id,
@@ -171,7 +171,7 @@ def permissions_payload(permissions: Permissions) -> Json:
     """Return permissions as the API does.
 
     :param permissions: who may do what.
-    :return: the payload.
+    :returns: the payload.
     """
     return {
         "users": [{"email": email, "role": role} for email, role in sorted(permissions.users.items())],
@@ -185,7 +185,7 @@ def release_payload(job: ReleaseJob, moment: float) -> Json:
 
     :param job: the job.
     :param moment: as of when, Unix seconds.
-    :return: the payload.
+    :returns: the payload.
     """
     if moment == BEFORE_ALL_WORK:
         return {"job_id": job.id, "status": "created"}

@@ -37,7 +37,7 @@ class Permissions:
 
         :param email: who.
         :param groups: the user's groups.
-        :return: the role by name, by group or as one of everyone.
+        :returns: the role by name, by group or as one of everyone.
         """
         names = [
             self.users.get(email, "none"),
@@ -57,7 +57,7 @@ class Permissions:
         :param users: role by email.
         :param groups: role by group.
         :param everyone: role of all others; None leaves it.
-        :return: the permissions after the change.
+        :returns: the permissions after the change.
         """
         return Permissions(
             users=self.users | users,

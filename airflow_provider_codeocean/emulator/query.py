@@ -29,7 +29,7 @@ class Query:
         """Prepare the query for many records.
 
         :param free_fields: where free text is looked for.
-        :return: what tells whether a record is found.
+        :returns: what tells whether a record is found.
         """
         return Matcher(
             fields={
@@ -57,7 +57,7 @@ class Matcher:
         """Tell whether a record is found.
 
         :param texts: gives the texts of a field of the record.
-        :return: whether all that is asked for is there.
+        :returns: whether all that is asked for is there.
         """
         for name, patterns in self.fields.items():
             if not any(pattern.search(text) for text in texts(name) for pattern in patterns):
@@ -73,7 +73,7 @@ def parse_query(query: str, fields: Iterable[str]) -> Query:
 
     :param query: what was typed.
     :param fields: the fields that may stand before a colon.
-    :return: the parsed query.
+    :returns: the parsed query.
     """
     known = frozenset(fields)
     parsed = Query()
@@ -93,7 +93,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
     """Make a pattern that finds the words of a phrase in a row.
 
     :param phrase: any text; what separates its words does not matter.
-    :return: the pattern; one that finds nothing if there is no word.
+    :returns: the pattern; one that finds nothing if there is no word.
     """
     words = _WORD.findall(phrase)
     if not words:

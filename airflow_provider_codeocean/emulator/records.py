@@ -16,7 +16,7 @@ def external_bucket(bucket: str, prefix: str) -> Json:
 
     :param bucket: name of an S3 bucket.
     :param prefix: a folder of it.
-    :return: the asset's `source_bucket`.
+    :returns: the asset's `source_bucket`.
     """
     return {"origin": "aws", "bucket": bucket, "prefix": prefix, "external": True}
 
@@ -51,7 +51,7 @@ class Record:
         """Read what was stored.
 
         :param document: the stored fields, nested records as plain JSON.
-        :return: the record.
+        :returns: the record.
         """
         nested = {name: load(document[name]) for name, load in _NESTED.items() if document.get(name)}
         return cls(**{**document, **nested})
@@ -124,7 +124,7 @@ class DataAsset(Shared):
         """Tell the state at a moment.
 
         :param moment: Unix seconds.
-        :return: `draft`, `ready` or `failed`.
+        :returns: `draft`, `ready` or `failed`.
         """
         if not self.work.finished(moment):
             return "draft"
@@ -134,7 +134,7 @@ class DataAsset(Shared):
         """Return the asset as it is once a transfer that is over at a moment has had its effect.
 
         :param moment: Unix seconds.
-        :return: the same object if no transfer has ended.
+        :returns: the same object if no transfer has ended.
         """
         transfer = self.transfer
         if transfer is None or not transfer.work.finished(moment):
@@ -157,7 +157,7 @@ class DataAsset(Shared):
         """Count one GET of this asset.
 
         :param moment: when, Unix seconds.
-        :return: the same object if reads do not matter (any more).
+        :returns: the same object if reads do not matter (any more).
         """
         work = self.work.after_read(moment)
         transfer = self.transfer
@@ -196,7 +196,7 @@ class Computation(Record):
         """Tell the state at a moment.
 
         :param moment: Unix seconds.
-        :return: `initializing`, `running`, `finalizing`, `completed` or `failed`.
+        :returns: `initializing`, `running`, `finalizing`, `completed` or `failed`.
         """
         if self.work.finished(moment):
             return "failed" if self.crashed else "completed"
@@ -206,7 +206,7 @@ class Computation(Record):
         """Tell for how long it has run at a moment.
 
         :param moment: Unix seconds.
-        :return: whole seconds.
+        :returns: whole seconds.
         """
         started = self.work.started
         return int(max(started, min(moment, self.work.finished_at)) - started)
@@ -215,7 +215,7 @@ class Computation(Record):
         """Count one GET of this computation.
 
         :param moment: when, Unix seconds.
-        :return: the same object if reads do not matter (any more).
+        :returns: the same object if reads do not matter (any more).
         """
         work = self.work.after_read(moment)
         return self if work is self.work else replace(self, work=work)
@@ -254,7 +254,7 @@ class Capsule(Shared):
         """Tell whether a version has been released.
 
         :param major: its major number.
-        :return: whether there is one.
+        :returns: whether there is one.
         """
         return any(version["major_version"] == major for version in self.versions)
 

@@ -21,7 +21,7 @@ def result_files(kind: ResultKind, run: Computation, capsule: Capsule) -> dict[s
     :param kind: which files.
     :param run: the run, whose id and parameters appear in them.
     :param capsule: what was run.
-    :return: content by path.
+    :returns: content by path.
     """
     return {path: text.encode() for path, text in _KINDS[kind](run, capsule).items()}
 

@@ -31,7 +31,7 @@ def render_computation(session: Session, computation: Computation, moment: float
     :param session: of the request.
     :param computation: the run.
     :param moment: as of when, Unix seconds.
-    :return: the payload.
+    :returns: the payload.
     """
     return computation_payload(computation, moment, session.emulator.directory.email_of(computation.owner))
 

@@ -65,7 +65,7 @@ class Page(Generic[S]):
         """Return the page as the API does.
 
         :param render: makes the payload of one record.
-        :return: `{has_more, results, next_token}`.
+        :returns: `{has_more, results, next_token}`.
         """
         page = {
             "has_more": self.next_token is not None,
@@ -93,7 +93,7 @@ def search(
     :param moment: what the index shows, Unix seconds.
     :param caller: who is asking.
     :param also: further conditions.
-    :return: one page.
+    :returns: one page.
     :raises ApiError: 400 for a token that was not given out for this order.
     """
     if params.sort_order and not sort_field:

@@ -88,7 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     :param host: address or name.
     :param port: 0 picks a free one.
-    :return: the socket, listening.
+    :returns: the socket, listening.
     """
     return socket.create_server((host, port), backlog=2048)
 
@@ -98,7 +98,7 @@ def url_of(host: str, listener: socket.socket) -> str:
 
     :param host: address or name that it was opened with.
     :param listener: the socket.
-    :return: the URL, without a slash at its end.
+    :returns: the URL, without a slash at its end.
     """
     # Whoever listens everywhere is reached here, too.
     reachable = "127.0.0.1" if host in {"", "0.0.0.0"} else host  # noqa: S104
@@ -155,7 +155,7 @@ class EmulatorServer:
     def start(self) -> Self:
         """Start to serve.
 
-        :return: the server.
+        :returns: the server.
         :raises RuntimeError: if it does not come up.
         """
         self._thread.start()

@@ -38,7 +38,7 @@ def emulator_of(request: Request) -> Emulator:
     """Find the emulator behind a request.
 
     :param request: the request.
-    :return: the emulator of its app.
+    :returns: the emulator of its app.
     """
     emulator: Emulator = request.app.state.emulator
     return emulator
@@ -58,7 +58,7 @@ def version_numbers(version: str) -> tuple[int, ...]:
     """Split a version, to compare it with another.
 
     :param version: like 4.8.0; what is no number counts as 0.
-    :return: its numbers.
+    :returns: its numbers.
     """
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
@@ -67,7 +67,7 @@ def since(version: str) -> Callable[[Request], Awaitable[None]]:
     """Make an endpoint unknown to servers older than a version.
 
     :param version: the version that introduced it.
-    :return: a dependency that answers 404 on an older server.
+    :returns: a dependency that answers 404 on an older server.
     """
 
     async def check(request: Request) -> None:

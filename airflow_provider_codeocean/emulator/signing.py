@@ -25,7 +25,7 @@ class Signer:
         :param path: its path there.
         :param disposition: `attachment` to download, `inline` to look at.
         :param expires: until when it is valid, Unix seconds.
-        :return: an absolute URL.
+        :returns: an absolute URL.
         """
         query = {
             "disposition": disposition,
@@ -41,7 +41,7 @@ class Signer:
         :param path: its path there.
         :param disposition: how it is served.
         :param expires: until when it is valid, Unix seconds.
-        :return: the signature, hexadecimal.
+        :returns: the signature, hexadecimal.
         """
         signed = "\n".join((location, disposition, str(expires), path))
         return hmac.new(self._secret, signed.encode(), hashlib.sha256).hexdigest()
@@ -54,7 +54,7 @@ class Signer:
         :param path: its path there.
         :param disposition: how it is served.
         :param expires: until when it is valid, Unix seconds.
-        :return: whether it is the right one; whether it has expired is another matter.
+        :returns: whether it is the right one; whether it has expired is another matter.
         """
         return hmac.compare_digest(
             signature.encode(), self.signature(location, path, disposition, expires).encode()

@@ -87,7 +87,7 @@ class Store:
 
         :param statement: SQL.
         :param values: its parameters.
-        :return: the rows.
+        :returns: the rows.
         """
         with self.lock:
             return self._db.execute(statement, values).fetchall()
@@ -96,7 +96,7 @@ class Store:
         """Read a note.
 
         :param name: its name.
-        :return: its value, or None.
+        :returns: its value, or None.
         """
         rows = self.execute("SELECT value FROM notes WHERE name = ?", (name,))
         return json.loads(rows[0][0]) if rows else None
@@ -143,14 +143,14 @@ class Shelf(Generic[R]):
         """Find a record.
 
         :param record_id: its id.
-        :return: the record as it is now, or None.
+        :returns: the record as it is now, or None.
         """
         return self._current.get(record_id)
 
     def all(self) -> list[R]:
         """List all records as they are now.
 
-        :return: the newest first.
+        :returns: the newest first.
         """
         return self.newest(len(self))
 
@@ -158,7 +158,7 @@ class Shelf(Generic[R]):
         """List the newest records as they are now.
 
         :param count: how many at most.
-        :return: the newest first.
+        :returns: the newest first.
         """
         return list(islice(self.as_of(math.inf), count))
 
@@ -167,7 +167,7 @@ class Shelf(Generic[R]):
 
         :param record: the record.
         :param written: since when search may show it, Unix seconds; now if not given.
-        :return: the same record.
+        :returns: the same record.
         """
         written = self._now() if written is None else written
         with self._store.transaction():

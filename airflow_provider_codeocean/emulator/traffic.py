@@ -37,7 +37,7 @@ class Traffic:
     def describe(self) -> dict[str, Any]:
         """Return all counters.
 
-        :return: `requests`, `endpoints`, `statuses`, `rate_limited` (answers with 429), `connections`
+        :returns: `requests`, `endpoints`, `statuses`, `rate_limited` (answers with 429), `connections`
             (accepted), `api_connections` (those not only used for `/_emulator/`) and `open_connections`.
         """
         return {
@@ -66,7 +66,7 @@ class RateLimiter:
     def admit(self) -> float | None:
         """Let a request in, or not.
 
-        :return: None if it may go on, else after how many seconds the next one may.
+        :returns: None if it may go on, else after how many seconds the next one may.
         """
         rate = self.limit.requests_per_second
         if not rate:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from airflow_provider_codeocean.provider_info import UI_FIELD_BEHAVIOUR
-
 if TYPE_CHECKING:
     from scripts.emulator_process import EmulatorProcess
     from scripts.real_airflow import RealAirflow
@@ -27,10 +25,6 @@ def test_connection_form(page: Page, airflow: RealAirflow):
     expect(page.locator("#password")).to_have_attribute("type", "password")
 
 
-@pytest.mark.xfail(
-    "extra" in UI_FIELD_BEHAVIOUR["hidden-fields"],
-    reason="the button of Airflow 2 does nothing on a form that was opened with the extra field hidden",
-)
 def test_connection_tested(page: Page, airflow: RealAirflow, emulator: EmulatorProcess):
     page.goto(f"{airflow.url}/connection/add")
     page.locator("#conn_type").select_option("codeocean", force=True)
