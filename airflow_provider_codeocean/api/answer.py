@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from airflow_provider_codeocean.api.call import Call, Effect
 from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
-    CodeOceanTransportError,
     NotFound,
+    UnexpectedAnswer,
     error_class,
 )
 from airflow_provider_codeocean.api.models.base import Payload
@@ -54,7 +54,7 @@ def conclude(call: Call[T], response: Response, *, again: bool) -> T:
         nothing has done its work.
     :returns: the answer.
     :raises CodeOceanApiError: where the API answered with an error.
-    :raises CodeOceanTransportError: where the answer is not the API's.
+    :raises UnexpectedAnswer: where the answer is not the API's.
     """
     if HTTPStatus(200) <= response.status < HTTPStatus(300):
         return _answer(call, response)
@@ -72,14 +72,10 @@ def _answer(call: Call[T], response: Response) -> T:
     except (ValueError, ValidationError, RecursionError):
         problem = _text_of(response.content) or "nothing"
     else:
-        if (
-            not isinstance(answer, Payload)
-            or "id" not in type(answer).model_fields
-            or getattr(answer, "id", None)
-        ):
+        if not isinstance(answer, Payload) or answer.is_whole():
             return answer
-        problem = "an object without an id"
-    raise CodeOceanTransportError(
+        problem = f"an object without {' or '.join(answer.essential)}"
+    raise UnexpectedAnswer(
         f"{call.method} {call.path} was answered with {response.status}, but not as the API answers: "
         f"{problem}",
         maybe_applied=call.effect is not Effect.READ,

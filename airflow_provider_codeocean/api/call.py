@@ -15,7 +15,7 @@ import string
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, update_wrapper
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, get_origin, overload
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -69,6 +69,8 @@ class Call(Generic[T]):
         :raises pydantic.ValidationError: where it is not even of the right kind: a string, not an object.
         """
         answers: Any = self.answers
+        if value is None and get_origin(answers) is list:  # how some languages write an empty list
+            value = []
         adapter: TypeAdapter[T] = _adapter(answers)
         return adapter.validate_python(value)
 
@@ -166,6 +168,8 @@ class Endpoint(Generic[P, T]):
         self._build = build
         self._signature = inspect.signature(build)
         self._path_arguments = [name for _, name, _, _ in string.Formatter().parse(path) if name]
+        _, *arguments = self._signature.parameters.values()
+        self.signature = inspect.Signature(arguments, return_annotation=answers)
         self.__doc__ = build.__doc__
 
     def call(self, root: str, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
@@ -204,7 +208,9 @@ class Endpoint(Generic[P, T]):
         def send(*args: P.args, **kwargs: P.kwargs) -> Any:
             return resource._sender.send(self.call(resource.root, *args, **kwargs))  # noqa: SLF001
 
-        return update_wrapper(send, self._build)
+        update_wrapper(send, self._build)
+        send.__signature__ = self.signature  # type: ignore[attr-defined]
+        return send
 
 
 def endpoint(
@@ -248,6 +254,8 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
         def walk(*args: P.args, **kwargs: P.kwargs) -> Any:
             return resource._sender.walk(self.pages(resource.root, *args, **kwargs))  # noqa: SLF001
 
+        walk.__doc__ = self.__doc__
+        walk.__signature__ = self._search.signature  # type: ignore[attr-defined]
         return walk
 
     def pages(self, root: str, *args: P.args, **kwargs: P.kwargs) -> Pages[R]:
@@ -270,6 +278,20 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
                 body = {**body, "offset": body.get("offset", 0) + len(page.results)}
             else:
                 return
+
+
+def identifiers(name: str, value: Any) -> list[str]:
+    """Check a list of identifiers, for a body.
+
+    :param name: name of the argument.
+    :param value: the list.
+    :returns: the list.
+    :raises ValueError: where it is empty, no list, or holds something else.
+    """
+    given = value if isinstance(value, list | tuple) else [None]
+    if not given or not all(isinstance(item, str) and item.strip() for item in given):
+        raise ValueError(f"{name} must be a list of identifiers, at least one, got {value!r}")
+    return [*given]
 
 
 def _segment(name: str, value: Any) -> str:

@@ -32,6 +32,7 @@ DEFAULT_TIMEOUT = 30.0
 #: Seconds within which a request is sent again where that may help.
 DEFAULT_RETRY_BUDGET = 60.0
 
+_KEEP_ALIVE = 30.0
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -70,6 +71,8 @@ class _Client(Generic[S]):
                 "User-Agent": f"airflow-provider-codeocean/{__version__}",
             },
             "timeout": timeout,
+            # Longer than the pause between two looks, so that a wait needs one connection.
+            "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
             "verify": _ssl_context(verify),
             "proxy": proxy,
         }

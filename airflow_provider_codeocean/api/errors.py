@@ -3,7 +3,8 @@
 ::
 
     CodeOceanError                      everything this package raises about Code Ocean
-    ├── CodeOceanTransportError         no usable answer: unreachable, cut off, or not the API's own
+    ├── CodeOceanTransportError         no usable answer: unreachable, or cut off
+    │   └── UnexpectedAnswer            an answer, but not the API's: a page to sign in at, half a body
     ├── CodeOceanApiError               the API answered with an error status
     │   ├── BadRequest                  400: the request was wrong
     │   ├── Unauthorized                401: no valid token
@@ -47,6 +48,10 @@ class CodeOceanTransportError(CodeOceanError):
         super().__init__(message)
         self.maybe_applied = maybe_applied
         self.transient = transient
+
+
+class UnexpectedAnswer(CodeOceanTransportError):
+    """What answered is not the API, or its answer was damaged: a page to sign in at, half a body."""
 
 
 class CodeOceanApiError(CodeOceanError):

@@ -10,8 +10,8 @@ answer lost or not the API's    again                       raised, it may have 
 any other error                 raised                      raised
 ==============================  ==========================  ==========================================
 
-It waits for what ``Retry-After`` says, else exponentially longer with jitter, and gives up before a wait that
-would go beyond the time budget.
+It waits exponentially longer with jitter, beyond what ``Retry-After`` says where the server sends it, and
+gives up before a wait that would go beyond the time budget.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _unix_seconds(http_date: str) -> float | None:
 
 
 def _wait(state: RetryCallState) -> float:
-    asked_for = getattr(_error(state), "retry_after", None)
-    return _backoff(state) if asked_for is None else float(asked_for)
+    # Beyond it, not just as long: it may be 0 for ever, and all who were refused would come back at once.
+    return float(getattr(_error(state), "retry_after", None) or 0.0) + _backoff(state)
 
 
 def _say(state: RetryCallState) -> None:

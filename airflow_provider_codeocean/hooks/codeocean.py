@@ -15,6 +15,7 @@ from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
     Forbidden,
     Unauthorized,
+    UnexpectedAnswer,
 )
 from airflow_provider_codeocean.hooks.connection import client_options
 from airflow_provider_codeocean.polling import DataAssetWait
@@ -135,11 +136,9 @@ class CodeOceanHook(BaseHook):
 
         try:
             with self.get_conn(retry_budget=0) as client:
-                page = client.data_assets.search(DataAssetSearchParams(limit=1))
+                client.data_assets.search(DataAssetSearchParams(limit=1))
         except (CodeOceanError, ValueError) as error:
             return False, _explain(error)
-        if "results" not in page.model_fields_set:
-            return False, "The host answers, but not as Code Ocean does: is this the right host?"
         return True, "Code Ocean knows this access token, and data assets can be read."
 
     def close(self) -> None:
@@ -156,7 +155,7 @@ def _explain(error: CodeOceanError | ValueError) -> str:
             return "Code Ocean does not know this access token: it is wrong, expired or revoked."
         case Forbidden():
             return f"The access token may not read data assets: {error.message}"
-        case CodeOceanApiError():
+        case CodeOceanApiError() | UnexpectedAnswer():
             return f"The host answers, but not as Code Ocean does: {error}"
         case CodeOceanError():
             return f"Code Ocean cannot be reached: {error}"

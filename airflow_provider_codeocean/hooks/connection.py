@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Connection
 
-_PROXY_SCHEMES = frozenset({"http", "https", "socks5", "socks5h"})
+_PROXY_SCHEMES = frozenset({"http", "https"})
 
 
 def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str
         try:
             options[key] = read(value)
         except ValueError as error:
-            raise ValueError(f"{name}: extra {key!r} must be {error}, got {value!r}") from None
+            raise ValueError(f"{name}: extra {key!r} must be {error}") from None
     return options
 
 
@@ -56,7 +56,7 @@ def _verify(value: Any) -> bool | str:
         return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
     if isinstance(value, bool):
         return value
-    raise ValueError("true, false or the path of certificates to trust")
+    raise ValueError(f"true, false or the path of certificates to trust, got {value!r}")
 
 
 def _timeout(value: Any) -> float:
@@ -65,18 +65,20 @@ def _timeout(value: Any) -> float:
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ValueError("a number of seconds greater than 0")
+        raise ValueError(f"a number of seconds greater than 0, got {value!r}")
     return seconds
 
 
 def _proxy(value: Any) -> str:
-    if (
-        not isinstance(value, str)
-        or urlsplit(value).scheme not in _PROXY_SCHEMES
-        or not urlsplit(value).hostname
-    ):
-        raise ValueError("an address such as http://proxy.example.com:3128")
-    return value.strip()
+    """Read a proxy's address; it may hold a password, so that an error does not repeat it."""
+    try:
+        address = urlsplit(value.strip())
+        usable = address.scheme in _PROXY_SCHEMES and address.hostname and address.port != 0
+    except (AttributeError, ValueError):
+        usable = False
+    if not usable:
+        raise ValueError("the address of an HTTP proxy, such as http://proxy.example.com:3128")
+    return str(value).strip()
 
 
 _EXTRAS: dict[str, Callable[[Any], Any]] = {"verify": _verify, "timeout": _timeout, "proxy": _proxy}

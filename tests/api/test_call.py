@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.call import Effect, Endpoint, Parts, Resource, S, endpoint, paginated
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
+from airflow_provider_codeocean.api.endpoints.capsules import Capsules
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import Forbidden
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import AttachParams, DataAssetSearchParams
+from airflow_provider_codeocean.api.models.folder import Folder
 from tests.api.fake_server import BOTH, FakeServer, SearchServer, ask_sync, reply
 
 #: A page that says there is another one.
@@ -196,7 +198,7 @@ class TestWalk:
             pytest.param([MORE | {"results": []}] * 2, 1, id="more of nothing"),
             pytest.param([MORE] * 3, 2, id="the same page again"),
             pytest.param([MORE | {"next_token": "t"}, MORE, MORE], 2, id="a token, then none"),
-            pytest.param([{"next_token": "t"}] * 2, 1, id="no word of more"),
+            pytest.param([{"next_token": "t", "results": []}] * 2, 1, id="no word of more"),
         ],
     )
     def test_it_ends_where_a_server_would_go_on_for_ever(self, ask_server, pages, requests):
@@ -245,3 +247,31 @@ def numbered_pages(sizes):
 
 def asked_for_ever(request):
     pytest.fail("the client asked for one page too many")
+
+
+class TestBoundMethods:
+    @pytest.fixture
+    def client(self):
+        with CodeOceanClient("https://codeocean.test", "cop_token") as client:
+            yield client
+
+    def test_they_show_their_arguments_and_what_they_answer(self, client):
+        signature = inspect.signature(client.data_assets.list_files)
+        assert list(signature.parameters) == ["data_asset_id", "path"]
+        assert signature.return_annotation is Folder
+        assert list(inspect.signature(client.data_assets.search_all).parameters) == ["params"]
+        assert "one result after the other" in client.data_assets.search_all.__doc__
+
+    @pytest.mark.parametrize("wrong", [[], "a1", [""], [7], None])
+    def test_a_list_of_identifiers_is_one(self, client, wrong):
+        for resource in (client.capsules, client.pipelines, client.computations):
+            with pytest.raises(ValueError, match="data_asset_ids must be a list of identifiers"):
+                resource.detach_data_assets("c1", wrong)
+
+    def test_a_computation_is_not_renamed_to_nothing(self, client):
+        with pytest.raises(ValueError, match="name must not be empty"):
+            client.computations.rename("c1", " ")
+
+
+def test_null_is_an_empty_list_where_a_list_is_due():
+    assert Capsules.list_computations.call("capsules", "c1").read(None) == []

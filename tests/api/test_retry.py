@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 
 import httpx
 import pytest
@@ -66,7 +67,7 @@ LOST = {
 NOT_THE_APIS = {"web page": reply(text="<html>Sign in</html>")}
 OTHER = {str(status): reply(status) for status in (302, 400, 401, 403, 404, 409, 418, 422)}
 BROKEN = {str(status): reply(status) for status in (500, 501, 520)}
-GOOD = reply(json={"id": "x"})
+GOOD = reply(json={"id": "x", "results": []})
 
 
 def table(*rows):
@@ -178,7 +179,7 @@ class TestWhetherItMayHaveBeenDone:
 
 
 class TestHowLongIsWaited:
-    def test_as_long_as_the_server_asks(self, server, ask, clock):
+    def test_a_little_longer_than_the_server_asks(self, server, ask, clock):
         server.answers = [
             reply(429, headers={"Retry-After": "7"}),
             reply(503, headers={"retry-after": "0.5"}),
@@ -186,13 +187,15 @@ class TestHowLongIsWaited:
             GOOD,
         ]
         ask(READ["get"])
-        assert clock.waits == [7, 0.5, 0]
+        beyond = [wait - asked_for for wait, asked_for in zip(clock.waits, [7, 0.5, 0], strict=True)]
+        assert all(0 <= more <= 0.5 * 2**attempt for attempt, more in enumerate(beyond))
 
     def test_until_the_date_that_the_server_names_by_its_own_clock(self, server, ask, clock):
         date = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:09 GMT"}
         server.answers = [reply(503, headers=date), GOOD]
         ask(READ["get"])
-        assert clock.waits == [9]
+        (wait,) = clock.waits
+        assert 9 <= wait <= 9.5
 
     @pytest.mark.parametrize("happens", [reply(503), fail(httpx.ReadTimeout)])
     def test_else_ever_longer_within_the_budget(self, server, ask, clock, happens):
@@ -215,15 +218,17 @@ class TestHowLongIsWaited:
         server.answers = [reply(503, headers={"Retry-After": "25"})]
         with pytest.raises(ServerError):
             ask(READ["get"], retry_budget=60)
-        assert (len(server.requests), clock.waits) == (3, [25, 25])
+        assert len(server.requests) == 3
+        assert 50 <= sum(clock.waits) <= 51.5
 
     def test_it_is_said_what_is_waited_for(self, server, ask, clock, caplog):
         server.answers = [reply(429, headers={"Retry-After": "7"}, json={"message": "slow\ndown"}), GOOD]
         with caplog.at_level(logging.INFO):
             ask(READ["get"])
-        assert caplog.messages == [
-            "Code Ocean answered 429 to GET data_assets/a1: slow down; trying again in 7.0 s"
-        ]
+        (message,) = caplog.messages
+        assert re.fullmatch(
+            r"Code Ocean answered 429 to GET data_assets/a1: slow down; trying again in 7\.\d s", message
+        )
 
 
 class TestRetryAfter:

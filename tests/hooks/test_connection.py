@@ -75,10 +75,18 @@ def test_the_extras(extra, read):
         ({"timeout": "soon"}, "extra 'timeout' must be a number"),
         ({"timeout": True}, "extra 'timeout' must be a number"),
         ({"timeout": [1]}, "extra 'timeout' must be a number"),
-        ({"proxy": "proxy.test:3128"}, "extra 'proxy' must be an address such as http://"),
-        ({"proxy": 3128}, "extra 'proxy' must be an address"),
+        ({"proxy": "proxy.test:3128"}, "extra 'proxy' must be the address of an HTTP proxy, such as"),
+        ({"proxy": "http://proxy.test:many"}, "extra 'proxy' must be the address"),
+        ({"proxy": "socks5://proxy.test:1080"}, "extra 'proxy' must be the address"),
+        ({"proxy": 3128}, "extra 'proxy' must be the address"),
     ],
 )
 def test_a_wrong_extra_is_named(extra, message):
     with pytest.raises(ValueError, match=message):
         options(extra)
+
+
+def test_the_error_of_a_proxy_does_not_repeat_its_password():
+    with pytest.raises(ValueError, match="'proxy'") as caught:
+        options({"proxy": "ftp://user:secret@proxy.test"})
+    assert "secret" not in str(caught.value)

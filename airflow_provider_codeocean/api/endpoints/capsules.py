@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint, paginated
+from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint, identifiers, paginated
 from airflow_provider_codeocean.api.models.capsule import (
     AppPanel,
     Capsule,
@@ -63,7 +63,7 @@ class Capsules(Resource[S]):
     @endpoint("DELETE", "/{capsule_id}/data_assets/", NoneType)
     def detach_data_assets(self, capsule_id: str, data_asset_ids: list[str]) -> Parts:
         """Detach data assets from a capsule or pipeline."""
-        return Parts(body=data_asset_ids)
+        return Parts(body=identifiers("data_asset_ids", data_asset_ids))
 
     @endpoint("PATCH", "/{capsule_id}/archive", NoneType)
     def archive(self, capsule_id: str, archived: bool = True) -> Parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint
+from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint, identifiers
 from airflow_provider_codeocean.api.models.computation import Computation, RunParams
 from airflow_provider_codeocean.api.models.data_asset import DataAssetAttachment
 from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs, Folder, FolderParams
@@ -35,6 +35,8 @@ class Computations(Resource[S]):
     @endpoint("PATCH", "/{computation_id}", NoneType)
     def rename(self, computation_id: str, name: str) -> Parts:
         """Change the display name of a computation."""
+        if not name.strip():
+            raise ValueError("name must not be empty")
         return Parts(query={"name": name})
 
     @endpoint("POST", "/{computation_id}/results", Folder, effect=Effect.READ)
@@ -60,4 +62,4 @@ class Computations(Resource[S]):
     @endpoint("DELETE", "/{computation_id}/data_assets/", NoneType)
     def detach_data_assets(self, computation_id: str, data_asset_ids: list[str]) -> Parts:
         """Detach data assets from a cloud workstation."""
-        return Parts(body=data_asset_ids)
+        return Parts(body=identifiers("data_asset_ids", data_asset_ids))

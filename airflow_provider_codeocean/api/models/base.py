@@ -26,8 +26,15 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True, protected_namespaces=())
 
+    #: Fields of which an answer has one at least, or it is not the API's.
+    essential: ClassVar[tuple[str, ...]] = ()
     #: What older servers called a field (in snake case), and what it is called today.
     former_names: ClassVar[Mapping[str, str]] = {}
+
+    def is_whole(self) -> bool:
+        """Tell whether it has what such an answer cannot be without."""
+        given = self.model_fields_set.intersection(self.essential)
+        return not self.essential or any(getattr(self, name) != "" for name in given)
 
     @model_validator(mode="before")
     @classmethod

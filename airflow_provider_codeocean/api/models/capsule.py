@@ -71,6 +71,7 @@ class Capsule(Payload):
     :ivar cloned_from_url: Git repository that it was cloned from.
     """
 
+    essential = ("id",)
     former_names: ClassVar = {"keywords": "tags", "published_capsule": "release_capsule"}
 
     id: Name = ""
@@ -192,6 +193,8 @@ class ReleaseJob(Payload):
     :ivar release_version: the released version.
     :ivar error: why it failed.
     """
+
+    essential = ("job_id",)
 
     job_id: Name = ""
     status: Text = None

@@ -84,6 +84,8 @@ class Computation(Payload):
     :ivar processes: processes of a pipeline's run.
     """
 
+    essential = ("id",)
+
     id: Name = ""
     created: Number = None
     name: Name = ""

@@ -123,6 +123,7 @@ class DataAsset(Payload):
     :ivar custom_metadata: values of the deployment's custom fields; dates in Unix seconds.
     """
 
+    essential = ("id",)
     former_names: ClassVar = {"size_in_bytes": "size"}
 
     id: Name = ""

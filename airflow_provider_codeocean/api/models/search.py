@@ -38,6 +38,8 @@ class Page(Payload, Generic[P]):
     :ivar results: the objects found.
     """
 
+    essential = ("results", "has_more")
+
     has_more: Flag = None
     next_token: Text = None
     results: Many[P] = Field(default_factory=list)
