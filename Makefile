@@ -49,11 +49,11 @@ unit: .venv/.ready ## Run the tests that need no Airflow running, with coverage
 
 e2e: .venv/.ready ## Run the tests on a real Airflow 3.3
 	@echo "== end-to-end tests, Airflow 3.3"
-	@$(PY) -m pytest -q tests/e2e
+	@$(PY) -m pytest -q -n 2 --dist loadfile tests/e2e
 
 e2e-2.11: ## Run them on a real Airflow 2.11, but for the demo's own
 	@echo "== end-to-end tests, Airflow 2.11"
-	@$(ON_2_11) -m pytest -q tests/e2e --ignore tests/e2e/test_demo.py; $(ELSE_SKIP)
+	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_demo.py; $(ELSE_SKIP)
 
 ui: .venv/.ready ## Look at the connection form and the link in a headless Chromium, on 3.3 and 2.11
 	@echo "== Airflow's UI in a browser, Airflow 3.3"

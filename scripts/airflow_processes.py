@@ -131,11 +131,8 @@ class AirflowProcesses:
 
         :param conn_id: its id.
         :param connection: the JSON object Airflow takes.
-        :raises RealAirflowError: when Airflow refuses it.
         """
-        done = self.command("connections", "add", conn_id, "--conn-json", json.dumps(dict(connection)))
-        if done.returncode != 0:
-            raise RealAirflowError(f"airflow connections add failed:\n{done.stdout}\n{done.stderr}")
+        self.release.add_connection(conn_id, connection)
 
     def pid(self, name: str) -> int:
         """Return the process id of a component's main process.

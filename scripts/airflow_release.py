@@ -136,6 +136,14 @@ class Airflow3:
             {"dag_run_id": run_id, "conf": dict(conf), "logical_date": None},
         )
 
+    def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Put a connection into the database.
+
+        :param conn_id: its id.
+        :param connection: the JSON object Airflow takes.
+        """
+        self.call("POST", "/api/v2/connections", {"connection_id": conn_id, **connection})
+
     def call(self, method: str, path: str, body: object | None = None) -> Any:
         """Call the REST API as an admin.
 
@@ -200,9 +208,22 @@ class Airflow2:
         :param conf: the run's configuration.
         :raises RuntimeError: when Airflow refuses.
         """
-        done = self.python("-c", _TRIGGER, dag_id, run_id, json.dumps(dict(conf)))
+        self._run("-c", _TRIGGER, dag_id, run_id, json.dumps(dict(conf)))
+
+    def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Put a connection into the database.
+
+        :param conn_id: its id.
+        :param connection: the JSON object Airflow takes.
+        :raises RuntimeError: when Airflow refuses.
+        """
+        as_json = json.dumps(dict(connection))
+        self._run("-m", "airflow", "connections", "add", conn_id, "--conn-json", as_json)
+
+    def _run(self, *arguments: str) -> None:
+        done = self.python(*arguments)
         if done.returncode != 0:
-            raise RuntimeError(f"could not trigger {dag_id}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+            raise RuntimeError(f"Airflow refused:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 
     def call(self, method: str, path: str, body: object | None = None) -> Any:
         """Refuse: without a webserver Airflow 2 has no REST API."""

@@ -147,9 +147,12 @@ class Demo:
             }
         )
         parent = os.getppid()
-        while os.getppid() == parent:  # else make was killed: nobody is looking any more
-            airflow.check_alive()
-            time.sleep(0.5)
+        try:
+            while os.getppid() == parent:  # else make was killed: nobody is looking any more
+                airflow.check_alive()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            self._terminal.title("Stopping ...")
 
 
 def _requests_made(emulator: EmulatorProcess) -> str:
@@ -187,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return demo.run()
     except KeyboardInterrupt:
         terminal.title("Stopped; nothing is left running")
-        return 0 if options.ui else 130
+        return 130
     except (RealAirflowError, WaitExpiredError, RuntimeError, OSError, HttpError) as error:
         terminal.failure("The demo could not be run", str(error))
         terminal.title(f"The demo failed. Logs: {_relative(options.home / 'logs')}")

@@ -14,7 +14,7 @@ from scripts.waiting import tail
 CHECKOUT = Path(__file__).resolve().parent.parent
 STEPS = {
     "unit": ["-m", "not e2e and not ui", "-n", "2"],
-    "e2e": ["tests/e2e"],
+    "e2e": ["-n", "2", "--dist", "loadfile", "tests/e2e"],
 }
 _STEP_SECONDS = 1800.0
 _ROW = "{:<8} {:<8} {:<24} {:<24}"

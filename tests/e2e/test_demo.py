@@ -98,16 +98,6 @@ def test_it_tells_what_happened(demo):
     assert "\x1b" not in running.output
 
 
-def test_a_failure_is_told_with_its_reason(demo):
-    running = demo("--computation-id", "00000000-0000-4000-8000-000000000000")
-    running.expect_exit(1)
-
-    assert "The task capture failed" in running.output
-    assert "00000000-0000-4000-8000-000000000000" in running.output
-    assert re.search(r"404|not found|NotFound", running.output)
-    assert f"Logs: {os.path.relpath(running.home / 'logs', CHECKOUT)}" in running.output
-
-
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
@@ -120,15 +110,19 @@ def test_nothing_is_left_when_it_is_stopped_on_its_way(demo, number, code):
 
 
 @pytest.mark.skipif(version("apache-airflow").startswith("2."), reason="Airflow 2 has another API")
-def test_with_ui_it_stays_until_it_is_stopped(demo):
-    running = demo("--ui")
-    running.wait_for("Have a look")
-    wait_until(lambda: "(the emulator)" in running.output, awaited="the addresses", timeout=10)
+def test_a_failure_is_told_with_its_reason_and_the_ui_stays_until_it_is_stopped(demo):
+    running = demo("--ui", "--computation-id", "00000000-0000-4000-8000-000000000000")
+    running.wait_for("(the emulator)")
+
+    assert "The task capture failed" in running.output
+    assert "404" in running.output
+    assert "computation '00000000-0000-4000-8000-000000000000' not found" in running.output
+    assert f"Logs: {os.path.relpath(running.home / 'logs', CHECKOUT)}" in running.output
     url = re.search(r"Airflow +(http://127\.0\.0\.1:\d+) ", running.output)[1]
-    assert running.process.poll() is None
     token = request_json("GET", f"{url}/auth/token")["access_token"]
     connections = request_json("GET", f"{url}/api/v2/connections", authorization=f"Bearer {token}")
     assert [each["connection_id"] for each in connections["connections"]] == ["codeocean_default"]
+    assert running.process.poll() is None
 
     running.process.send_signal(signal.SIGINT)
-    running.expect_exit(0, timeout=30)
+    running.expect_exit(1, timeout=30)

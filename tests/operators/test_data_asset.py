@@ -24,7 +24,7 @@ def capture(**arguments):
         ({"mount": ""}, "mount: "),
         ({"tags": "sorted"}, "tags: .*list"),
         ({"tags": ["sorted", ""]}, r"tags\.1: "),
-        ({"path": 7}, "path: .*string"),
+        ({"path": ["x"]}, "path: .*string"),
         ({"description": ["x"]}, "description: .*string"),
         ({"custom_metadata": ["x"]}, "custom_metadata: .*dict"),
         (
@@ -88,6 +88,14 @@ def test_the_request_says_no_more_than_that():
         "tags": [],
         "source": {"computation": {"id": "c1"}},
     }
+
+
+def test_a_name_that_is_rendered_natively_to_a_number_stays_a_name():
+    operator = capture(name="{{ ds_nodash }}", custom_metadata={"score": 7})
+    operator.name = 20260102  # what render_template_as_native_obj makes of it
+    params = operator.data_asset_params()
+    assert (params.name, params.mount) == ("20260102", "20260102")
+    assert params.custom_metadata == {"score": 7}
 
 
 @pytest.mark.parametrize("sooner", ["timeout", "execution_timeout"])

@@ -167,5 +167,10 @@ Name = Annotated[str, BeforeValidator(lambda value: read_text(value) or "")]
 Maybe = Annotated[M | None, BeforeValidator(read_object)]
 Many = Annotated[list[M], BeforeValidator(read_objects)]
 
-#: Parameters, read strictly.
-NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+#: Parameters, read strictly. A number is a name as well: "20260102" is one after a template is rendered
+#: natively.
+NonEmpty = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    BeforeValidator(lambda value: value if isinstance(value, bool) else read_text(value) or value),
+]
