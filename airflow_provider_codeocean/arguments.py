@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -21,6 +20,7 @@ class ReadField(Protocol):
         ...
 
 
+_LONGEST = timedelta(days=3650).total_seconds()
 #: Stands in for a text that is not known before the templates are rendered.
 _LATER = "rendered-later"
 
@@ -34,9 +34,25 @@ def check_seconds(name: str, value: float | timedelta) -> float:
     :raises ValueError: where it is not greater than 0.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"{name} must be a number of seconds or a timedelta greater than 0, got {value!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+        raise ValueError(
+            f"{name} must be a number of seconds or a timedelta, greater than 0 and 10 years at most, "
+            f"got {value!r}"
+        )
     return float(seconds)
+
+
+def check_identifier(name: str, value: Any) -> str:
+    """Check an identifier.
+
+    :param name: name of the argument.
+    :param value: the identifier.
+    :returns: the identifier.
+    :raises ValueError: where it is no text, or empty.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} must be an identifier, as a text that is not empty, got {value!r}")
+    return value
 
 
 def checked(model: type[M], arguments: Mapping[str, str], values: Mapping[str, Any]) -> M:
@@ -78,7 +94,7 @@ def known_now(value: Any, instead: Any = _LATER) -> Any:
     :returns: the value, or what stands in for it or for parts of it.
     """
     if isinstance(value, str):
-        return instead if "{{" in value or "{%" in value else value
+        return instead if any(mark in value for mark in ("{{", "{%", "{#")) else value
     if isinstance(value, Mapping):
         return {key: known_now(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):

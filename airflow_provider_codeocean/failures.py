@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_codeocean.api.errors import PERMANENT_ERRORS
+from airflow_provider_codeocean.api.errors import CodeOceanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,5 +23,7 @@ def no_retry_for_what_it_cannot_mend() -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, *PERMANENT_ERRORS) as error:
+    except (ValueError, CodeOceanError) as error:
+        if isinstance(error, CodeOceanError) and error.transient:
+            raise
         raise AirflowFailException(str(error)) from error

@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import (
-    PERMANENT_ERRORS,
     CodeOceanError,
     DataAssetFailed,
     WaitTimeout,
@@ -19,6 +18,8 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.states import Verdict, data_asset_verdict, describe_failure
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class DataAssetWait:
         self.deadline = deadline
         self.last_state: str | None = None
         self._asked_to_wait = 0.0
+        self._last_error: CodeOceanError | None = None
 
     def is_over(self, asset: DataAsset) -> bool:
         """Take what a look showed.
@@ -60,8 +62,9 @@ class DataAssetWait:
         :param error: why it did not.
         :raises CodeOceanError: the error, where looking again cannot help.
         """
-        if isinstance(error, PERMANENT_ERRORS) or not getattr(error, "transient", True):
+        if not error.transient:
             raise error
+        self._last_error = error
         self._asked_to_wait = getattr(error, "retry_after", None) or 0.0
         log.warning("Could not look at data asset %s, waiting on: %s", self.data_asset_id, error)
 
@@ -81,6 +84,22 @@ class DataAssetWait:
         if left <= 0:
             raise WaitTimeout(
                 f"Data asset {self.data_asset_id} was not ready in time; its last state was "
-                f"{self.last_state or 'unknown: Code Ocean could not be asked'}. It is left as it is."
+                f"{self.last_state or f'unknown ({self._last_error})'}. It is left as it is."
             )
         return min(seconds, left)
+
+
+def deadline_after(
+    timeout: float, *, execution_timeout: timedelta | None = None, started: datetime | None = None
+) -> float:
+    """Return when a wait that begins now is to end.
+
+    :param timeout: seconds to wait.
+    :param execution_timeout: how long the task may run, which ends the wait as well.
+    :param started: when the task was started.
+    :returns: the time, in Unix seconds.
+    """
+    deadline = time.time() + timeout
+    if execution_timeout is None or started is None:
+        return deadline
+    return min(deadline, started.timestamp() + execution_timeout.total_seconds())

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.errors import (
+    CodeOceanApiError,
     CodeOceanTransportError,
     DataAssetFailed,
     NotFound,
     RateLimited,
     ServerError,
     Unauthorized,
+    UnexpectedAnswer,
     WaitTimeout,
 )
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.polling import DataAssetWait
+from airflow_provider_codeocean.polling import DataAssetWait, deadline_after
 
 
 def wait(*, poll_interval: float = 5.0, deadline: float | None = None) -> DataAssetWait:
@@ -54,6 +57,9 @@ def test_a_server_in_trouble_is_borne(error):
     [
         Unauthorized(401, "who?"),
         NotFound(404, "no such data asset"),
+        CodeOceanApiError(301, "redirected to https://co.test"),
+        CodeOceanApiError(405, "no such method"),
+        UnexpectedAnswer("a page", transient=False),
         CodeOceanTransportError("certificate not trusted", transient=False),
     ],
 )
@@ -81,6 +87,17 @@ def test_after_the_deadline_it_names_the_data_asset_and_its_last_state():
     waiting = wait(deadline=time.time() - 1)
     with pytest.raises(WaitTimeout, match=r"a1 .*unknown"):
         waiting.pause()
+    waiting.bear(ServerError(503, "maintenance"))
+    with pytest.raises(WaitTimeout, match=r"a1 .*maintenance"):
+        waiting.pause()
     waiting.is_over(asset("draft"))
     with pytest.raises(WaitTimeout, match=r"a1 .*draft"):
         waiting.pause()
+
+
+@pytest.mark.parametrize(("timeout", "execution_timeout"), [(3600, 18000), (18000, 3600), (3600, None)])
+def test_a_wait_ends_with_whichever_timeout_comes_first(timeout, execution_timeout):
+    started = datetime.now(tz=UTC)
+    limit = None if execution_timeout is None else timedelta(seconds=execution_timeout)
+    deadline = deadline_after(timeout, execution_timeout=limit, started=started)
+    assert deadline == pytest.approx(started.timestamp() + 3600, abs=5)

@@ -30,9 +30,11 @@ class CodeOceanError(Exception):
 
     :ivar maybe_applied: whether the server may have acted on the request although this was raised. Always
         false for a request that only reads.
+    :ivar transient: whether trying again may help.
     """
 
     maybe_applied: bool = False
+    transient: bool = True
 
 
 class CodeOceanTransportError(CodeOceanError):
@@ -65,6 +67,8 @@ class CodeOceanApiError(CodeOceanError):
     :param retry_after: seconds after which the server asked to be tried again, or None.
     :param maybe_applied: whether the server may have acted all the same.
     """
+
+    transient = False
 
     def __init__(
         self,
@@ -110,17 +114,25 @@ class NotFound(CodeOceanApiError):
 class RateLimited(CodeOceanApiError):
     """429: too many requests. ``retry_after`` holds the seconds to wait where the server said so."""
 
+    transient = True
+
 
 class ServerError(CodeOceanApiError):
     """5xx: the server, or a proxy before it, is in trouble."""
+
+    transient = True
 
 
 class DataAssetFailed(CodeOceanError):
     """A data asset ended in state ``failed``."""
 
+    transient = False
+
 
 class TransferFailed(CodeOceanError):
     """The transfer of a data asset ended with an error."""
+
+    transient = False
 
 
 class ComputationFailed(CodeOceanError):
@@ -138,9 +150,6 @@ _BY_STATUS: dict[int, type[CodeOceanApiError]] = {
     404: NotFound,
     429: RateLimited,
 }
-
-#: Errors that sending the same request again cannot mend.
-PERMANENT_ERRORS = (BadRequest, Unauthorized, Forbidden, NotFound, DataAssetFailed, TransferFailed)
 
 
 def error_class(status: int) -> type[CodeOceanApiError]:

@@ -19,10 +19,18 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.hooks.connection import client_options
 from airflow_provider_codeocean.polling import DataAssetWait
+from airflow_provider_codeocean.states import conclude
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
+    from airflow_provider_codeocean.states import DataAssetEvent
+
+#: Seconds for which a task whose wait is over goes on asking for the result, if the server is in trouble
+#: then.
+_PATIENCE = 600.0
 
 
 class CodeOceanHook(BaseHook):
@@ -102,6 +110,12 @@ class CodeOceanHook(BaseHook):
             **client_options(connection, await get_async_extra_dejson(connection)) | options
         )
 
+    @property
+    def url(self) -> str:
+        """The deployment's address, without a slash at the end."""
+        with self.get_conn() as client:
+            return client.url
+
     def wait_for_data_asset(
         self, data_asset_id: str, *, poll_interval: float, deadline: float | None = None
     ) -> DataAsset:
@@ -116,14 +130,39 @@ class CodeOceanHook(BaseHook):
         :raises CodeOceanError: where Code Ocean refuses to tell.
         """
         wait = DataAssetWait(data_asset_id, poll_interval=poll_interval, deadline=deadline)
+        return self._look(wait, wait.is_over)
+
+    def conclude_wait(self, event: DataAssetEvent, *, poll_interval: float) -> DataAsset:
+        """Conclude from a trigger's event and from the data asset. A server out of reach is waited for.
+
+        :param event: the trigger's event.
+        :param poll_interval: seconds between two looks, above 0.
+        :returns: the data asset, ready.
+        :raises DataAssetFailed: where its creation failed.
+        :raises WaitTimeout: where the deadline passed and it is still not ready.
+        :raises CodeOceanError: where the wait ended for another reason and it is still not ready.
+        """
+
+        def concluded(asset: DataAsset) -> bool:
+            if event["status"] == "success":  # a look may show less than the one before
+                return wait.is_over(asset)
+            conclude(event, asset)
+            return True
+
+        wait = DataAssetWait(
+            event["data_asset_id"], poll_interval=poll_interval, deadline=time.time() + _PATIENCE
+        )
+        return self._look(wait, concluded)
+
+    def _look(self, wait: DataAssetWait, is_over: Callable[[DataAsset], bool]) -> DataAsset:
         with self.get_conn(retry_budget=0) as client:  # the wait itself is what tries again
             while True:
                 try:
-                    asset = client.data_assets.get(data_asset_id)
+                    asset = client.data_assets.get(wait.data_asset_id)
                 except CodeOceanError as error:
                     wait.bear(error)
                 else:
-                    if wait.is_over(asset):
+                    if is_over(asset):
                         return asset
                 time.sleep(wait.pause())
 

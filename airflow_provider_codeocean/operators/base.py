@@ -13,7 +13,8 @@ from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_s
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.links import ShowsDataAsset
-from airflow_provider_codeocean.states import as_xcom, conclude
+from airflow_provider_codeocean.polling import deadline_after
+from airflow_provider_codeocean.states import as_xcom
 from airflow_provider_codeocean.triggers.data_asset import GRACE, CodeOceanDataAssetTrigger
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, BaseOperator):
             url = self.show_data_asset(context, client.url, asset.id)
             self.log.info("Created data asset %s (%s): %s", asset.id, asset.name, url)
             if self.wait_for_completion:
-                deadline = self._deadline(context)
+                deadline = deadline_after(
+                    self.timeout,
+                    execution_timeout=self.execution_timeout,
+                    started=context["ti"].start_date,
+                )
                 if self.deferrable:
                     self._defer(asset.id, deadline)
                 asset = hook.wait_for_data_asset(
@@ -96,21 +101,12 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, BaseOperator):
 
     def execute_complete(self, context: Context, event: DataAssetEvent) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what the data asset is by now."""
+        hook = CodeOceanHook(self.codeocean_conn_id)
         with no_retry_for_what_it_cannot_mend():
-            with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                url = self.show_data_asset(context, client.url, event["data_asset_id"])
-                asset = client.data_assets.get(event["data_asset_id"])
-            conclude(event, asset)
+            url = self.show_data_asset(context, hook.url, event["data_asset_id"])
+            asset = hook.conclude_wait(event, poll_interval=self.poll_interval)
         self.log.info("Data asset %s is ready: %s files, %s bytes", asset.id, asset.files, asset.size)
         return as_xcom(asset, url)
-
-    def _deadline(self, context: Context) -> float:
-        """Return when to give up, in Unix seconds."""
-        deadline = time.time() + self.timeout
-        started = context["ti"].start_date
-        if self.execution_timeout is None or started is None:
-            return deadline
-        return min(deadline, started.timestamp() + self.execution_timeout.total_seconds())
 
     def _defer(self, data_asset_id: str, deadline: float) -> None:
         self.defer(

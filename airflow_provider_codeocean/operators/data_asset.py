@@ -61,7 +61,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         name: str,
         path: str = "",
         mount: str | None = None,
-        tags: Sequence[str] = (),
+        tags: Sequence[str] | None = None,
         description: str | None = None,
         custom_metadata: Mapping[str, Any] | None = None,
         target: Mapping[str, Any] | None = None,
@@ -89,7 +89,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
             {
                 "name": read(self.name),
                 "mount": read(self.name if self.mount is None else self.mount),
-                "tags": read(self.tags, instead=[]),
+                "tags": [] if self.tags is None else read(self.tags, instead=[]),
                 "description": read(self.description),
                 "custom_metadata": read(self.custom_metadata, instead=None),
                 "source": {"computation": {"id": read(self.computation_id), "path": read(self.path) or None}},

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -15,11 +16,12 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
+from airflow_provider_codeocean.arguments import check_identifier, known_now
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.links import ShowsDataAsset
-from airflow_provider_codeocean.polling import DataAssetWait
-from airflow_provider_codeocean.states import as_xcom, conclude
+from airflow_provider_codeocean.polling import DataAssetWait, deadline_after
+from airflow_provider_codeocean.states import as_xcom
 from airflow_provider_codeocean.triggers.data_asset import GRACE, CodeOceanDataAssetTrigger
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
+        check_identifier("data_asset_id", known_now(data_asset_id))
         self.codeocean_conn_id = codeocean_conn_id
         self.deferrable = deferrable
 
@@ -69,7 +72,9 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, BaseSensorOperator):
             no_retry_for_what_it_cannot_mend(),
             CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client,
         ):
-            url = self.show_data_asset(context, client.url, self.data_asset_id)
+            url = self.show_data_asset(
+                context, client.url, check_identifier("data_asset_id", self.data_asset_id)
+            )
             try:
                 asset = client.data_assets.get(self.data_asset_id)
             except CodeOceanError as error:
@@ -82,10 +87,12 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, BaseSensorOperator):
         self.codeocean_url = ""
         if not self.deferrable:
             return super().execute(context)
-        deadline = time.time() + self.timeout
+        deadline = deadline_after(
+            self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
+        )
         try:
             first_look = self.poke(context)
-        except Exception as error:  # noqa: BLE001 - the trigger meets it again, and ends the wait as is due
+        except (CodeOceanError, AirflowFailException) as error:  # the trigger meets it again: as is due then
             self.log.warning("The first look at data asset %s failed: %s", self.data_asset_id, error)
         else:
             if isinstance(first_look, PokeReturnValue) and first_look.is_done:
@@ -98,20 +105,22 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, BaseSensorOperator):
                 deadline=deadline,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout + GRACE),
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + GRACE),
         )
 
     def execute_complete(self, context: Context, event: DataAssetEvent) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what the data asset is by now."""
+        hook = CodeOceanHook(self.codeocean_conn_id)
         try:
             with no_retry_for_what_it_cannot_mend():
-                with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                    url = self.show_data_asset(context, client.url, self.data_asset_id)
-                    asset = client.data_assets.get(self.data_asset_id)
-                conclude(event, asset)
+                url = self.show_data_asset(context, hook.url, self.data_asset_id)
+                asset = hook.conclude_wait(event, poll_interval=max(self.poke_interval, 1.0))
         except Exception as error:
-            if self.never_fail:  # Airflow sees to soft_fail, but not in all versions to this
-                raise AirflowSkipException(f"Skipping, because never_fail is set: {error}") from error
+            if self.never_fail or (self.soft_fail and isinstance(error, CodeOceanError)):
+                # Airflow sees to its own errors, and to never_fail not in all versions.
+                raise AirflowSkipException(
+                    f"Skipping, as soft_fail or never_fail asks for: {error}"
+                ) from error
             if isinstance(error, WaitTimeout):
                 raise AirflowSensorTimeout(str(error)) from error
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, DataAssetFailed, WaitTimeout
@@ -14,6 +15,7 @@ from airflow_provider_codeocean.polling import DataAssetWait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
     from airflow_provider_codeocean.states import DataAssetEvent, WaitStatus
 
 
@@ -68,7 +70,7 @@ DataAssetEvent`. A server out of reach is waited for.
 
     async def _wait(self, wait: DataAssetWait) -> DataAssetEvent:
         try:
-            async with await CodeOceanHook(self.codeocean_conn_id).get_async_conn(retry_budget=0) as client:
+            async with await self._connect(wait) as client:
                 while True:
                     try:
                         asset = await client.data_assets.get(self.data_asset_id)
@@ -82,8 +84,19 @@ DataAssetEvent`. A server out of reach is waited for.
             return self._event("failed", wait, str(error))
         except WaitTimeout as error:
             return self._event("timeout", wait, str(error))
-        except (CodeOceanError, ValueError) as error:
+        except (CodeOceanError, AirflowNotFoundException, ValueError) as error:
             return self._event("error", wait, str(error))
+
+    async def _connect(self, wait: DataAssetWait) -> CodeOceanAsyncClient:
+        """Make the client; a backend that cannot tell the connection just now is waited for, too."""
+        while True:
+            try:
+                return await CodeOceanHook(self.codeocean_conn_id).get_async_conn(retry_budget=0)
+            except (AirflowNotFoundException, ValueError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+                self.log.warning("Connection %s is not to be had: %s", self.codeocean_conn_id, error)
+            await asyncio.sleep(wait.pause())
 
     def _event(self, status: WaitStatus, wait: DataAssetWait, message: str) -> DataAssetEvent:
         return {

@@ -81,8 +81,13 @@ def test_nothing_was_applied_unless_it_is_said():
 
 
 def test_what_sending_again_cannot_mend():
-    names = {error.__name__ for error in errors.PERMANENT_ERRORS}
+    names = {
+        name
+        for name, error in vars(errors).items()
+        if isinstance(error, type) and issubclass(error, CodeOceanError) and not error.transient
+    }
     assert names == {
+        "CodeOceanApiError",
         "BadRequest",
         "Unauthorized",
         "Forbidden",

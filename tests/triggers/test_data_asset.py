@@ -7,6 +7,7 @@ import time
 from importlib import import_module
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.emulator.clock import Policy
@@ -97,3 +98,36 @@ async def test_a_connection_that_cannot_be_used_ends_it(code_ocean, connect):
     (event,) = await events_of(CodeOceanDataAssetTrigger("a1"))
     assert event["status"] == "error"
     assert "has no password" in event["message"]
+
+
+async def test_a_connection_that_is_not_there_ends_it(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_CODEOCEAN_DEFAULT", raising=False)
+    error = AirflowNotFoundException("no connection codeocean_default")
+
+    async def not_found(*_, **__):
+        raise error
+
+    monkeypatch.setattr(CodeOceanHook, "get_async_conn", not_found)
+    (event,) = await events_of(CodeOceanDataAssetTrigger("a1"))
+    assert (event["status"], event["message"]) == ("error", "no connection codeocean_default")
+
+
+async def test_a_backend_that_fails_is_outlasted(draft, monkeypatch):
+    make, failures = CodeOceanHook.get_async_conn, iter([OSError("vault is sealed")])
+
+    async def sometimes(self, **options):
+        for failure in failures:
+            raise failure
+        return await make(self, **options)
+
+    monkeypatch.setattr(CodeOceanHook, "get_async_conn", sometimes)
+    (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
+    assert event["status"] == "success"
+
+
+@pytest.mark.parametrize("status", [301, 405, 410])
+async def test_what_waiting_cannot_mend_ends_it(code_ocean, draft, status):
+    code_ocean.faults.add(FaultRule(method="GET", kind="status", status=status))
+    (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id))
+    assert event["status"] == "error"
+    assert str(status) in event["message"]

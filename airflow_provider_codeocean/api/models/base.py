@@ -169,8 +169,6 @@ Many = Annotated[list[M], BeforeValidator(read_objects)]
 
 #: Parameters, read strictly. A number is a name as well: "20260102" is one after a template is rendered
 #: natively.
-NonEmpty = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1),
-    BeforeValidator(lambda value: value if isinstance(value, bool) else read_text(value) or value),
-]
+_NumberAsText = BeforeValidator(lambda value: value if isinstance(value, bool) else read_text(value) or value)
+AnyText = Annotated[str, _NumberAsText]
+NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), _NumberAsText]

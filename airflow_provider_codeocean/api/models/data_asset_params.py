@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, field_serializer, model_validator
 
-from airflow_provider_codeocean.api.models.base import NonEmpty, Params
+from airflow_provider_codeocean.api.models.base import AnyText, NonEmpty, Params
 from airflow_provider_codeocean.api.models.data_asset import DataAssetType
 from airflow_provider_codeocean.api.models.search import SearchParams
 
@@ -46,7 +46,7 @@ class AWSSource(Params):
     """
 
     bucket: _Bucket | None = None
-    prefix: str | None = None
+    prefix: AnyText | None = None
     endpoint_name: NonEmpty | None = None
     keep_on_external_storage: bool | None = None
     public: bool | None = None
@@ -72,7 +72,7 @@ class GCPSource(Params):
     """
 
     bucket: _Bucket
-    prefix: str | None = None
+    prefix: AnyText | None = None
     client_id: NonEmpty | None = None
     client_secret: Annotated[SecretStr, Field(min_length=1)] | None = None
 
@@ -95,7 +95,7 @@ class ComputationSource(Params):
     """
 
     id: NonEmpty
-    path: str | None = None
+    path: AnyText | None = None
 
 
 class CloudWorkstationSource(Params):
@@ -140,7 +140,7 @@ class AWSTarget(Params):
     """
 
     bucket: _Bucket
-    prefix: str | None = None
+    prefix: AnyText | None = None
     endpoint_name: NonEmpty | None = None
 
 
@@ -216,7 +216,7 @@ class DataAssetParams(Params):
     name: NonEmpty
     tags: Tags
     mount: NonEmpty
-    description: str | None = None
+    description: AnyText | None = None
     source: Source | None = None
     target: Target | None = None
     data_asset_ids: Annotated[list[NonEmpty], Field(min_length=1)] | None = None
@@ -245,7 +245,7 @@ class DataAssetUpdateParams(Params):
     """
 
     name: NonEmpty | None = None
-    description: str | None = None
+    description: AnyText | None = None
     tags: Tags | None = None
     mount: NonEmpty | None = None
     custom_metadata: CustomMetadataValues | None = None

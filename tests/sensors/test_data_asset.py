@@ -1,0 +1,104 @@
+"""What the sensor refuses, and how it concludes after its trigger."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+
+from airflow_provider_codeocean.api.errors import WaitTimeout
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.emulator.config import Transitions
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+
+
+class TaskInstance:
+    """What the running task's instance is asked for."""
+
+    start_date = None
+
+    def __init__(self):
+        self.xcoms = {}
+
+    def xcom_push(self, key, value):
+        self.xcoms[key] = value
+
+
+@pytest.fixture
+def context():
+    return {"ti": TaskInstance()}
+
+
+@pytest.fixture
+def draft(code_ocean):
+    source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
+    with CodeOceanHook().get_conn() as client:
+        return client.data_assets.create(
+            DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": [], "source": source})
+        )
+
+
+def sensor(data_asset_id, **arguments):
+    return CodeOceanDataAssetSensor(
+        **{"task_id": "sense", "data_asset_id": data_asset_id, "poke_interval": 1} | arguments
+    )
+
+
+def event(data_asset_id, status):
+    return {"status": status, "data_asset_id": data_asset_id, "state": None, "message": f"it was a {status}"}
+
+
+@pytest.mark.parametrize("wrong", ["", " ", 7, None])
+def test_what_is_no_identifier_is_refused_when_the_dag_is_parsed(wrong):
+    with pytest.raises(ValueError, match="data_asset_id must be an identifier"):
+        sensor(wrong)
+
+
+def test_what_renders_to_no_identifier_fails_for_good(code_ocean, context):
+    sensing = sensor("{{ params.data_asset_id }}")
+    sensing.data_asset_id = {"id": "a1"}
+    with pytest.raises(AirflowFailException, match="data_asset_id must be an identifier"):
+        sensing.poke(context)
+
+
+def test_a_look_that_shows_less_than_the_triggers_is_repeated(draft, context):
+    result = sensor(draft.id).execute_complete(context, event(draft.id, "success"))
+    assert result["state"] == "ready"
+
+
+def test_trouble_at_the_end_of_a_wait_is_outlasted(code_ocean, draft, context):
+    faults = [
+        code_ocean.faults.add(FaultRule(method="GET", kind="status", status=status)) for status in (503, 429)
+    ]
+    result = sensor(draft.id).execute_complete(context, event(draft.id, "success"))
+    assert result["state"] == "ready"
+    assert [fault.hits for fault in faults] == [1, 1]
+
+
+@pytest.mark.parametrize("how", ["soft_fail", "never_fail"])
+def test_what_ended_otherwise_is_skipped_where_it_is_told_to(code_ocean, draft, context, how):
+    code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
+    with pytest.raises(AirflowSkipException, match="it was a error"):
+        sensor(draft.id, **{how: True}).execute_complete(context, event(draft.id, "error"))
+
+
+def test_a_timeout_is_airflows_own(draft, context):
+    with pytest.raises(AirflowSensorTimeout, match="it was a timeout") as caught:
+        sensor(draft.id).execute_complete(context, event(draft.id, "timeout"))
+    assert isinstance(caught.value.__cause__, WaitTimeout)
+
+
+def test_the_first_look_that_is_refused_leaves_the_end_to_the_trigger(code_ocean, context):
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    with pytest.raises(TaskDeferred) as caught:
+        sensor("no-such-asset", deferrable=True, timeout=60).execute(context)
+    assert caught.value.trigger.deadline == pytest.approx(time.time() + 60, abs=5)
