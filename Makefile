@@ -16,7 +16,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format unit e2e e2e-2.11 ui bench matrix locks clean
+.PHONY: help demo test lint format unit e2e e2e-2.11 crash ui bench matrix locks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,17 +43,27 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 unit: .venv/.ready ## Run the tests that need no Airflow running, with coverage
 	@echo "== unit tests, Airflow 3.3"
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui" -n 2
+	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui and not long" -n 2
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
+	@$(PY) -m pytest -q -m long -n 2
 
 e2e: .venv/.ready ## Run the tests on a real Airflow 3.3
 	@echo "== end-to-end tests, Airflow 3.3"
 	@$(PY) -m pytest -q -n 2 --dist loadfile tests/e2e
 
-e2e-2.11: ## Run them on a real Airflow 2.11, but for the demo's own
+e2e-2.11: ## Run them on a real Airflow 2.11, but for the demo's own and the runner's
 	@echo "== end-to-end tests, Airflow 2.11"
-	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_demo.py; $(ELSE_SKIP)
+	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_demo.py \
+	  --deselect tests/e2e/test_real_airflow.py::test_nothing_is_left_when_the_runner_is_killed; $(ELSE_SKIP)
+
+crash: .venv/.ready ## Kill captures at every point, on real Airflows 3.3, 3.1 and 2.11; CRASH="3.3" chooses
+	@releases="$(or $(CRASH),3.3 3.1 2.11)"; for release in $$releases; do \
+	  if ! scripts/find_python $$release >/dev/null; then \
+	    echo "SKIPPED: nothing was tested on Airflow $$release"; \
+	    releases=$$(echo " $$releases " | sed "s/ $$release / /"); \
+	  elif [ $$release != 3.3 ]; then $(MAKE) --no-print-directory .venv-$$release/.ready || exit 1; fi; \
+	done; $(PY) -m tests.crash $$releases
 
 ui: .venv/.ready ## Look at the connection form and the link in a headless Chromium, on 3.3 and 2.11
 	@echo "== Airflow's UI in a browser, Airflow 3.3"
@@ -61,10 +71,10 @@ ui: .venv/.ready ## Look at the connection form and the link in a headless Chrom
 	@echo "== Airflow's UI in a browser, Airflow 2.11"
 	@$(ON_2_11) -m pytest -q tests/ui/test_airflow_2_ui.py; $(ELSE_SKIP)
 
-bench: .venv/.ready ## Run the benchmarks
-	@set -e; for file in tests/benchmarks/*.py; do \
-	  echo "== $$file"; \
-	  $(PY) -m "$$(echo "$${file%.py}" | tr / .)"; \
+bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" chooses
+	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer crash_matrix); do \
+	  echo "== $$name"; \
+	  $(PY) -m tests.benchmarks.$$name; \
 	done
 
 matrix: .venv/.ready ## Run all tests on every supported Airflow; MATRIX="2.11 3.0" chooses

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.base import Params
+    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
-M = TypeVar("M", bound="Params")
+P = TypeVar("P", bound="Params")
 
 
 class ReadField(Protocol):
@@ -21,8 +22,8 @@ class ReadField(Protocol):
 
 
 _LONGEST = timedelta(days=3650).total_seconds()
-#: Stands in for a text that is not known before the templates are rendered.
-_LATER = "rendered-later"
+#: Stands in for what is not known before templates are rendered: nothing can be wrong with it yet.
+_LATER = "rendered-by-a-template-later"
 
 
 def check_seconds(name: str, value: float | timedelta) -> float:
@@ -55,14 +56,26 @@ def check_identifier(name: str, value: Any) -> str:
     return value
 
 
-def checked(model: type[M], arguments: Mapping[str, str], values: Mapping[str, Any]) -> M:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Check that a value is one of a few.
+
+    :param name: name of the argument.
+    :param value: the value.
+    :param choices: what it may be.
+    :raises ValueError: where it is none of them.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, Any]) -> P:
     """Build the parameters of a request.
 
     :param model: their model.
     :param arguments: paths in the model (``source.computation.id``) and the names of the arguments behind
         them.
     :param values: the model's values.
-    :returns: the parameters.
+    :returns: the parameters; where values are not known yet, they are to be checked again.
     :raises ValueError: where a value is wrong, naming the argument and what would be right.
     """
     from pydantic import ValidationError
@@ -71,13 +84,17 @@ def checked(model: type[M], arguments: Mapping[str, str], values: Mapping[str, A
         return model.model_validate(values)
     except ValidationError as error:
         problems = []
-        for problem in error.errors(include_url=False, include_input=False):
+        for problem in error.errors(include_url=False):
+            if problem["input"] == _LATER:
+                continue
             path = ".".join(str(part) for part in problem["loc"])
             for prefix, argument in arguments.items():
                 if path == prefix or path.startswith(f"{prefix}."):
                     path = argument + path.removeprefix(prefix)
                     break
             problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
+        if not problems:
+            return cast("P", model.model_construct(**values))
         raise ValueError("; ".join(problems)) from None
 
 
@@ -100,3 +117,32 @@ def known_now(value: Any, instead: Any = _LATER) -> Any:
     if isinstance(value, list | tuple | set):
         return [known_now(item) for item in value]
     return value if value is None or isinstance(value, int | float | date) else instead
+
+
+#: The arguments that narrow a search of data assets.
+SEARCH_ARGUMENTS = (
+    "query",
+    "filters",
+    "type",
+    "ownership",
+    "origin",
+    "favorite",
+    "archived",
+    "sort_field",
+    "sort_order",
+)
+
+
+def data_asset_search(task: Any, read: ReadField, *, limit: int) -> DataAssetSearchParams:
+    """Build a search from a task's arguments.
+
+    :param task: has the arguments of :data:`SEARCH_ARGUMENTS`.
+    :param read: reads the value of a template field.
+    :param limit: results of one page.
+    :returns: the parameters.
+    :raises ValueError: where an argument is wrong, naming it.
+    """
+    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
+
+    values = {name: read(getattr(task, name, None)) for name in SEARCH_ARGUMENTS}
+    return checked(DataAssetSearchParams, {}, values | {"limit": limit})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @contextmanager
@@ -27,3 +27,16 @@ def no_retry_for_what_it_cannot_mend() -> Iterator[None]:
         if isinstance(error, CodeOceanError) and error.transient:
             raise
         raise AirflowFailException(str(error)) from error
+
+
+@contextmanager
+def naming_what_ran_out_of_time(describe: Callable[[], str]) -> Iterator[None]:
+    """Say what a task was about when Airflow ends it after its ``execution_timeout``.
+
+    :param describe: tells, in a sentence.
+    :raises AirflowTaskTimeout: in place of Airflow's own, which says no more than the process id.
+    """
+    try:
+        yield
+    except AirflowTaskTimeout as error:
+        raise AirflowTaskTimeout(f"The task ran out of time (execution_timeout). {describe()}") from error

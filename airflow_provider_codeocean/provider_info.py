@@ -41,6 +41,15 @@ def get_provider_info() -> dict[str, Any]:
 
     integration = "Code Ocean"
     package = "airflow_provider_codeocean"
+
+    def modules(kind: str, *names: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "integration-name": integration,
+                "python-modules": [f"{package}.{kind}.{name}" for name in names],
+            }
+        ]
+
     return {
         "package-name": "airflow-provider-codeocean",
         "name": integration,
@@ -54,11 +63,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.codeocean"]}],
-        "operators": [
-            {"integration-name": integration, "python-modules": [f"{package}.operators.data_asset"]}
-        ],
-        "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors.data_asset"]}],
-        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.data_asset"]}],
+        "operators": modules("operators", "attachment", "data_asset", "permissions", "search", "transfer"),
+        "sensors": modules("sensors", "computation", "data_asset", "search"),
+        "triggers": modules("triggers", "computation", "data_asset", "search", "transfer"),
         "connection-types": [
             {
                 "connection-type": "codeocean",

@@ -1,12 +1,16 @@
-"""What a state means, the event that a wait ends with, and what to conclude from it."""
+"""What a state means, and the event that a wait ends with."""
 
 from __future__ import annotations
 
 import enum
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, DataAssetFailed, WaitTimeout
+from airflow_provider_codeocean.api.models.computation import ComputationEndStatus, ComputationState
 from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAssetState
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.models.base import Payload
+    from airflow_provider_codeocean.api.models.computation import Computation
 
 
 class Verdict(enum.Enum):
@@ -20,21 +24,63 @@ class Verdict(enum.Enum):
 WaitStatus = Literal["success", "failed", "timeout", "error"]
 
 
-class DataAssetEvent(TypedDict):
-    """How a wait for a data asset ended.
+class WaitEvent(TypedDict):
+    """How a wait ended.
 
-    ``status`` is ``success`` or ``failed`` where its creation ended, ``timeout`` where the deadline passed
-    before, ``error`` where Code Ocean refused to tell; ``message`` says more. It carries no more than that:
-    who gets it reads the data asset.
+    ``status`` is ``success`` or ``failed`` where what was waited for ended, ``timeout`` where the deadline
+    passed before, ``error`` where Code Ocean refused to tell; ``state`` is what was seen last, and
+    ``message`` says more. It carries no more than that: who gets it reads the thing itself.
     """
 
     status: WaitStatus
-    data_asset_id: str
     state: str | None
     message: str
 
 
-def data_asset_verdict(asset: DataAsset) -> Verdict:
+class DataAssetEvent(WaitEvent):
+    """How a wait for a data asset ended."""
+
+    data_asset_id: str
+
+
+class TransferEvent(DataAssetEvent):
+    """How a wait for a transfer ended, and what the data asset was before the transfer was begun."""
+
+    last_transferred: float | None
+    transfer_error: str | None
+
+
+class ComputationEvent(WaitEvent):
+    """How a wait for a computation ended."""
+
+    computation_id: str
+
+
+class SeenDataAsset(Protocol):
+    """What a look at a data asset shows, be it the whole of it or a line of a search."""
+
+    @property
+    def state(self) -> str | None:
+        """State."""
+        ...
+
+    @property
+    def created(self) -> float | None:
+        """When it was created, in Unix seconds."""
+        ...
+
+    @property
+    def last_transferred(self) -> float | None:
+        """When its files were last moved, in Unix seconds."""
+        ...
+
+    @property
+    def transfer_error(self) -> str | None:
+        """Why the last attempt to move them failed."""
+        ...
+
+
+def data_asset_verdict(asset: SeenDataAsset) -> Verdict:
     """Tell what the state of a data asset means. A state that is not known yet means waiting.
 
     :param asset: the data asset.
@@ -43,6 +89,35 @@ def data_asset_verdict(asset: DataAsset) -> Verdict:
     if asset.state == DataAssetState.READY:
         return Verdict.SUCCEEDED
     return Verdict.FAILED if asset.state == DataAssetState.FAILED else Verdict.WAITING
+
+
+def transfer_verdict(
+    asset: SeenDataAsset, last_transferred: float | None, transfer_error: str | None
+) -> Verdict:
+    """Tell whether the files of a data asset have been moved.
+
+    :param asset: the data asset.
+    :param last_transferred: its field of that name, before the transfer was begun.
+    :param transfer_error: its field of that name, before the transfer was begun.
+    :returns: the verdict.
+    """
+    if (asset.last_transferred or 0) > (last_transferred or 0):
+        return Verdict.SUCCEEDED
+    return Verdict.FAILED if asset.transfer_error not in (None, "", transfer_error) else Verdict.WAITING
+
+
+def computation_verdict(computation: Computation) -> Verdict:
+    """Tell what the state of a computation means. One that has completed may have failed all the same.
+
+    :param computation: the computation.
+    :returns: the verdict.
+    """
+    if computation.state == ComputationState.FAILED:
+        return Verdict.FAILED
+    if computation.state != ComputationState.COMPLETED:
+        return Verdict.WAITING
+    well = computation.end_status in (None, ComputationEndStatus.SUCCEEDED) and not computation.exit_code
+    return Verdict.SUCCEEDED if well else Verdict.FAILED
 
 
 def describe_failure(asset: DataAsset) -> str:
@@ -55,27 +130,11 @@ def describe_failure(asset: DataAsset) -> str:
     return f"Data asset {asset.id} ({asset.name!r}) failed: {reason}"
 
 
-def conclude(event: DataAssetEvent, asset: DataAsset) -> None:
-    """Conclude from a wait's event and from what the data asset is by now, which weighs more.
+def as_xcom(payload: Payload, url: str | None = None) -> dict[str, Any]:
+    """Return something of the API as a task returns it: all its fields as JSON values.
 
-    :param event: how the wait ended.
-    :param asset: the data asset, read after that.
-    :raises DataAssetFailed: where its creation failed.
-    :raises WaitTimeout: where the deadline passed and it is still not ready.
-    :raises CodeOceanError: where the wait ended for another reason and it is still not ready.
+    :param payload: a data asset, for one.
+    :param url: the address of its page, where there is one.
+    :returns: the dictionary, with the address as ``url``.
     """
-    verdict = data_asset_verdict(asset)
-    if verdict is Verdict.FAILED:
-        raise DataAssetFailed(describe_failure(asset))
-    if verdict is Verdict.WAITING:
-        raise (WaitTimeout if event["status"] == "timeout" else CodeOceanError)(event["message"])
-
-
-def as_xcom(asset: DataAsset, url: str) -> dict[str, Any]:
-    """Return a data asset as a task returns it: all its fields as JSON values, and the address of its page.
-
-    :param asset: the data asset.
-    :param url: the address.
-    :returns: the dictionary.
-    """
-    return {**asset.model_dump(mode="json"), "url": url}
+    return payload.model_dump(mode="json") | ({} if url is None else {"url": url})

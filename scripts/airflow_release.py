@@ -7,22 +7,51 @@ import json
 import os
 import secrets
 from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from scripts.http_json import request_json
+from scripts.http_json import HttpError, request_json
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+# For Airflow to answer: on a machine that is busy starting tasks it takes its time.
+_CALL_SECONDS = 60.0
+# SQLite, which waits for its lock but not in a line, may keep one writer waiting until it gives up.
+_LOCKED, _CALLS = "Database error", 4
 # What "airflow dags trigger" does, in half of its time.
 _TRIGGER = """
 import json, sys
 from airflow.api.common.trigger_dag import trigger_dag
 
 dag_id, run_id, conf = sys.argv[1:]
-trigger_dag(dag_id=dag_id, run_id=run_id, conf=json.loads(conf))
+# With microseconds, so that two can be triggered within a second.
+trigger_dag(dag_id=dag_id, run_id=run_id, conf=json.loads(conf), replace_microseconds=False)
+"""
+# What the webserver does for the buttons in its UI.
+_MARK = """
+import sys
+from airflow.api.common.mark_tasks import set_state
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.utils.state import TaskInstanceState
+
+dag_id, run_id, task_id, state = sys.argv[1:]
+task = SerializedDagModel.get_dag(dag_id).get_task(task_id)
+set_state(tasks=[task], run_id=run_id, state=TaskInstanceState(state), commit=True)
+"""
+_CLEAR = """
+import sys
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.utils.session import create_session
+
+dag_id, run_id, task_id = sys.argv[1:]
+with create_session() as session:
+    tis = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id, task_id=task_id).all()
+    clear_task_instances(tis, session, dag=SerializedDagModel.get_dag(dag_id))
 """
 
 
@@ -136,6 +165,27 @@ class Airflow3:
             {"dag_run_id": run_id, "conf": dict(conf), "logical_date": None},
         )
 
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task as ``failed`` or ``success``, as a user does.
+
+        :param dag_id: the DAG.
+        :param run_id: the run.
+        :param task_id: the task.
+        :param state: its new state.
+        """
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.call("PATCH", path, {"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task, as a user does.
+
+        :param dag_id: the DAG.
+        :param run_id: the run.
+        :param task_id: the task.
+        """
+        body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": [task_id]}
+        self.call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
         """Put a connection into the database.
 
@@ -154,7 +204,21 @@ class Airflow3:
         """
         if self._token is None:
             self._token = request_json("GET", f"{self.settings.url}/auth/token")["access_token"]
-        return request_json(method, self.settings.url + path, body, authorization=f"Bearer {self._token}")
+        send = partial(
+            request_json,
+            method,
+            self.settings.url + path,
+            body,
+            authorization=f"Bearer {self._token}",
+            timeout=_CALL_SECONDS,
+        )
+        for _ in range(_CALLS - 1):
+            try:
+                return send()
+            except HttpError as error:
+                if error.status != HTTPStatus.INTERNAL_SERVER_ERROR or _LOCKED not in error.body:
+                    raise
+        return send()
 
 
 @dataclass
@@ -209,6 +273,27 @@ class Airflow2:
         :raises RuntimeError: when Airflow refuses.
         """
         self._run("-c", _TRIGGER, dag_id, run_id, json.dumps(dict(conf)))
+
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task as ``failed`` or ``success``, as a user does.
+
+        :param dag_id: the DAG.
+        :param run_id: the run.
+        :param task_id: the task.
+        :param state: its new state.
+        :raises RuntimeError: when Airflow refuses.
+        """
+        self._run("-c", _MARK, dag_id, run_id, task_id, state)
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task, as a user does.
+
+        :param dag_id: the DAG.
+        :param run_id: the run.
+        :param task_id: the task.
+        :raises RuntimeError: when Airflow refuses.
+        """
+        self._run("-c", _CLEAR, dag_id, run_id, task_id)
 
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
         """Put a connection into the database.

@@ -115,6 +115,13 @@ class EmulatorProcess:
         """Its process id."""
         return self._process.pid
 
+    def kill(self, signal_number: int) -> None:
+        """Send it a signal, and wait for its end.
+
+        :param signal_number: SIGKILL or SIGTERM.
+        """
+        self._process.kill(signal_number)
+
     def get(self, path: str) -> Any:
         """Send it a GET request with the token.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,20 @@ import pytest
 # Airflow reads these when it is imported: no test may touch the home of the person who runs it.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parent / "dag_runs" / "dags")
+os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"] = json.dumps(
+    [
+        {
+            "name": folder.name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(folder)},
+        }
+        for folder in (
+            Path(__file__).parent / "dag_runs" / "dags",
+            Path(__file__).parent.parent / "dags_examples",
+        )
+    ]
+)
 os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "the-secret-of-a-test-that-nobody-needs-to-keep"
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +16,7 @@ from airflow_provider_codeocean.emulator.config import EmulatorConfig
 from airflow_provider_codeocean.emulator.faults import FaultKind, FaultRule
 from airflow_provider_codeocean.operators.base import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from scripts import api_table
 
 CHECKOUT = Path(__file__).parent.parent
 PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")]
@@ -28,6 +30,35 @@ def test_the_arguments_of_a_capture_are_all_explained():
     explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", section, re.MULTILINE)
     assert {name for name, _ in explained} == (own | inherited) - {"self", "kwargs"}
     assert {name for name, mark in explained if mark} == set(CodeOceanCaptureResultOperator.template_fields)
+
+
+def operations() -> dict[str, str]:
+    """What ``operations.md`` says of each operator, by the operator's path."""
+    page = (CHECKOUT / "docs" / "operations.md").read_text()
+    sections = re.findall(r"^## `(operators\.\w+\.\w+)`\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    return dict(sections)
+
+
+@pytest.mark.parametrize("path", operations())
+def test_the_arguments_of_an_operation_are_all_explained(path):
+    module, name = path.rsplit(".", 1)
+    operator = getattr(import_module(f"airflow_provider_codeocean.{module}"), name)
+    own = set(inspect.signature(operator.__init__).parameters)
+    if not operator.__init__.__qualname__.startswith(name):
+        own = {"data_asset_id"}
+    if "capsule_id" in operator.template_fields:
+        own |= set(operator.template_fields)
+    own -= {"self", "kwargs", "codeocean_conn_id"}
+    explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", operations()[path], re.MULTILINE)
+    assert {name for name, _ in explained} == own
+    assert {name for name, mark in explained if mark} == own & set(operator.template_fields)
+
+
+def test_all_operators_are_explained():
+    text = "".join(page.read_text() for page in (CHECKOUT / "docs").glob("*.md"))
+    for path in (CHECKOUT / "airflow_provider_codeocean" / "operators").glob("*.py"):
+        for name in re.findall(r"^class (CodeOcean\w+Operator)\b", path.read_text(), re.MULTILINE):
+            assert f"operators.{path.stem}.{name}" in text
 
 
 @pytest.mark.parametrize(
@@ -76,3 +107,25 @@ def test_the_emulators_settings_and_faults_are_all_explained():
     assert set(EmulatorConfig.model_fields) <= named
     assert set(FaultRule.model_fields) <= named
     assert set(get_args(FaultKind)) <= named
+
+
+def test_the_table_of_endpoints_is_that_of_the_code():
+    assert api_table.PAGE.read_text() == api_table.page()
+
+
+#: What a DAG does not call for: it is in the clients, for tasks of one's own.
+FOR_TASKS_OF_ONES_OWN = re.compile(
+    r"GET (capsules|pipelines)/.*|POST (capsules|pipelines)/search"
+    r"|\w+ (capsules|pipelines)/\{id\}(/archive|/permissions|/sync|/release)?"
+    # Not there yet:
+    r"|(POST|DELETE|PATCH) computations(/\{id\})?"
+    r"|\w+ computations/\{id\}/results.*"
+    r"|\w+ data_assets/\{id\}/files.*"
+)
+
+
+def test_what_a_dag_calls_for_has_an_operator_or_a_sensor():
+    used = {endpoint for endpoint, _ in api_table.users()}
+    declared = {api_table.anonymous(endpoint) for endpoint, _ in api_table.endpoints()}
+    assert used <= declared
+    assert {each for each in declared - used if not FOR_TASKS_OF_ONES_OWN.fullmatch(each)} == set()

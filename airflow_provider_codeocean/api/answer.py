@@ -68,7 +68,7 @@ def _answer(call: Call[T], response: Response) -> T:
     if call.answers is NoneType and not _is_page(response.content):
         return call.read(None)
     try:
-        answer = call.read(json.loads(response.content))
+        answer = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
         problem = _text_of(response.content) or "nothing"
     else:

@@ -11,11 +11,23 @@ from __future__ import annotations
 
 import enum
 import inspect
+import json
 import string
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, update_wrapper
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, get_origin, overload
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_origin,
+    overload,
+)
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -48,7 +60,8 @@ class Call(Generic[T]):
 
     :param method: HTTP method.
     :param path: path below ``/api/v1/``, quoted.
-    :param answers: type of the answer; ``NoneType`` where it is empty.
+    :param answers: type of the answer; ``NoneType`` where it is empty. One that has a class method
+        ``from_bytes`` decodes it itself.
     :param effect: what sending it does.
     :param query: query parameters.
     :param body: JSON body, or None.
@@ -73,6 +86,18 @@ class Call(Generic[T]):
             value = []
         adapter: TypeAdapter[T] = _adapter(answers)
         return adapter.validate_python(value)
+
+    def decode(self, content: bytes) -> T:
+        """Read the answer from the bytes that came.
+
+        :param content: the JSON.
+        :returns: the answer.
+        :raises ValueError: where it is not of the right kind.
+        """
+        from_bytes = getattr(self.answers, "from_bytes", None)
+        if from_bytes is not None:
+            return cast("T", from_bytes(content))
+        return self.read(json.loads(content))
 
 
 @cache

@@ -249,6 +249,8 @@ def _request(call: Call[Any]) -> dict[str, Any]:
 
 
 def _plain(response: httpx.Response) -> Response:
+    # Its stream refers back to it: without this, pages of a megabyte stay until the next garbage collection.
+    response.stream = httpx.ByteStream(b"")
     return Response(response.status_code, response.headers, response.content)
 
 

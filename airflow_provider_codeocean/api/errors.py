@@ -15,6 +15,7 @@
     ├── DataAssetFailed                 a data asset ended in state ``failed``
     ├── TransferFailed                  a transfer ended with an error
     ├── ComputationFailed               a computation ended without success
+    ├── AlreadyExists                   what was to be made is there, and was not to be
     └── WaitTimeout                     what was awaited did not end in time
 
 Three things stay apart everywhere: the work failed, time ran out, the server could not be reached.
@@ -137,6 +138,14 @@ class TransferFailed(CodeOceanError):
 
 class ComputationFailed(CodeOceanError):
     """A computation ended, but not with success."""
+
+    transient = False
+
+
+class AlreadyExists(CodeOceanError):
+    """What was to be made had been made before, and was not to be gone on with."""
+
+    transient = False
 
 
 class WaitTimeout(CodeOceanError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,20 +18,23 @@ from airflow_provider_codeocean.api.errors import (
     Unauthorized,
     UnexpectedAnswer,
 )
+from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import client_options
-from airflow_provider_codeocean.polling import DataAssetWait
-from airflow_provider_codeocean.states import conclude
+from airflow_provider_codeocean.polling.wait import DataAssetWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
-    from airflow_provider_codeocean.states import DataAssetEvent
+    from airflow_provider_codeocean.polling.wait import Wait
+    from airflow_provider_codeocean.states import WaitEvent
+
+log = logging.getLogger(__name__)
 
 #: Seconds for which a task whose wait is over goes on asking for the result, if the server is in trouble
 #: then.
-_PATIENCE = 600.0
+PATIENCE = 600.0
 
 
 class CodeOceanHook(BaseHook):
@@ -129,41 +133,59 @@ class CodeOceanHook(BaseHook):
         :raises WaitTimeout: where the deadline passed before.
         :raises CodeOceanError: where Code Ocean refuses to tell.
         """
-        wait = DataAssetWait(data_asset_id, poll_interval=poll_interval, deadline=deadline)
+        asset: DataAsset = self.wait_for(
+            DataAssetWait(data_asset_id, poll_interval=poll_interval, deadline=deadline)
+        )
+        return asset
+
+    def wait_for(self, wait: Wait) -> Any:
+        """Wait, in this process, until something is over. A server out of reach is waited for.
+
+        :param wait: for what, and for how long.
+        :returns: what was waited for.
+        :raises WaitTimeout: where the deadline passed before.
+        :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
+        """
         return self._look(wait, wait.is_over)
 
-    def conclude_wait(self, event: DataAssetEvent, *, poll_interval: float) -> DataAsset:
-        """Conclude from a trigger's event and from the data asset. A server out of reach is waited for.
+    def conclude(self, event: WaitEvent, wait: Wait) -> Any:
+        """Conclude from a trigger's event and from what was waited for. A server out of reach is waited for.
 
         :param event: the trigger's event.
-        :param poll_interval: seconds between two looks, above 0.
-        :returns: the data asset, ready.
-        :raises DataAssetFailed: where its creation failed.
-        :raises WaitTimeout: where the deadline passed and it is still not ready.
-        :raises CodeOceanError: where the wait ended for another reason and it is still not ready.
+        :param wait: for what the trigger waited.
+        :returns: what was waited for, which is over.
+        :raises WaitTimeout: where the deadline passed and it is still not over.
+        :raises CodeOceanError: where it ended otherwise, or the wait did, and it is still not over.
         """
 
-        def concluded(asset: DataAsset) -> bool:
+        def concluded(seen: Any) -> bool:
             if event["status"] == "success":  # a look may show less than the one before
-                return wait.is_over(asset)
-            conclude(event, asset)
+                return wait.is_over(seen)
+            wait.conclude(event, seen)
             return True
 
-        wait = DataAssetWait(
-            event["data_asset_id"], poll_interval=poll_interval, deadline=time.time() + _PATIENCE
-        )
+        wait.deadline = time.time() + PATIENCE
         return self._look(wait, concluded)
 
-    def _look(self, wait: DataAssetWait, is_over: Callable[[DataAsset], bool]) -> DataAsset:
-        with self.get_conn(retry_budget=0) as client:  # the wait itself is what tries again
+    def _look(self, wait: Wait, is_over: Callable[[Any], bool]) -> Any:
+        with (
+            naming_what_ran_out_of_time(wait.describe),
+            self.get_conn(retry_budget=0) as client,  # the wait itself is what tries again
+        ):
+            what = wait.kind.value
             while True:
+                before = wait.last_state
                 try:
-                    asset = client.data_assets.get(wait.data_asset_id)
+                    seen = client.send(wait.call)
                 except CodeOceanError as error:
                     wait.bear(error)
+                    log.warning("Could not look at %s %s, waiting on: %s", what, wait.id, error)
                 else:
-                    if is_over(asset):
-                        return asset
+                    over = is_over(seen)
+                    if wait.last_state != before:
+                        log.info("%s %s is in state %s", what.capitalize(), wait.id, wait.last_state)
+                    if over:
+                        return seen
                 time.sleep(wait.pause())
 
     def test_connection(self) -> tuple[bool, str]:

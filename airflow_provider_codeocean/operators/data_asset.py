@@ -1,16 +1,25 @@
-"""Operators on data assets."""
+"""Operators that create data assets, change, archive and delete them."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.arguments import ReadField, as_rendered, checked, known_now
+from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase
 from airflow_provider_codeocean.operators.base import CodeOceanCreateDataAssetBase
+from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.models.data_asset_params import (
+        DataAssetParams,
+        DataAssetUpdateParams,
+    )
+
+log = logging.getLogger(__name__)
 
 #: Where the arguments of a capture are found in the request.
 _ARGUMENTS = {
@@ -33,7 +42,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
     :param tags: tags, each not empty. (templated)
     :param description: free text. (templated)
     :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
-        with a zone or in Unix seconds. (templated)
+        with a zone or in Unix seconds; they are checked against these fields first. (templated)
     :param target: where in S3 to store the results outside Code Ocean, as an external data asset: ``bucket``,
         and if need be ``prefix`` and ``endpoint_name``; if not given, they are stored in Code Ocean.
         (templated)
@@ -96,3 +105,251 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
                 "target": None if target is None else {"aws": target},
             },
         )
+
+
+class CodeOceanCreateDataAssetOperator(CodeOceanCreateDataAssetBase):
+    """Create a data asset from files in a bucket or a cloud workstation, or combine others.
+
+    Source: ``POST data_assets``, user guide "Create a data asset". For the results of a computation there is
+    :class:`CodeOceanCaptureResultOperator`.
+
+    :param name: display name of the data asset. (templated)
+    :param source: where the files come from, one of: ``aws`` (``bucket``, and if need be ``prefix``,
+        ``endpoint_name``, ``public``, ``keep_on_external_storage``; or ``use_input_bucket`` and ``prefix``,
+        for administrators), ``gcp`` (``bucket``, ``prefix``, ``client_id``, ``client_secret``),
+        ``cloud_workstation`` (``id``, ``path``, ``run_script``), ``computation`` (``id``, ``path``).
+        (templated)
+    :param data_asset_ids: data assets to combine, instead of ``source``. (templated)
+    :param mount: folder that the data asset is mounted at if nothing else is said; if not given, its name.
+        (templated)
+    :param tags: tags, each not empty. (templated)
+    :param description: free text. (templated)
+    :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
+        with a zone or in Unix seconds; they are checked against these fields first. (templated)
+    :param results_info: lineage of results that are imported from S3: ``capsule_id`` or ``pipeline_id``, and
+        if known ``version``, ``commit``, ``run_script``, ``data_assets``, ``parameters``,
+        ``nextflow_profile``, ``processes``. (templated)
+    :param **kwargs: what every operator that creates a data asset takes: see
+        :class:`~airflow_provider_codeocean.operators.base.CodeOceanCreateDataAssetBase`.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "source",
+        "data_asset_ids",
+        "mount",
+        "tags",
+        "description",
+        "custom_metadata",
+        "results_info",
+        *CodeOceanCreateDataAssetBase.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "source": "json",
+        "custom_metadata": "json",
+        "results_info": "json",
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: Mapping[str, Any] | None = None,
+        data_asset_ids: Sequence[str] | None = None,
+        mount: str | None = None,
+        tags: Sequence[str] | None = None,
+        description: str | None = None,
+        custom_metadata: Mapping[str, Any] | None = None,
+        results_info: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.source = source
+        self.data_asset_ids = data_asset_ids
+        self.mount = mount
+        self.tags = tags
+        self.description = description
+        self.custom_metadata = custom_metadata
+        self.results_info = results_info
+        self.data_asset_params(known_now)
+
+    def data_asset_params(self, read: ReadField = as_rendered) -> DataAssetParams:
+        """Build what to create; see the base class."""
+        from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+
+        return checked(
+            DataAssetParams,
+            {},
+            {
+                "name": read(self.name),
+                "mount": read(self.name if self.mount is None else self.mount),
+                "tags": [] if self.tags is None else read(self.tags),
+                "description": read(self.description),
+                "custom_metadata": read(self.custom_metadata),
+                "source": read(self.source),
+                "data_asset_ids": read(self.data_asset_ids),
+                "results_info": read(self.results_info),
+            },
+        )
+
+
+class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
+    """Change the metadata of a data asset that is given; the rest stays.
+
+    Source: ``PUT data_assets/{id}``; where tags or metadata are given, ``GET data_assets/{id}`` and
+    ``GET custom_metadata`` before. The tag by which a capture recognises its data asset is kept. Tags are
+    read, changed and written: what somebody else changes at that very moment is lost.
+
+    The result, in XCom, is the data asset with the fields of Code Ocean's API and the address of its page as
+    ``url``.
+
+    :param data_asset_id: id of the data asset. (templated)
+    :param name: display name. (templated)
+    :param description: free text; empty clears it. (templated)
+    :param mount: folder that it is mounted at if nothing else is said. (templated)
+    :param tags: all tags that it is to have; not together with ``add_tags`` or ``remove_tags``. (templated)
+    :param add_tags: tags to add. (templated)
+    :param remove_tags: tags to remove; that one is not there is no error. (templated)
+    :param custom_metadata: values of custom fields to set; the others stay. (templated)
+    :param **kwargs: what every operator that is about a data asset takes: see
+        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "description",
+        "mount",
+        "tags",
+        "add_tags",
+        "remove_tags",
+        "custom_metadata",
+        *CodeOceanActOnDataAssetBase.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json"}
+
+    def __init__(
+        self,
+        *,
+        data_asset_id: str,
+        name: str | None = None,
+        description: str | None = None,
+        mount: str | None = None,
+        tags: Sequence[str] | None = None,
+        add_tags: Sequence[str] | None = None,
+        remove_tags: Sequence[str] | None = None,
+        custom_metadata: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_asset_id=data_asset_id, **kwargs)
+        self.name = name
+        self.description = description
+        self.mount = mount
+        self.tags = tags
+        self.add_tags = add_tags
+        self.remove_tags = remove_tags
+        self.custom_metadata = custom_metadata
+        if tags is not None and (add_tags is not None or remove_tags is not None):
+            raise ValueError(
+                "tags are all that there are to be: give either tags, or add_tags and remove_tags"
+            )
+        self.update_params(known_now)
+
+    def update_params(self, read: ReadField = as_rendered) -> DataAssetUpdateParams:
+        """Build what to change; of the tags, some that are to be there or not.
+
+        :param read: reads the value of a template field.
+        :returns: the parameters.
+        :raises ValueError: where an argument is wrong, naming it.
+        """
+        from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
+
+        tags = [self._tags(name, read) for name in ("tags", "add_tags", "remove_tags")]
+        return checked(
+            DataAssetUpdateParams,
+            {},
+            {
+                "name": read(self.name),
+                "description": read(self.description),
+                "mount": read(self.mount),
+                "tags": next((each for each in tags if each is not None), None),
+                "custom_metadata": read(self.custom_metadata),
+            },
+        )
+
+    def _tags(self, name: str, read: ReadField = as_rendered) -> list[str] | None:
+        from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
+
+        value = getattr(self, name)
+        if value is None:
+            return None
+        return checked(DataAssetUpdateParams, {"tags": name}, {"tags": read(value)}).tags
+
+    def act(self, client: CodeOceanClient) -> dict[str, Any]:
+        """Change it; see the base class."""
+        from airflow_provider_codeocean.metadata import changed_tags, checked_with
+
+        params = self.update_params()
+        if params.custom_metadata is not None:
+            values = checked_with(client, params.to_json()["custom_metadata"], whole=False)
+            params = params.model_copy(update={"custom_metadata": values})
+        asset = None
+        if params.tags is not None:
+            asset = client.data_assets.get(self.data_asset_id)
+            wanted = changed_tags(
+                asset.tags,
+                tags=self._tags("tags"),
+                add=self._tags("add_tags") or (),
+                remove=self._tags("remove_tags") or (),
+            )
+            unchanged = wanted == list(asset.tags)
+            params = params.model_copy(update={"tags": None if unchanged else wanted})
+        if params.to_json() or asset is None:
+            asset = client.data_assets.update(self.data_asset_id, params)
+            log.info("Changed data asset %s: %s", asset.id, ", ".join(params.to_json()))
+        else:
+            log.info("Data asset %s is as it is to be", asset.id)
+        return as_xcom(asset, self.codeocean_url or "")
+
+
+class CodeOceanArchiveDataAssetOperator(CodeOceanActOnDataAssetBase):
+    """Archive a data asset, or bring it back.
+
+    Source: ``PATCH data_assets/{id}/archive``. An archived data asset is left out of searches that do not ask
+    for archived ones.
+
+    :param data_asset_id: id of the data asset. (templated)
+    :param archived: archive it; False brings it back.
+    :param **kwargs: what every operator that is about a data asset takes: see
+        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    """
+
+    def __init__(self, *, data_asset_id: str, archived: bool = True, **kwargs: Any) -> None:
+        super().__init__(data_asset_id=data_asset_id, **kwargs)
+        self.archived = archived
+
+    def act(self, client: CodeOceanClient) -> None:
+        """Archive it; see the base class."""
+        client.data_assets.archive(self.data_asset_id, archived=self.archived)
+        log.info("Data asset %s is %s", self.data_asset_id, "archived" if self.archived else "not archived")
+
+
+class CodeOceanDeleteDataAssetOperator(CodeOceanActOnDataAssetBase):
+    """Delete a data asset for good, with the files that are its own. That it is not there is no error.
+
+    Source: ``DELETE data_assets/{id}``; where the server asks for that, it is archived before. The files of
+    an external data asset stay in their bucket.
+
+    The result, in XCom, is whether it was there.
+
+    It takes what every operator that is about a data asset takes: see
+    :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    """
+
+    def act(self, client: CodeOceanClient) -> bool:
+        """Delete it; see the base class."""
+        from airflow_provider_codeocean.removal import Fate, remove_data_asset
+
+        removed = remove_data_asset(client, self.data_asset_id, even_if_ready=True)
+        log.info("%s", removed)
+        return removed.fate is Fate.DELETED

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import inspect
 import logging
 import traceback
+import weakref
 
 import httpx
 import pytest
@@ -217,3 +219,24 @@ def test_both_clients_take_the_same():
         for kind in (CodeOceanClient, CodeOceanAsyncClient)
     )
     assert sync == awaited
+
+
+async def test_an_answer_is_freed_as_soon_as_it_is_read():
+    answers = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = httpx.Response(200, json={"id": "a1", "state": "draft"})
+        answers.append(weakref.ref(response))
+        return response
+
+    gc.collect()
+    gc.disable()  # pages of a megabyte would stay until the next collection
+    try:
+        client = CodeOceanAsyncClient("co.test", "cop_x", transport=httpx.MockTransport(answer))
+        async with client:
+            await client.data_assets.get("a1")
+        with CodeOceanClient("co.test", "cop_x", transport=httpx.MockTransport(answer)) as client:
+            client.data_assets.get("a1")
+        assert [reference() for reference in answers] == [None, None]
+    finally:
+        gc.enable()

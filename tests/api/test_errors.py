@@ -92,6 +92,8 @@ def test_what_sending_again_cannot_mend():
         "Unauthorized",
         "Forbidden",
         "NotFound",
+        "AlreadyExists",
+        "ComputationFailed",
         "DataAssetFailed",
         "TransferFailed",
     }

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DAGS = Path(__file__).parent / "dags"
-os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(DAGS)
 
 
 @dataclass(frozen=True)

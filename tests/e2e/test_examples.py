@@ -7,7 +7,14 @@ from pathlib import Path
 import httpx
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
-RUN_HERE = {"capture_result", "capture_many_results", "wait_for_data_asset"}
+#: The others are run by ``tests/dag_runs/test_examples.py``.
+RUN_HERE = {
+    "capture_result",
+    "capture_anew",
+    "capture_many_results",
+    "move_to_bucket",
+    "wait_for_data_asset",
+}
 
 
 def new_asset(emulator, **fields):
@@ -16,8 +23,8 @@ def new_asset(emulator, **fields):
     return emulator.call("POST", "/api/v1/data_assets", body | {"source": source} | fields)["id"]
 
 
-def test_every_example_is_run_here():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == RUN_HERE
+def test_what_is_run_here_is_there():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} >= RUN_HERE
 
 
 def test_a_capture_holds_no_worker_and_its_link_works_while_it_waits(airflow, emulator):
@@ -34,6 +41,23 @@ def test_a_capture_holds_no_worker_and_its_link_works_while_it_waits(airflow, em
     asset = airflow.xcom("capture_result", run_id, "capture")
     assert (asset["id"], asset["state"], asset["url"]) == (asset_id, "ready", link)
     assert len(airflow.xcom("capture_result", run_id, "read_back")) > 1
+
+
+def test_a_cleared_capture_makes_another_data_asset(airflow, emulator):
+    run = airflow.run("capture_anew", conf={"computation_id": emulator.computation_id}, timeout=90)
+    first = airflow.xcom("capture_anew", run.run_id, "capture")
+    airflow.release.clear("capture_anew", run.run_id, "capture")
+    airflow.wait_until(
+        lambda: (
+            airflow.database.run_state("capture_anew", run.run_id) == "success"
+            and airflow.tasks("capture_anew", run.run_id)[0].try_number == 2
+        ),
+        awaited="the second data asset",
+        timeout=90,
+    )
+    second = airflow.xcom("capture_anew", run.run_id, "capture")
+    assert (first["state"], second["state"]) == ("ready", "ready")
+    assert first["id"] != second["id"]
 
 
 def test_many_captures_wait_together_and_a_wrong_one_holds_back_none(airflow, emulator):
@@ -56,6 +80,17 @@ def test_a_sensor_of_a_data_asset_that_fails_tells_why(airflow, emulator):
     run = airflow.run("wait_for_data_asset", conf={"data_asset_id": asset_id}, timeout=90)
     assert run.tasks == {"ready": "failed", "use": "upstream_failed"}
     assert "no-such-bucket" in airflow.task_log("wait_for_data_asset", run.run_id, "ready")
+
+
+def test_files_are_moved_while_no_worker_is_held(airflow, emulator):
+    asset_id = emulator.variables["CODEOCEAN_DATA_ASSET_ID"]
+    conf = {"data_asset_id": asset_id, "bucket": emulator.variables["CODEOCEAN_ARCHIVE_BUCKET"]}
+    run = airflow.run("move_to_bucket", conf=conf, timeout=90)
+    assert run.tasks == {"move": "success"}
+    moved = airflow.xcom("move_to_bucket", run.run_id, "move")
+    assert moved["source_bucket"]["bucket"] == conf["bucket"]
+    assert moved["last_transferred"]
+    assert f"Waiting for data asset {asset_id}" in airflow.task_log("move_to_bucket", run.run_id, "move")
 
 
 def test_the_token_is_in_no_log(airflow, emulator):

@@ -31,7 +31,9 @@ def draft(code_ocean):
 
 
 def test_its_arguments_are_json_and_make_the_same_trigger():
-    trigger = CodeOceanDataAssetTrigger("a1", "lab", poll_interval=2.5, deadline=1_800_000_000.5)
+    trigger = CodeOceanDataAssetTrigger(
+        "a1", "lab", poll_interval=2.5, deadline=1_800_000_000.5, on_kill="delete"
+    )
     path, arguments = trigger.serialize()
     assert json.loads(json.dumps(arguments)) == arguments
     module, name = path.rsplit(".", 1)
@@ -82,7 +84,7 @@ async def test_the_deadline_ends_it_with_the_last_state(code_ocean, draft):
     assert (event["status"], event["state"]) == ("timeout", "draft")
 
 
-async def test_a_deadline_in_the_past_still_looks_once(draft):
+async def test_a_deadline_in_the_past_ends_it_with_its_first_look(draft):
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, deadline=time.time() - 60))
     assert (event["status"], event["state"]) == ("timeout", "draft")
 

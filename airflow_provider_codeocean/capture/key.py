@@ -1,0 +1,80 @@
+"""The key of a capture: the same for every try, so that a later one recognises what an earlier one made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OnExisting = Literal["adopt", "create", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one task instance.
+
+    :param dag_id: the DAG.
+    :param run_id: its run.
+    :param task_id: the task.
+    :param map_index: index of a mapped task, -1 for others.
+    :param try_number: which try this is, from 1 on, over all times that the task was cleared.
+    :param first_try: the first try since the task was cleared last; 1 where it was not.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    first_try: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key of a capture, and those by which its earlier runs are known.
+
+    :param own: the key.
+    :param former: keys of what the task made before it was cleared, where that must not be there.
+    :param first_try: the first try that used the key.
+    """
+
+    own: str
+    former: tuple[str, ...] = ()
+    first_try: int = 1
+
+    @classmethod
+    def of(cls, attempt: Attempt, subject: Mapping[str, Any], on_existing: OnExisting) -> Keys:
+        """Derive the keys of a capture.
+
+        :param attempt: the task's try.
+        :param subject: what is captured and where to, as JSON values. What only describes the result (its
+            name, for one) does not belong here: it may change from one try to the next.
+        :param on_existing: what a cleared task does with what it made before.
+        :returns: the keys.
+        """
+        if on_existing == "adopt":
+            return cls(capture_key(attempt, subject))
+        run = attempt.first_try - 1
+        former = tuple(capture_key(attempt, subject, earlier) for earlier in range(run))
+        return cls(
+            capture_key(attempt, subject, run), former if on_existing == "fail" else (), attempt.first_try
+        )
+
+
+def capture_key(attempt: Attempt, subject: Mapping[str, Any], run: int = 0) -> str:
+    """Return the key of a capture: ``airflow`` and 32 hexadecimal digits, one word to any search.
+
+    It is the same for every try.
+
+    :param attempt: the task's try.
+    :param subject: what is captured and where to, as JSON values.
+    :param run: tells runs of the task apart that are not to share what they make.
+    :returns: the key.
+    """
+    identity = [attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index, run, subject]
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return f"airflow{hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -1,0 +1,232 @@
+"""Capture once: whatever is killed and whenever, one capture leaves one data asset.
+
+The API has no idempotency keys, so a capture brings a key of its own, and what it makes carries that key (a
+data asset as a tag). A try that may not be the first recognises by it what an earlier one has made.
+
+::
+
+    begin   an earlier try remembered what it made  ─ it is there ──────────────────────────▶ go on with it
+              │ no, or it is gone or failed
+            an earlier try may have made something  ─ found within the settle time ─────────▶ adopt it
+              │ no, or nothing found
+            remember the intent, create             ─ answer lost: look until settled ──────▶ adopt it
+              │ created: remember it
+            an older one with the same key is there ─ another try was faster ─▶ remove ours, adopt that one
+              │ no
+            go on with it
+
+    finish  where another try may still have been at work: look once more when everything that it can have
+            made must be visible. The oldest stays, the others are removed.
+
+This module decides and does nothing: a protocol is a generator that yields a
+:data:`~airflow_provider_codeocean.capture.steps.Step` and is sent what came of it, so that one text serves
+operators, triggers and the tests' model of it. What is made (``M``) may be anything that has an id and a time
+of creation and can be found by its key in some way.
+
+**Why two looks are enough.** A look shows all that was made :data:`SETTLE` seconds before it, or earlier.
+Who creates looks once after that, and yields to what is older. Who creates although another try may be at
+work looks again ``2 * SETTLE`` after its creation. If the other try made its own within ``SETTLE`` after
+that creation, this second look shows it; if later, the other's own look has shown it that it was not first.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic
+
+from airflow_provider_codeocean.api.errors import AlreadyExists, CodeOceanError
+from airflow_provider_codeocean.capture.steps import (
+    Capture,
+    Create,
+    Find,
+    Intent,
+    Look,
+    M,
+    Overtaken,
+    Pause,
+    Recall,
+    Remember,
+    Remove,
+    Step,
+    Steps,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from airflow_provider_codeocean.capture.key import Attempt, Keys
+
+#: Seconds after which whatever a process can have made before it died is found by its key: up to 30 for an
+#: index that lags behind, and 10 for a server that is still at work on the request.
+SETTLE = 40.0
+#: Seconds from an intent to the moment when its request has certainly ended, clocks that differ included.
+SENDING = 120.0
+#: How often a creation is tried whose answer is lost each time, and nothing is found of it.
+_CREATIONS = 3
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+
+
+class CaptureOnce(Generic[M]):
+    """The protocol of one try of one capture.
+
+    :param attempt: the task's try.
+    :param keys: the keys of the capture.
+    :param durable: whether there is a state that survives a try.
+    :param usable: tells whether what was found can be gone on with: one that failed cannot.
+    :param now: the time, in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        keys: Keys,
+        *,
+        durable: bool,
+        usable: Callable[[M], bool],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.keys = keys
+        self._is_retry = attempt.try_number > keys.first_try
+        self._durable = durable
+        self._usable = usable
+        self._now = now
+
+    def begin(self) -> Generator[Step, Any, Capture[M]]:
+        """Go on with what was made before, or make it.
+
+        :returns: what to go on with.
+        :raises AlreadyExists: where one of the former keys is found.
+        :raises CodeOceanError: where it cannot be made.
+        """
+        intent: Intent | None = yield Recall()
+        own = intent if intent and intent.key == self.keys.own else None
+        if own and own.made:
+            made = yield from self._look(own.made)
+            if made is not None:
+                return Capture(made, adopted=True, look_again=own.look_again)
+        doubtful = own is not None or self._is_retry
+        if doubtful:
+            settled_at = self._settled_at(own)
+            made = yield from self._search((self.keys.own,), until=settled_at)
+            if made is not None:
+                only_one = own is not None and own.made is None and not own.doubtful
+                return (yield from self._adopt(made, look_again=0.0 if only_one else settled_at))
+        yield from self._refuse_former(intent)
+        return (yield from self._create(doubtful=doubtful))
+
+    def finish(self, capture: Capture[M]) -> Generator[Step, Any, M]:
+        """Make sure that it is the only one.
+
+        :param capture: what was gone on with.
+        :returns: what stays: it may be another one, which another try has made.
+        """
+        if not capture.look_again:
+            return capture.made
+        wait = capture.look_again - self._now()
+        if wait > 0:
+            yield Pause(wait)
+        first, *others = (yield from self._living(capture.made)) or [capture.made]
+        for other in others:
+            yield Remove(other.id, instead=first.id)
+        if first.id != capture.made.id:
+            yield Remember(Intent(self.keys.own, self._now(), first.id))
+        return first
+
+    def rescue(self) -> Generator[Step, Any, Capture[M] | None]:
+        """Find another one with the key, in place of one that is gone; nothing is made.
+
+        :returns: what to go on with, None where there is nothing.
+        """
+        found = yield from self._living()
+        return (yield from self._adopt(found[0], look_again=self._now() + SETTLE)) if found else None
+
+    def _create(self, *, doubtful: bool) -> Steps[Capture[M]]:
+        for creation in range(1, _CREATIONS + 1):
+            since = self._now()
+            yield Remember(Intent(self.keys.own, since, doubtful=doubtful))
+            try:
+                made: M = yield Create(self.keys.own)
+            except CodeOceanError as error:
+                if not error.maybe_applied:
+                    raise
+                doubtful = True
+                settled_at = self._now() + SETTLE
+                found = yield from self._search((self.keys.own,), until=settled_at)
+                if found is not None:
+                    return (yield from self._adopt(found, look_again=settled_at))
+                if creation == _CREATIONS:
+                    raise
+            else:
+                doubtful = (yield Overtaken()) or doubtful
+                look_again = self._now() + 2 * SETTLE if doubtful else 0.0
+                yield Remember(Intent(self.keys.own, since, made.id, look_again))
+                return (yield from self._give_way(made, look_again))
+        raise AssertionError("unreachable: the last creation returns or raises")  # pragma: no cover
+
+    def _give_way(self, made: M, look_again: float) -> Steps[Capture[M]]:
+        """Remove what this try made if another try was faster; look later if it cannot be told now."""
+        try:
+            first, *others = (yield from self._living(made)) or [made]
+        except CodeOceanError as error:
+            if not error.transient:
+                raise
+            later = look_again or self._now()
+            yield Remember(Intent(self.keys.own, self._now(), made.id, later))
+            return Capture(made, adopted=False, look_again=later)
+        if first.id == made.id:
+            return Capture(made, adopted=False, look_again=look_again)
+        if any(other.id == made.id for other in others):
+            yield Remove(made.id, instead=first.id)
+        return (yield from self._adopt(first, look_again=self._now() + SETTLE))
+
+    def _adopt(self, made: M, *, look_again: float) -> Steps[Capture[M]]:
+        yield Remember(Intent(self.keys.own, self._now(), made.id, look_again))
+        return Capture(made, adopted=True, look_again=look_again)
+
+    def _refuse_former(self, intent: Intent | None) -> Steps[None]:
+        former = self.keys.former
+        if not former:
+            return
+        made: M | None = None
+        if intent and intent.key in former and intent.made:
+            made = yield from self._look(intent.made)
+        if made is None:
+            made = yield from self._search(former, until=self._settled_at(intent))
+        if made is not None:
+            raise AlreadyExists(
+                f"on_existing='fail': the task made {made.id} before it was cleared. Delete that, or let "
+                "on_existing be 'adopt' to go on with it or 'create' to make another one."
+            )
+
+    def _settled_at(self, intent: Intent | None) -> float:
+        """Return when a look shows for certain what an earlier try can have made."""
+        now = self._now()
+        if intent is not None:
+            return min(now, intent.since + SENDING) + SETTLE
+        return now if self._durable else now + SETTLE
+
+    def _search(self, keys: tuple[str, ...], *, until: float) -> Steps[M | None]:
+        pause = _FIRST_PAUSE
+        while True:
+            looked_at = self._now()
+            found = yield from self._living(keys=keys)
+            if found or looked_at >= until:
+                return found[0] if found else None
+            yield Pause(min(pause, max(0.0, until - self._now())))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _living(self, known: M | None = None, keys: tuple[str, ...] = ()) -> Steps[list[M]]:
+        """Find what can be gone on with, the oldest first; what is known to be there is read for a rival."""
+        found: Sequence[str] = yield Find(keys or (self.keys.own,))
+        ids = set(found) | ({known.id} if known else set())
+        if known and ids == {known.id}:
+            return [known]
+        living: list[M] = []
+        for each in sorted(ids):
+            made = yield from self._look(each)
+            living += [] if made is None else [made]
+        return sorted(living, key=lambda made: (made.created or 0.0, made.id))
+
+    def _look(self, made_id: str) -> Steps[M | None]:
+        made: M | None = yield Look(made_id)
+        return made if made is not None and self._usable(made) else None

@@ -1,0 +1,36 @@
+"""Waiting in the triggerer: all that wait on a connection there share one poller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
+    from airflow_provider_codeocean.polling.wait import Wait
+
+
+async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
+    """Wait until something is over, with success. A server out of reach is waited for.
+
+    :param codeocean_conn_id: id of the connection.
+    :param wait: for what, and for how long.
+    :raises WaitTimeout: where the deadline passed before.
+    :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
+    :raises ValueError: where the identifier is none, or the connection is not there or cannot be used.
+    """
+    from airflow.providers.common.compat.sdk import Stats
+
+    from airflow_provider_codeocean.polling.poller import wait_together
+
+    async def connect() -> CodeOceanAsyncClient:
+        try:
+            # The poller itself is what tries again.
+            return await CodeOceanHook(codeocean_conn_id).get_async_conn(retry_budget=0)
+        except AirflowNotFoundException as error:
+            raise ValueError(str(error)) from error
+
+    await wait_together(wait, connect=connect, name=codeocean_conn_id, metrics=Stats)

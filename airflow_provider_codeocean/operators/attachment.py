@@ -1,0 +1,172 @@
+"""Operators that attach data assets to capsules, pipelines and cloud workstations."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_codeocean.arguments import (
+    ReadField,
+    as_rendered,
+    check_identifier,
+    checked,
+    known_now,
+)
+from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
+
+log = logging.getLogger(__name__)
+
+#: What data assets can be attached to, and the client's methods for it.
+_TO = {"capsule_id": "capsules", "pipeline_id": "pipelines", "computation_id": "computations"}
+
+
+class CodeOceanAttachmentBase(BaseOperator):
+    """Attach or detach data assets. It takes exactly one of the first three.
+
+    :param capsule_id: id of the capsule. (templated)
+    :param pipeline_id: id of the pipeline. (templated)
+    :param computation_id: id of the computation of a cloud workstation that runs. (templated)
+    :param codeocean_conn_id: id of the connection. (templated)
+    :param **kwargs: what every operator takes.
+    """
+
+    template_fields: Sequence[str] = (*_TO, "codeocean_conn_id")
+    ui_color = "#e8f1fb"
+
+    def __init__(
+        self,
+        *,
+        capsule_id: str | None = None,
+        pipeline_id: str | None = None,
+        computation_id: str | None = None,
+        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.capsule_id = capsule_id
+        self.pipeline_id = pipeline_id
+        self.computation_id = computation_id
+        self.codeocean_conn_id = codeocean_conn_id
+        given = [name for name in _TO if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(_TO)}, got {' and '.join(given) or 'none'}")
+        self._name = given[0]
+        check_identifier(self._name, known_now(getattr(self, self._name)))
+
+    @abstractmethod
+    def act(self, resource: Any, id: str) -> Any:  # noqa: A002
+        """Attach or detach.
+
+        :param resource: the client's methods for it.
+        :param id: id of the capsule, pipeline or computation.
+        :returns: the task's result, as JSON values.
+        :raises ValueError: where an argument is wrong, naming it, before anything is sent.
+        """
+
+    def execute(self, context: Context) -> Any:  # noqa: ARG002 - as every operator
+        """Attach or detach."""
+        with no_retry_for_what_it_cannot_mend():
+            its_id = check_identifier(self._name, getattr(self, self._name))
+            with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
+                return self.act(_resource(client, self._name), its_id)
+
+
+class CodeOceanAttachDataAssetsOperator(CodeOceanAttachmentBase):
+    """Attach data assets to a capsule, a pipeline or a cloud workstation that runs.
+
+    Source: ``POST capsules/{id}/data_assets``, ``POST pipelines/{id}/data_assets`` and
+    ``POST computations/{id}/data_assets``.
+
+    The result, in XCom, is a list of attachments with the fields of Code Ocean's API (``id``, ``mount``,
+    ``mount_state``, ``job_id``, ``external``, ``ready``).
+
+    :param data_assets: ids of data assets, or ``id`` and ``mount`` (the folder to mount it at) each.
+        (templated)
+    :param **kwargs: what every attachment takes: see :class:`CodeOceanAttachmentBase`.
+    """
+
+    template_fields: Sequence[str] = ("data_assets", *CodeOceanAttachmentBase.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json"}
+
+    def __init__(self, *, data_assets: Sequence[str | Mapping[str, str]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_assets = data_assets
+        self.attach_params(known_now)
+
+    def attach_params(self, read: ReadField = as_rendered) -> list[AttachParams]:
+        """Build what to attach.
+
+        :param read: reads the value of a template field.
+        :returns: the parameters; none where they are not known yet.
+        :raises ValueError: where an argument is wrong, naming it.
+        """
+        from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
+
+        given = _listed("data_assets", read(self.data_assets, instead=None), read)
+        return [
+            checked(
+                AttachParams,
+                {"": f"data_assets.{number}", "id": f"data_assets.{number}.id"},
+                each if isinstance(each, Mapping) else {"id": each},
+            )
+            for number, each in enumerate(given)
+        ]
+
+    def act(self, resource: Any, id: str) -> list[dict[str, Any]]:  # noqa: A002
+        """Attach them; see the base class."""
+        attached = resource.attach_data_assets(id, self.attach_params())
+        log.info("Attached to %s: %s", id, ", ".join(each.id for each in attached))
+        return [each.model_dump(mode="json") for each in attached]
+
+
+class CodeOceanDetachDataAssetsOperator(CodeOceanAttachmentBase):
+    """Detach data assets from a capsule, a pipeline or a cloud workstation that runs.
+
+    Source: ``DELETE capsules/{id}/data_assets/``, ``DELETE pipelines/{id}/data_assets/`` and
+    ``DELETE computations/{id}/data_assets/``.
+
+    :param data_asset_ids: ids of the data assets. (templated)
+    :param **kwargs: what every attachment takes: see :class:`CodeOceanAttachmentBase`.
+    """
+
+    template_fields: Sequence[str] = ("data_asset_ids", *CodeOceanAttachmentBase.template_fields)
+
+    def __init__(self, *, data_asset_ids: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_asset_ids = data_asset_ids
+        self._ids(known_now)
+
+    def _ids(self, read: ReadField = as_rendered) -> list[str]:
+        given = _listed("data_asset_ids", read(self.data_asset_ids, instead=None), read)
+        return [check_identifier(f"data_asset_ids.{number}", each) for number, each in enumerate(given)]
+
+    def act(self, resource: Any, id: str) -> None:  # noqa: A002
+        """Detach them; see the base class."""
+        ids = self._ids()
+        resource.detach_data_assets(id, ids)
+        log.info("Detached from %s: %s", id, ", ".join(ids))
+
+
+def _resource(client: CodeOceanClient, name: str) -> Any:
+    return getattr(client, _TO[name])
+
+
+def _listed(name: str, value: Any, read: ReadField) -> list[Any]:
+    if value is None and read is not as_rendered:
+        return []
+    # What mapped tasks return is a sequence, but no list.
+    listed = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+    if not listed:
+        raise ValueError(f"{name} must be a list that is not empty, got {value!r}")
+    return listed

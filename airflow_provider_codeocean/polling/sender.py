@@ -1,0 +1,138 @@
+"""Sends a poller's requests, in step with the connection's pace, with the token that is valid by now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_codeocean.api.call import Call
+    from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
+    from airflow_provider_codeocean.polling.pace import Pace
+    from airflow_provider_codeocean.polling.report import Report
+
+    #: Makes a client. A ``ValueError`` says that there never will be one; any other error may pass.
+    Connect = Callable[[], Awaitable[CodeOceanAsyncClient]]
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two readings of the connection after a 401, and after it could not be had, at most.
+_RENEWAL, _LONGEST_RECONNECT = 30.0, 30.0
+
+
+class Sender:
+    """The way to Code Ocean that all waits of a poller share.
+
+    :param connect: makes a client.
+    :param name: name of the connection.
+    :param pace: learns from what becomes of each request.
+    :param report: is told of each request.
+    :param now: the event loop's clock.
+    :ivar trouble: why the last request failed; None where it did not.
+    """
+
+    _client: CodeOceanAsyncClient
+
+    def __init__(
+        self, connect: Connect, *, name: str, pace: Pace, report: Report, now: Callable[[], float]
+    ) -> None:
+        self.trouble: CodeOceanError | None = None
+        self._connect = connect
+        self._name = name
+        self._pace = pace
+        self._report = report
+        self._now = now
+        self._clients: list[CodeOceanAsyncClient] = []
+        self._renewing = asyncio.Lock()
+        self._renewed_at = now() - _RENEWAL
+
+    async def open(self) -> None:
+        """Make the client, however often that takes.
+
+        :raises ValueError: where there never will be one.
+        """
+        pause = 1.0
+        while True:
+            try:
+                self._client = await self._connect()
+            except ValueError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+                log.warning("Connection %s is not to be had: %s", self._name, error)
+            else:
+                self._clients.append(self._client)
+                return
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_RECONNECT, 2 * pause)
+
+    async def close(self) -> None:
+        """Close every client there has been: a request that another one has sent may go on."""
+        for client in self._clients:
+            await client.aclose()
+
+    async def turn(self) -> None:
+        """Wait until the pace lets another request be sent."""
+        await asyncio.sleep(self._pace.reserve())
+
+    async def send(self, call: Call[T], kind: str) -> T:
+        """Send a request.
+
+        :param call: the request.
+        :param kind: ``search`` or ``read``, for the metrics.
+        :returns: the answer.
+        :raises CodeOceanError: where there is none, or not the one that was wanted.
+        """
+        client, sent_at = self._client, self._now()
+        self._report.request(kind)
+        try:
+            answer = await client.send(call)
+        except RateLimited as error:
+            self.trouble = error
+            self._pace.throttled(sent_at, error.retry_after)
+            self._report.throttled()
+            raise
+        except Unauthorized:
+            if await self._renewed(client):
+                return await self._client.send(call)
+            raise
+        except CodeOceanError as error:
+            self._take_error(error, sent_at, call.path)
+            raise
+        self._pace.succeeded()
+        self.trouble = None
+        return answer
+
+    def _take_error(self, error: CodeOceanError, sent_at: float, path: str) -> None:
+        retry_after = getattr(error, "retry_after", None)
+        if not error.transient:  # an answer, though not the one that was wanted
+            self._pace.succeeded()
+            return
+        self.trouble = error
+        self._report.failed(error)
+        if retry_after is None:
+            self._pace.failed(sent_at, path)
+        else:
+            self._pace.throttled(sent_at, retry_after)
+
+    async def _renewed(self, used: CodeOceanAsyncClient) -> bool:
+        """Read the connection anew: its token may have been changed since the first wait came."""
+        async with self._renewing:
+            if self._client is not used:
+                return True
+            if self._now() - self._renewed_at < _RENEWAL:
+                return False
+            self._renewed_at = self._now()
+            try:
+                self._client = await self._connect()
+            except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+                log.warning("Connection %s could not be read anew: %s", self._name, error)
+                return False
+            self._clients.append(self._client)
+            return True

@@ -1,0 +1,174 @@
+"""What sensors that wait for one thing have in common: look, or leave it to the triggerer, and conclude."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
+from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.polling.wait import deadline_after
+from airflow_provider_codeocean.states import as_xcom
+from airflow_provider_codeocean.triggers.base import GRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_codeocean.polling.wait import Wait
+    from airflow_provider_codeocean.states import WaitEvent
+    from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
+
+
+class CodeOceanWaitSensorBase(BaseSensorOperator):
+    """Wait until something is over, and return it.
+
+    It fails for good where what it waits for failed, or where Code Ocean refuses to tell (no such thing, no
+    permission); ``soft_fail`` skips the task instead. A server in trouble or out of reach is waited for.
+
+    :param codeocean_conn_id: id of the connection. (templated)
+    :param deferrable: wait in the triggerer instead of in a worker; by default as Airflow is configured.
+    :param **kwargs: what every sensor takes, such as ``poke_interval``, ``timeout``, ``mode`` and
+        ``soft_fail``.
+    """
+
+    template_fields: Sequence[str] = ("codeocean_conn_id",)
+    codeocean_url: str | None = None
+    _wait: Wait | None = None
+
+    def __init__(
+        self,
+        *,
+        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.codeocean_conn_id = codeocean_conn_id
+        self.deferrable = deferrable
+
+    @abstractmethod
+    def new_wait(self, poll_interval: float) -> Wait:
+        """Make the wait, without a deadline.
+
+        :param poll_interval: the most seconds between two looks, above 0.
+        :returns: the wait.
+        :raises ValueError: where an argument is wrong, naming it.
+        """
+
+    @abstractmethod
+    def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanWaitTriggerBase:
+        """Make the trigger that waits.
+
+        :param poll_interval: the most seconds between two looks, above 0.
+        :param deadline: when to give up, in Unix seconds.
+        :returns: the trigger.
+        """
+
+    def show(self, context: Context, deployment: str) -> str | None:  # noqa: ARG002 - for subclasses
+        """Show what it waits for in the UI, where there is a page of it.
+
+        :param context: context of the running task.
+        :param deployment: address of the deployment, without a slash at the end.
+        :returns: the address of the page.
+        """
+        return None
+
+    def result(self, seen: Any, url: str | None) -> Any:
+        """Make the task's result.
+
+        :param seen: what it waited for.
+        :param url: the address of its page, where there is one.
+        :returns: JSON values.
+        """
+        return as_xcom(seen, url)
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look at it once."""
+        with no_retry_for_what_it_cannot_mend():
+            wait = self._wait = self.new_wait(self.poke_interval)
+            with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
+                url = self.show(context, client.url)
+                try:
+                    seen = client.send(wait.call)
+                except CodeOceanError as error:
+                    wait.bear(error)
+                    self.log.warning(
+                        "Could not look at %s %s, waiting on: %s", wait.kind.value, wait.id, error
+                    )
+                    return False
+            over = wait.is_over(seen)
+            self.log.info("%s %s is in state %s", wait.kind.value.capitalize(), wait.id, wait.last_state)
+            return PokeReturnValue(is_done=over, xcom_value=self.result(seen, url))
+
+    def execute(self, context: Context) -> Any:
+        """Wait in this process, or, if deferrable, take one look and leave the rest to the triggerer."""
+        self.codeocean_url = ""
+        if not self.deferrable:
+            return self._wait_here(context)
+        deadline = deadline_after(
+            self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
+        )
+        try:
+            first_look = self.poke(context)
+        except (CodeOceanError, AirflowFailException) as error:  # the trigger meets it again: as is due then
+            self.log.warning("The first look failed: %s", error)
+        else:
+            if isinstance(first_look, PokeReturnValue) and first_look.is_done:
+                return first_look.xcom_value
+        try:
+            with no_retry_for_what_it_cannot_mend():
+                trigger = self.new_trigger(max(self.poke_interval, 1.0), deadline)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:  # which Airflow does not see to here
+                raise AirflowSkipException(
+                    f"Skipping, as soft_fail or never_fail asks for: {error}"
+                ) from error
+            raise
+        return self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + GRACE),
+        )
+
+    def _wait_here(self, context: Context) -> Any:
+        """Wait as every sensor does; where time runs out, say for what."""
+        try:
+            with naming_what_ran_out_of_time(self._describe):
+                return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(f"{self._describe()} {error}") from error
+
+    def _describe(self) -> str:
+        return self._wait.describe() if self._wait else "No look was taken."
+
+    def execute_complete(self, context: Context, event: WaitEvent) -> Any:
+        """Conclude from what the trigger saw, and from what is there by now."""
+        hook = CodeOceanHook(self.codeocean_conn_id)
+        try:
+            with no_retry_for_what_it_cannot_mend():
+                url = self.show(context, hook.url)
+                seen = hook.conclude(event, self.new_wait(max(self.poke_interval, 1.0)))
+        except Exception as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, CodeOceanError)):
+                # Airflow sees to its own errors, and to never_fail not in all versions.
+                raise AirflowSkipException(
+                    f"Skipping, as soft_fail or never_fail asks for: {error}"
+                ) from error
+            if isinstance(error, WaitTimeout):
+                raise AirflowSensorTimeout(str(error)) from error
+            raise
+        return self.result(seen, url)

@@ -1,0 +1,106 @@
+"""What triggers that wait have in common: wait together, and end with one event."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    ComputationFailed,
+    DataAssetFailed,
+    TransferFailed,
+    WaitTimeout,
+)
+from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_codeocean.polling.wait import Wait
+    from airflow_provider_codeocean.states import WaitEvent
+
+#: Seconds to let Airflow wait for a trigger beyond the trigger's own deadline, before it ends the task
+#: itself and without a word about what it waited for.
+GRACE = 60.0
+
+
+class CodeOceanWaitTriggerBase(BaseTrigger):
+    """Wait until something is over.
+
+    All triggers of a connection in a triggerer wait together: see
+    :class:`~airflow_provider_codeocean.polling.poller.Poller`. While it waits it only reads, so that it may
+    run twice at once. A server out of reach is waited for.
+
+    A subclass says for what it waits, in :meth:`new_wait`, and what it was given, in :meth:`arguments`.
+
+    :param codeocean_conn_id: id of the connection.
+    :param poll_interval: the most seconds between two looks, above 0: a young wait is looked at more often.
+    :param deadline: when to give up, in Unix seconds; None never gives up. An absolute time, because a wait
+        that moves to another triggerer starts anew.
+    """
+
+    _wait: Wait | None = None
+
+    def __init__(self, *, codeocean_conn_id: str, poll_interval: float, deadline: float | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.codeocean_conn_id = codeocean_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    @abstractmethod
+    def new_wait(self) -> Wait:
+        """Make the wait."""
+
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of its own, as JSON values."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Return what the event says of what was waited for, as JSON values."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and the arguments, as JSON values, to start the same wait anywhere."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                **self.arguments(),
+                "codeocean_conn_id": self.codeocean_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        wait = self._wait = self.new_wait()
+        self.log.info(
+            "Waiting for %s %s, looking at it at least every %g s",
+            wait.kind.value,
+            wait.id,
+            self.poll_interval,
+        )
+        try:
+            event = await self._wait_for(wait)
+        except asyncio.CancelledError:
+            await self.cancelled()
+            raise
+        yield TriggerEvent(event | self.about())
+
+    async def cancelled(self) -> None:
+        """Do what is to be done where the wait was cancelled."""
+
+    async def _wait_for(self, wait: Wait) -> WaitEvent:
+        try:
+            await wait_in_triggerer(self.codeocean_conn_id, wait)
+        except (DataAssetFailed, TransferFailed, ComputationFailed) as error:
+            return {"status": "failed", "state": wait.last_state, "message": str(error)}
+        except WaitTimeout as error:
+            return {"status": "timeout", "state": wait.last_state, "message": str(error)}
+        except (CodeOceanError, ValueError) as error:
+            return {"status": "error", "state": wait.last_state, "message": str(error)}
+        return {"status": "success", "state": wait.last_state, "message": wait.describe_success()}

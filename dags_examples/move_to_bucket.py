@@ -1,0 +1,29 @@
+"""Move the files of a data asset to a bucket of the lab. It takes an administrator's token.
+
+Trigger it with ``{"data_asset_id": "…", "bucket": "…"}``. Files that are there already are not moved again.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import Param, dag
+
+from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
+
+
+@dag(
+    schedule=None,
+    params={"data_asset_id": Param(type="string"), "bucket": Param(type="string")},
+    tags=["codeocean"],
+)
+def move_to_bucket() -> None:
+    """Move, and wait until that is done."""
+    CodeOceanTransferDataAssetOperator(
+        task_id="move",
+        data_asset_id="{{ params.data_asset_id }}",
+        target={"bucket": "{{ params.bucket }}", "prefix": "codeocean/{{ params.data_asset_id }}"},
+        deferrable=True,
+        poll_interval=5,
+    )
+
+
+move_to_bucket()

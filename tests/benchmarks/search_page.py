@@ -1,0 +1,83 @@
+"""What a page of 1,000 data assets costs an event loop: ``python -m tests.benchmarks.search_page``.
+
+Decoded as the poller does, as the whole model, and as the SDK does; and the poller's work on it, where all
+1,000 are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from codeocean.data_asset import DataAssetSearchResults
+
+from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
+from airflow_provider_codeocean.api.models.glance import GlancePage
+from airflow_provider_codeocean.polling.poller import Poller
+from airflow_provider_codeocean.polling.wait import DataAssetWait, Kind
+from tests.benchmarks.waits.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
+
+
+def milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
+    """Return the median time that something takes."""
+    taken = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken) * 1000
+
+
+async def take(content: bytes) -> float:
+    """Return how long the poller is at one page, decoded."""
+
+    async def never() -> CodeOceanAsyncClient:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    poller = Poller(never, name="benchmark")
+    glances = GlancePage.from_bytes(content).results
+    waits = [
+        asyncio.create_task(poller.wait(DataAssetWait(glance.id, poll_interval=5.0, deadline=None)))
+        for glance in glances
+    ]
+    await asyncio.sleep(0)
+
+    def work() -> None:
+        for glance in glances:
+            watched = poller._watchlist.get(Kind.DATA_ASSET, glance.id)
+            assert watched is not None
+            poller._searching.take(watched, glance, 0.9)
+
+    taken = milliseconds(work)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    return taken
+
+
+def main() -> None:
+    """Measure, and print."""
+    server = Server(0)
+    server.answer("POST", "/bench/assets", b'{"n": 1000, "seed": 1, "first": 5, "last": 35}')
+    _, content, _ = server.answer("POST", "/api/v1/data_assets/search", b'{"limit": 1000}')
+    whole = DataAssets.search.call(DataAssets.root, DataAssetSearchParams())
+    print(f"a page of 1,000 data assets, {len(content) / 1e6:.2f} MB, median ms:")
+    print(f"  decoded for the poller    {milliseconds(lambda: GlancePage.from_bytes(content)):7.2f}")
+    print(f"  taken by the poller       {asyncio.run(take(content)):7.2f}")
+    print(f"  decoded as whole models   {milliseconds(lambda: whole.decode(content), 5):7.2f}")
+    sdk = milliseconds(lambda: DataAssetSearchResults.from_dict(json.loads(content)), 3)
+    print(f"  decoded by the SDK        {sdk:7.2f}")
+
+
+if __name__ == "__main__":
+    main()

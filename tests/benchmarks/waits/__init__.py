@@ -1,0 +1,1 @@
+"""What waiting for many data assets costs: this provider beside other ways, in one run."""

@@ -1,0 +1,81 @@
+"""The protocol holds in the model, and the model finds what is wrong with three others."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from airflow_provider_codeocean.capture import once
+from airflow_provider_codeocean.capture.key import Attempt, Keys
+from airflow_provider_codeocean.emulator.clock import ManualClock
+from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from airflow_provider_codeocean.emulator.server import EmulatorServer
+from tests.capture.model import CaptureModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_codeocean.capture.steps import Intent
+
+pytestmark = pytest.mark.timeout(600)  # ten seconds, on a machine that is not busy
+
+# The same examples each time: what finds a bug here finds it on every machine.
+EXAMPLES = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+# A bug that was planted needs no shorter example.
+UNSHRUNK = settings(EXAMPLES, phases=[Phase.generate])
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[None]:
+    logging.disable()  # a line for each of some hundred thousand requests
+    with EmulatorServer(EmulatorConfig(), clock=ManualClock(1_800_000_000.0)) as server:
+        CaptureModel.server = server
+        yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.long
+def test_one_data_asset_whatever_happens():
+    run_state_machine_as_test(CaptureModel, settings=EXAMPLES)
+
+
+class WithoutIntent(CaptureModel):
+    """Remembers what it has made, but not that it is about to; and no retry suspects anything."""
+
+    def _remember(self, intent: Intent) -> None:
+        if intent.made:
+            super()._remember(intent)
+
+    def attempt(self, number: int) -> Attempt:
+        return Attempt("dag", self.task.run_id, "task", -1, 1)
+
+
+class KeyWithTheTryNumber(CaptureModel):
+    """Derives the key from the try number, too."""
+
+    def keys_of(self, attempt: Attempt) -> Keys:
+        keys = super().keys_of(attempt)
+        return Keys(f"{keys.own}{attempt.try_number}", keys.former, keys.first_try)
+
+
+@pytest.mark.parametrize("mutant", [WithoutIntent, KeyWithTheTryNumber])
+def test_a_planted_bug_is_found(mutant):
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(mutant, settings=UNSHRUNK)
+
+
+@pytest.mark.long
+def test_a_missing_settle_time_is_found(monkeypatch):
+    monkeypatch.setattr(once, "SETTLE", 0.0)
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(CaptureModel, settings=UNSHRUNK)

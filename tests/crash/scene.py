@@ -1,0 +1,209 @@
+"""One run that is to crash: what a point does to it, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from scripts.http_json import HttpError
+from scripts.real_airflow import RealAirflowError
+from scripts.waiting import WaitExpiredError, wait_until
+from tests.crash.emulators import RestartableEmulator, ThreadedEmulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_codeocean.emulator.faults import Fault
+    from scripts.real_airflow import RealAirflow
+    from tests.crash.points import Point
+
+#: Seconds to reach a point, and to recover from it.
+REACH, RECOVER = 200.0, 300.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one point.
+
+    :param point: its name.
+    :param mode: how the task waited.
+    :param assets: how many data assets there are in the end.
+    :param state: state of the task.
+    :param names_it: whether the task returned a data asset that is there and ready.
+    :param seconds: from the kill to the end of the run.
+    :param trouble: why the point was not reached, or the run did not end.
+    """
+
+    point: str
+    mode: str
+    assets: int = 0
+    state: str = "none"
+    names_it: bool = False
+    seconds: float = 0.0
+    trouble: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``once``, ``doubled``, ``lost``, or ``not reached``."""
+        if self.trouble:
+            return "not reached"
+        if self.assets > 1:
+            return "doubled"
+        return "once" if self.assets == 1 and self.state == "success" and self.names_it else "lost"
+
+
+class Held:
+    """A request that a fault holds.
+
+    :param fault: the fault.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+        self.release = fault.release
+        self.drop = fault.remove
+
+    def wait(self) -> None:
+        """Wait until it holds one."""
+        if not self._fault.wait(held=1, timeout=REACH):
+            raise WaitExpiredError(f"{self._fault.rule.method} {self._fault.rule.path} to be held", REACH)
+
+
+class Scene:
+    """A run of its own, with an emulator of its own, in an Airflow that it may share.
+
+    :param point: what is to happen.
+    :param mode: how the task waits.
+    :param emulator: the emulator.
+    :param prefix: first part of the DAGs' names.
+    :param pids: where tasks tell their process ids.
+    """
+
+    airflow: RealAirflow
+
+    def __init__(
+        self,
+        point: Point,
+        mode: str,
+        emulator: ThreadedEmulator | RestartableEmulator,
+        *,
+        prefix: str,
+        pids: Path,
+    ) -> None:
+        self.point = point
+        self.mode = mode
+        self.emulator = emulator
+        self.dag_id = f"{prefix}_{mode}"
+        self.run_id = f"{point.name} {mode}".replace(" ", "_").replace(":", "").replace(",", "")
+        self._pids = pids
+        self._killed_at = 0.0
+
+    @property
+    def conn_id(self) -> str:
+        """Id of its connection."""
+        return f"at_{self.run_id.lower()}"
+
+    def play(self) -> Outcome:
+        """Bring the run to the point, let it crash, and wait for its end.
+
+        :returns: what came of it.
+        """
+        try:
+            self.point.reach(self)
+            self.airflow.wait_for(self.dag_id, self.run_id, timeout=RECOVER)
+        except (RealAirflowError, WaitExpiredError, HttpError, RuntimeError, OSError) as error:
+            return Outcome(self.point.name, self.mode, trouble=str(error))
+        seconds = time.monotonic() - self._killed_at
+        (task,) = self.airflow.tasks(self.dag_id, self.run_id)
+        assets = self.emulator.assets()
+        result: Any = self.airflow.xcom(self.dag_id, self.run_id, "capture")
+        ready = {asset.id for asset in assets if asset.state == "ready"}
+        return Outcome(
+            point=self.point.name,
+            mode=self.mode,
+            assets=len(assets),
+            state=task.state,
+            names_it=isinstance(result, dict) and result.get("id") in ready,
+            seconds=seconds,
+        )
+
+    # What points do.
+
+    def trigger(self) -> None:
+        """Start the run."""
+        conf = {"connection": self.conn_id, "computation_id": self.emulator.computation_id}
+        self.airflow.trigger(self.dag_id, conf=conf, run_id=self.run_id)
+
+    def hold(self, kind: str, method: str, path: str) -> Held:
+        """Let the next request of a kind go wrong."""
+        return Held(self.threaded.fault(kind, method, path))
+
+    def kill_task(self, signal_number: int = signal.SIGKILL) -> None:
+        """Send a signal to the process that runs the task's code."""
+        task, _ = self._processes()
+        os.kill(task, signal_number)
+        self.mark()
+
+    def kill_supervisor(self) -> None:
+        """Kill the process that supervises the task's, which lives on."""
+        task, supervisor = self._processes()
+        os.kill(supervisor, signal.SIGKILL)
+        self.mark()
+        assert psutil.pid_exists(task), "the task's process went with its supervisor"
+
+    def kill_component(self, name: str) -> None:
+        """Kill one of Airflow's components."""
+        self.airflow.kill(name)
+        self.mark()
+
+    def start_component(self, name: str) -> None:
+        """Start it again."""
+        self.airflow.start(name)
+        self.airflow.wait_healthy(name)
+
+    def restart_code_ocean(self) -> None:
+        """Kill Code Ocean, and start it again."""
+        assert isinstance(self.emulator, RestartableEmulator)
+        self.mark()
+        self.emulator.restart()
+
+    def finish_assets(self) -> None:
+        """Let what is a draft be ready."""
+        self.threaded.finish_assets()
+
+    def mark(self) -> None:
+        """Take the time: from here on it has to recover."""
+        self._killed_at = time.monotonic()
+
+    def wait_for_requests(self, endpoint: str, count: int) -> None:
+        """Wait until so many requests of a kind have been answered."""
+        self._wait(lambda: self.emulator.requests(endpoint) >= count, f"{count} of {endpoint}")
+
+    def wait_for_assets(self, count: int) -> None:
+        """Wait until so many data assets have been created."""
+        self._wait(lambda: self.threaded.captured_so_far() >= count, f"{count} data assets")
+
+    def wait_for_state(self, state: str) -> None:
+        """Wait until the task is in a state."""
+        self.airflow.wait_for_task(self.dag_id, self.run_id, "capture", state, timeout=REACH)
+
+    @property
+    def threaded(self) -> ThreadedEmulator:
+        """The emulator, where it runs in a thread."""
+        assert isinstance(self.emulator, ThreadedEmulator)
+        return self.emulator
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the process ids of the first try, and of what supervises it."""
+        report = self._pids / f"{self.run_id}.1"
+        self._wait(report.exists, f"the process of {self.run_id}")
+        task, supervisor = map(int, report.read_text().split())
+        return task, supervisor
+
+    def _wait(self, condition: Any, awaited: str) -> None:
+        wait_until(condition, awaited=awaited, timeout=REACH, every=0.05)

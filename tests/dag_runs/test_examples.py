@@ -1,0 +1,101 @@
+"""The example DAGs that need no processes of their own, run to success against the emulator."""
+
+from __future__ import annotations
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams, DataAssetSearchParams
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from tests.dag_runs.conftest import Run
+from tests.e2e.test_examples import RUN_HERE as RUN_IN_A_REAL_AIRFLOW
+
+EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
+RUN_HERE = {
+    "combine_for_training",
+    "ingest_from_s3",
+    "nightly_retention",
+    "search_and_map",
+    "share_with_group",
+}
+
+
+def test_every_example_is_run_somewhere():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == RUN_HERE | RUN_IN_A_REAL_AIRFLOW
+
+
+@pytest.fixture
+def client(code_ocean):
+    with CodeOceanHook().get_conn() as client:
+        yield client
+
+
+@pytest.fixture
+def assets(code_ocean, client):
+    """Two data assets with the tag ``batch7``."""
+    source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
+    params = DataAssetParams.model_validate({"name": "n", "mount": "n", "tags": ["batch7"], "source": source})
+    made = [client.data_assets.create(params).id for _ in range(2)]
+    return [CodeOceanHook().wait_for_data_asset(each, poll_interval=0.01) for each in made]
+
+
+@pytest.fixture
+def run(airflow_database, code_ocean):
+    """Runs an example to success."""
+
+    def run(name, **conf):
+        spec = spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        finished = Run(getattr(module, name)().test(run_conf=conf))
+        assert finished.dag_run.state == "success"
+        return finished
+
+    return run
+
+
+def test_share_with_group(run, code_ocean, client):
+    conf = {
+        "computation_id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"],
+        "group": code_ocean.env["CODEOCEAN_GROUP"],
+    }
+    asset = run("share_with_group", **conf).xcom("capture")
+    (group,) = client.data_assets.get_permissions(asset["id"]).groups
+    assert (group.group, group.role) == (conf["group"], "viewer")
+
+
+def test_ingest_from_s3(run, code_ocean, client):
+    asset = run("ingest_from_s3", bucket=code_ocean.env["CODEOCEAN_PUBLIC_BUCKET"]).xcom("ingest")
+    assert (asset["state"], asset["source_bucket"]["external"]) == ("ready", True)
+    assert asset["custom_metadata"] == {"data level": "raw"}
+
+
+def test_combine_for_training(run, assets):
+    combined = run("combine_for_training", tag="batch7").xcom("combine")
+    assert {each["id"] for each in combined["contained_data_assets"]} == {each.id for each in assets}
+    assert run("combine_for_training", tag="no such batch").states == {
+        "find": "skipped",
+        "combine": "skipped",
+    }
+
+
+def test_search_and_map(run, client, assets):
+    finished = run("search_and_map", query="tag:batch7", tag="seen")
+    assert finished.states == {"find": "success", "label[0]": "success", "label[1]": "success"}
+    assert all("seen" in client.data_assets.get(each.id).tags for each in assets)
+
+
+@pytest.mark.parametrize("really", [False, True])
+def test_nightly_retention(run, client, assets, really):
+    client.data_assets.archive(assets[0].id)
+    run("nightly_retention", days=0, really=really)
+    left = [
+        each.id
+        for archived in (False, True)
+        for each in client.data_assets.search_all(
+            DataAssetSearchParams(query="tag:batch7", archived=archived)
+        )
+    ]
+    assert set(left) == {each.id for each in (assets[1:] if really else assets)}

@@ -1,0 +1,157 @@
+"""The capture protocol, carried out on the emulator."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from airflow_provider_codeocean.capture import once
+from airflow_provider_codeocean.capture.key import Attempt, Keys
+from airflow_provider_codeocean.capture.once import CaptureOnce
+from airflow_provider_codeocean.capture.steps import Intent, Remember, Remove
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks.capture import STATE_KEY, DataAssetCapturing
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+
+KEY = "airflow0123456789abcdef0123456789abcdef"
+
+
+class State(dict):
+    """A durable state."""
+
+    def set(self, key, value):
+        self[key] = value
+
+
+class BrokenState(State):
+    def set(self, key, value):
+        raise OSError("the supervisor is gone")
+
+
+@pytest.fixture(autouse=True)
+def no_time(monkeypatch):
+    monkeypatch.setattr(once, "SETTLE", 0.2)
+    monkeypatch.setattr(once, "_FIRST_PAUSE", 0.05)
+
+
+@pytest.fixture
+def params(code_ocean):
+    source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
+    return DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": ["a"], "source": source})
+
+
+def capturing(try_number=1, state=None, go_on=lambda: None):
+    once = CaptureOnce(
+        Attempt("d", "r", "t", -1, try_number), Keys(KEY), durable=state is not None, usable=bool
+    )
+    return DataAssetCapturing(CodeOceanHook(), once, state, go_on, lambda: False)
+
+
+def count(code_ocean):
+    return sum(KEY in asset.tags for asset in code_ocean.store.data_assets.all())
+
+
+def test_what_is_made_carries_the_key_and_is_remembered(code_ocean, params):
+    state = State()
+    mine = capturing(state=state)
+    made = mine.begin(params).made
+    assert made.tags == ["a", KEY]
+    assert mine.begun == made
+    assert state[STATE_KEY]["made"] == made.id
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_retry_goes_on_with_it(code_ocean, params, durable):
+    state = State() if durable else None
+    made = capturing(1, state).begin(params).made
+    again = capturing(2, state).begin(params)
+    assert (again.made.id, again.adopted) == (made.id, True)
+    assert capturing(2, state).finish(again).id == made.id
+    assert count(code_ocean) == 1
+
+
+def test_a_retry_goes_on_with_what_has_been_archived_meanwhile(code_ocean, params):
+    made = capturing(1).begin(params).made
+    with CodeOceanHook().get_conn() as client:
+        client.data_assets.archive(made.id)
+    assert capturing(2).begin(params).made.id == made.id
+
+
+@pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
+def test_a_lost_answer_is_looked_for(code_ocean, params, kind, caplog):
+    code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind=kind))
+    with caplog.at_level(logging.INFO):
+        capture = capturing().begin(params)
+    assert "Whether the data asset was created is not known" in caplog.text
+    assert capture.adopted
+    assert count(code_ocean) == 1
+
+
+def test_a_request_that_did_nothing_is_sent_again(code_ocean, params):
+    code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_before"))
+    mine = capturing()
+    begun = mine.begin(params)
+    assert not begun.adopted
+    assert begun.look_again > 0
+    assert mine.finish(begun).id == begun.made.id
+    assert count(code_ocean) == 1
+
+
+def test_an_adopted_one_may_be_called_otherwise(code_ocean, params, caplog):
+    capturing(1).begin(params)
+    renamed = params.model_copy(update={"name": "another", "tags": ["b"]})
+    capturing(2).begin(renamed)
+    assert "It was made with name 'n' instead of 'another', tags ['a'] instead of ['b'], which stays" in (
+        caplog.text
+    )
+
+
+def test_of_two_the_oldest_stays(code_ocean, params, caplog):
+    first, second = capturing(1).begin(params), None
+    with CodeOceanHook().get_conn() as client:  # what a process made that was taken for dead
+        second = client.data_assets.create(params.model_copy(update={"tags": [KEY]}))
+    first_made = code_ocean.store.data_assets.get(first.made.id)
+    code_ocean.store.data_assets.put(type(first_made)(**vars(first_made) | {"created": 1.0}))
+    retry = capturing(3)
+    begun = retry.begin(params)
+    assert begun.made.id == first.made.id
+    assert retry.finish(begun).id == first.made.id
+    assert f"{first.made.id} stays, {second.id} is removed" in caplog.text
+    assert count(code_ocean) == 1
+
+
+def test_another_one_takes_the_place_of_one_that_is_gone(code_ocean, params):
+    mine = capturing()
+    assert mine.rescue() is None
+    made = capturing().begin(params).made
+    assert mine.rescue().made.id == made.id
+
+
+def test_an_intent_that_cannot_be_remembered_ends_it_before_anything_is_made(code_ocean, params):
+    with pytest.raises(OSError, match="supervisor is gone"):
+        capturing(state=BrokenState()).begin(params)
+    assert count(code_ocean) == 0
+
+
+def test_an_id_that_cannot_be_remembered_does_not(caplog):
+    capturing(state=BrokenState())._do(None, Remember(Intent(KEY, 0.0, "a1")))
+    assert "Could not remember data asset a1: the supervisor is gone" in caplog.text
+
+
+def test_one_that_cannot_be_removed_is_named(code_ocean, caplog):
+    code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=403, times=None))
+    with CodeOceanHook().get_conn() as client:
+        capturing()._do(client, Remove("a1", instead="a2"))
+    assert "Data asset a1 could not be removed and is one too many: " in caplog.text
+
+
+def test_a_killed_task_goes_no_further(code_ocean, params):
+    def stop():
+        raise CodeOceanError("killed")
+
+    with pytest.raises(CodeOceanError, match="killed"):
+        capturing(go_on=stop).begin(params)
+    assert count(code_ocean) == 0

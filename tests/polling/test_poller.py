@@ -1,0 +1,595 @@
+"""Many waits on one deployment, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import re
+import time
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    ComputationFailed,
+    DataAssetFailed,
+    NotFound,
+    TransferFailed,
+    Unauthorized,
+    WaitTimeout,
+)
+from airflow_provider_codeocean.polling import poller as polling
+from airflow_provider_codeocean.polling import searching
+from airflow_provider_codeocean.polling.poller import wait_together
+from airflow_provider_codeocean.polling.wait import ComputationWait, DataAssetWait, TransferWait
+from tests.polling.deployment import HOUR, Asset, Deployment
+from tests.polling.virtual_time import run
+
+pytestmark = pytest.mark.timeout(600)  # the longest takes half a minute, on a machine that is not busy
+
+INTERVAL = 10.0
+
+
+class Waiting:
+    """Waits for all assets of a deployment, and remembers when each was noticed."""
+
+    def __init__(self, deployment: Deployment, *, interval: float = INTERVAL, metrics=None) -> None:
+        self.deployment = deployment
+        self.metrics = metrics
+        self.interval = interval
+        self.noticed: dict[str, float] = {}
+        self.errors: dict[str, Exception] = {}
+        self.failed_at: dict[str, float] = {}
+
+    async def wait(self, asset_id: str, *, seconds: float | None = None, wait=None) -> None:
+        loop = asyncio.get_running_loop()
+        wait = wait or DataAssetWait(
+            asset_id,
+            poll_interval=self.interval,
+            deadline=None if seconds is None else time.time() + seconds,
+        )
+        try:
+            await wait_together(wait, connect=self.deployment.connect, name="co", metrics=self.metrics)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a test looks at it
+            self.errors[asset_id] = error
+            self.failed_at[asset_id] = loop.time()
+        else:
+            self.noticed[asset_id] = loop.time()
+
+    async def all(self) -> None:
+        await asyncio.gather(*map(self.wait, self.deployment.assets))
+
+    def lateness(self) -> list[float]:
+        assets = self.deployment.assets
+        return sorted(at - assets[asset_id].ends_at for asset_id, at in self.noticed.items())
+
+
+def many(count: int, begin: float = 5.0, until: float = 35.0, **fields) -> list[Asset]:
+    chance = random.Random(count)
+    return [Asset(f"a{number}", chance.uniform(begin, until), **fields) for number in range(count)]
+
+
+def wait_for(*assets: Asset, monkeypatch, interval: float = INTERVAL, **settings) -> Waiting:
+    deployment = Deployment(*assets)
+    for name, value in settings.items():
+        setattr(deployment, name, value)
+    waiting = Waiting(deployment, interval=interval)
+    run(waiting.all(), monkeypatch)
+    assert not any(polling._pollers.values())
+    assert all(client._http.is_closed for client in deployment.clients)
+    return waiting
+
+
+def test_a_few_are_read_one_by_one(monkeypatch):
+    waiting = wait_for(*many(5), monkeypatch=monkeypatch)
+    assert len(waiting.noticed) == 5
+    assert waiting.deployment.searches == 0
+    assert max(waiting.lateness()) < 0.1 * 35 + 1
+
+
+def test_a_thousand_cost_a_search_now_and_then(monkeypatch):
+    waiting = wait_for(*many(1000), monkeypatch=monkeypatch)
+    assert len(waiting.noticed) == 1000
+    assert waiting.deployment.searches < 40
+    assert waiting.deployment.readings < 150
+    assert max(waiting.lateness()) < 0.1 * 35 + 2
+    assert len(waiting.deployment.clients) == 1
+
+
+def test_a_young_wait_ends_soon_and_an_old_one_costs_little(monkeypatch):
+    young = wait_for(Asset("a", 3.0), monkeypatch=monkeypatch, interval=60)
+    assert max(young.lateness()) < 1.1
+    old = wait_for(Asset("a", 6 * HOUR), monkeypatch=monkeypatch, interval=60)
+    assert max(old.lateness()) < 61
+    assert len(old.deployment.requests) < 500
+
+
+@pytest.mark.long
+def test_those_who_come_one_by_one_share_searches_too(monkeypatch):
+    assets = [Asset(f"a{number}", HOUR, created_at=-600.0) for number in range(1000)]
+    deployment = Deployment(*assets)
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        waits = []
+        for asset in assets:
+            waits.append(asyncio.create_task(waiting.wait(asset.id)))
+            await asyncio.sleep(0.5)
+        await asyncio.gather(*waits)
+
+    run(scene(), monkeypatch)
+    assert len(waiting.noticed) == 1000
+    settled = [what for at, what in deployment.requests if 600 < at < 3600]
+    assert settled.count("search") > 250
+    assert len(settled) < 3000 / INTERVAL * 1.2 + 3000 * 2.2  # a search for all, and the checks
+
+
+def test_what_is_not_ours_is_no_hindrance(monkeypatch):
+    others = [Asset(f"other{number}", 0.0, created_at=-number / 10) for number in range(5000)]
+    ours = [Asset(f"a{number}", 30.0, created_at=-number / 2) for number in range(500)]
+    deployment = Deployment(*others, *ours)
+    waiting = Waiting(deployment)
+    run(_gather(waiting.wait(asset.id) for asset in ours), monkeypatch)
+    assert len(waiting.noticed) == 500
+    assert len(deployment.requests) < 500
+
+
+async def _gather(coroutines) -> None:
+    await asyncio.gather(*coroutines)
+
+
+INDEXES = {
+    "lags behind": {"lag": 30.0},
+    "stands still from the start": {"stands_still_at": 0.0},
+    "stands still later": {"stands_still_at": 40.0},
+    "is down": {"troubles": [(0.0, HOUR, "search 500")]},
+    "is forbidden": {"troubles": [(0.0, HOUR, "search 403")]},
+    "hangs": {"troubles": [(0.0, HOUR, "search hang")]},
+    "is a page to sign in at": {"troubles": [(0.0, HOUR, "search html")]},
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("index", INDEXES)
+def test_a_search_that_is_no_good_delays_by_a_few_intervals_only(monkeypatch, index):
+    waiting = wait_for(*many(300, 5, 200), monkeypatch=monkeypatch, **INDEXES[index])
+    assert len(waiting.noticed) == 300
+    assert max(waiting.lateness()) < 4 * INTERVAL
+
+
+@pytest.mark.parametrize("flaw", ["indexed", "updated"])
+def test_what_a_search_leaves_out_is_noticed_all_the_same(monkeypatch, flaw):
+    assets = many(300, 5, 200)
+    for asset in assets[::20]:
+        setattr(asset, flaw, False)
+    waiting = wait_for(*assets, monkeypatch=monkeypatch)
+    assert len(waiting.noticed) == 300
+    assert max(waiting.lateness()) < 5 * INTERVAL
+
+
+def test_an_outage_of_ten_minutes_loses_nobody(monkeypatch):
+    outage = (20.0, 620.0, "outage")
+    waiting = wait_for(*many(1000, 5, 900), monkeypatch=monkeypatch, troubles=[outage])
+    assert len(waiting.noticed) == 1000
+    assets = waiting.deployment.assets
+    assert all(at < max(assets[each].ends_at, 620) + 45 for each, at in waiting.noticed.items())
+    during = [at for at, _ in waiting.deployment.requests if 20 < at < 620]
+    assert len(during) < 60
+    afterwards = [at for at, _ in waiting.deployment.requests if at > 620]
+    assert len(afterwards) < 2000  # searches are believed as before
+
+
+def test_where_too_much_was_asked_all_slow_down_and_recover(monkeypatch):
+    waiting = wait_for(
+        *many(200, 5, 60),
+        monkeypatch=monkeypatch,
+        limit=20,
+        troubles=[(0.0, HOUR, "search 403")],
+    )
+    assert len(waiting.noticed) == 200
+    assert waiting.deployment.refused < 0.1 * len(waiting.deployment.requests)
+    last = max(at for at, _ in waiting.deployment.requests)
+    assert len(waiting.deployment.requests) > 0.3 * 20 * last
+
+
+@pytest.mark.parametrize("kind", ["429", "503"])
+def test_what_retry_after_says_is_done(monkeypatch, kind):
+    deployment = Deployment(*many(200, 100, 200))
+    deployment.troubles = [(10.0, 11.5, kind)]
+    deployment.retry_after = "30"
+    waiting = Waiting(deployment)
+    run(waiting.all(), monkeypatch)
+    assert len(waiting.noticed) == 200
+    first = min(at for at, _ in deployment.requests if at > 10)
+    assert not [at for at, _ in deployment.requests if first + 1 < at < first + 30]
+
+
+def test_requests_in_flight_are_few(monkeypatch):
+    waiting = wait_for(
+        *many(500),
+        monkeypatch=monkeypatch,
+        latency=2.0,
+        troubles=[(0.0, HOUR, "search 403")],
+    )
+    assert len(waiting.noticed) == 500
+    assert waiting.deployment.most_in_flight <= 9  # eight readings, and a search
+
+
+def test_one_that_fails_leaves_the_others_alone(monkeypatch):
+    deployment = Deployment(Asset("a", 20.0), Asset("b", 20.0, {"state": "failed", "failure_reason": "r"}))
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        cancelled = asyncio.create_task(waiting.wait("a"))
+        others = _gather(
+            [waiting.wait("a"), waiting.wait("b"), waiting.wait("none"), waiting.wait("a", seconds=5)]
+        )
+        rest = asyncio.create_task(others)
+        await asyncio.sleep(3)
+        cancelled.cancel()
+        await rest
+
+    run(scene(), monkeypatch)
+    assert isinstance(waiting.errors["none"], NotFound)
+    assert isinstance(waiting.errors["b"], DataAssetFailed)
+    assert isinstance(waiting.errors["a"], WaitTimeout)
+    assert "last state was draft" in str(waiting.errors["a"])
+    assert set(waiting.noticed) == {"a"}
+
+
+def test_a_failure_that_a_search_shows_is_read_for_its_reason(monkeypatch):
+    waiting = wait_for(
+        *many(100, end={"state": "failed", "failure_reason": "no such bucket"}), monkeypatch=monkeypatch
+    )
+    assert len(waiting.errors) == 100
+    assert all("no such bucket" in str(error) for error in waiting.errors.values())
+    assert waiting.deployment.searches
+    assets = waiting.deployment.assets
+    assert max(at - assets[each].ends_at for each, at in waiting.failed_at.items()) < 0.1 * 35 + 2
+
+
+def test_two_that_wait_for_the_same_share_its_looks(monkeypatch):
+    deployment = Deployment(Asset("a", 30.0))
+    waiting = Waiting(deployment)
+    alone = wait_for(Asset("a", 30.0), monkeypatch=monkeypatch)
+    run(_gather(waiting.wait("a") for _ in range(50)), monkeypatch)
+    assert deployment.count("a") <= 1.5 * alone.deployment.count("a")
+
+
+def test_those_who_join_one_after_the_other_put_nothing_off(monkeypatch):
+    deployment = Deployment(Asset("a", 10.0))
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(100):
+                group.create_task(waiting.wait("a"))
+                await asyncio.sleep(0.2)
+
+    run(scene(), monkeypatch)
+    assert deployment.count("a") > 5
+    assert not waiting.errors
+
+
+@pytest.mark.parametrize("count", [3, 200])
+def test_a_wait_that_begins_too_late_is_looked_at_once(monkeypatch, count):
+    deployment = Deployment(*many(count, 0.0, 0.0), *(Asset(f"late{n}", HOUR) for n in range(count)))
+    waiting = Waiting(deployment)
+    run(_gather(waiting.wait(asset_id, seconds=-60) for asset_id in deployment.assets), monkeypatch)
+    assert len(waiting.noticed) == len(waiting.errors) == count
+    assert {type(error) for error in waiting.errors.values()} == {WaitTimeout}
+    assert all("last state was draft" in str(error) for error in waiting.errors.values())
+    assert len(deployment.requests) <= 2 * count
+    assert max(waiting.failed_at.values()) < 5
+
+
+def test_a_wait_that_begins_too_late_in_an_outage_says_so(monkeypatch):
+    deployment = Deployment(Asset("a", HOUR))
+    deployment.troubles = [(0, HOUR, "outage")]
+    waiting = Waiting(deployment)
+    run(waiting.wait("a", seconds=-60), monkeypatch)
+    assert re.search("unknown .*no route", str(waiting.errors["a"]))
+    assert waiting.failed_at["a"] == pytest.approx(5, abs=0.5)
+
+
+def test_each_waits_at_its_own_pace(monkeypatch):
+    deployment = Deployment(Asset("quick", HOUR), Asset("slow", HOUR))
+    quick, slow = Waiting(deployment, interval=2), Waiting(deployment, interval=300)
+    run(_gather([quick.wait("quick"), slow.wait("slow")]), monkeypatch)
+    assert deployment.count("quick") > 1700
+    assert deployment.count("slow") < 80
+
+
+def test_computations_and_transfers(monkeypatch):
+    succeeded = {"state": "completed", "end_status": "succeeded"}
+    moved = {"state": "ready", "last_transferred": 1_800_000_020}
+    deployment = Deployment(
+        Asset("well", 20.0, succeeded),
+        Asset("badly", 20.0, {"state": "completed", "end_status": "failed", "exit_code": 2}),
+        Asset("moved", 20.0, moved),
+        Asset("stuck", 20.0, {"state": "ready", "transfer_error": "no such bucket"}),
+    )
+    waiting = Waiting(deployment)
+    before = {"last_transferred": 1_700_000_000.0}
+
+    async def scene() -> None:
+        limits = {"poll_interval": INTERVAL, "deadline": None}
+        await asyncio.gather(
+            waiting.wait("well", wait=ComputationWait("well", **limits)),
+            waiting.wait("badly", wait=ComputationWait("badly", **limits)),
+            waiting.wait("moved", wait=TransferWait("moved", **before, **limits)),
+            waiting.wait("stuck", wait=TransferWait("stuck", **before, **limits)),
+        )
+
+    run(scene(), monkeypatch)
+    assert set(waiting.noticed) == {"well", "moved"}
+    assert isinstance(waiting.errors["badly"], ComputationFailed)
+    assert "exit code 2" in str(waiting.errors["badly"])
+    assert isinstance(waiting.errors["stuck"], TransferFailed)
+    assert "no such bucket" in str(waiting.errors["stuck"])
+
+
+def test_a_token_that_was_changed_is_read_anew(monkeypatch):
+    deployment = Deployment(*many(50, 100, 200))
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        waits = asyncio.create_task(waiting.all())
+        await asyncio.sleep(50)
+        deployment.token = "new"
+        await waits
+
+    run(scene(), monkeypatch)
+    assert len(waiting.noticed) == 50
+    assert len(deployment.clients) == 2
+
+
+def test_a_token_that_is_wrong_ends_all_waits(monkeypatch):
+    deployment = Deployment(*many(50))
+    waiting = Waiting(deployment)
+    right = deployment.connect
+
+    async def wrong():
+        client = await right()
+        client._http.auth = ("wrong", "")
+        return client
+
+    deployment.connect = wrong
+    run(waiting.all(), monkeypatch)
+    assert {type(error) for error in waiting.errors.values()} == {Unauthorized}
+    assert len(waiting.errors) == 50
+
+
+def test_a_connection_that_is_not_to_be_had_yet_is_waited_for(monkeypatch):
+    deployment = Deployment(*many(3))
+    waiting = Waiting(deployment)
+    right, calls = deployment.connect, []
+
+    async def late():
+        calls.append(1)
+        if len(calls) < 4:
+            raise OSError("the secrets backend is away")
+        return await right()
+
+    deployment.connect = late
+    run(waiting.all(), monkeypatch)
+    assert len(waiting.noticed) == 3
+
+
+def test_a_connection_that_cannot_be_used_ends_all_waits(monkeypatch):
+    deployment = Deployment(*many(3))
+    waiting = Waiting(deployment)
+
+    async def wrong():
+        raise ValueError("no host")
+
+    deployment.connect = wrong
+    run(waiting.all(), monkeypatch)
+    assert [str(error) for error in waiting.errors.values()] == ["no host"] * 3
+    assert not any(polling._pollers.values())
+
+
+def test_nobody_waits_for_ever_where_the_poller_is_wrong(monkeypatch):
+    def wrong(_):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(searching, "choose", wrong)
+    deployment = Deployment(*many(3))
+    waiting = Waiting(deployment)
+    run(waiting.all(), monkeypatch)
+    assert {type(error) for error in waiting.errors.values()} == {KeyError}
+    assert all(client._http.is_closed for client in deployment.clients)
+
+
+def test_what_is_no_identifier_is_said_at_once(monkeypatch):
+    waiting = Waiting(Deployment(Asset("a", 20.0)))
+    run(_gather([waiting.wait(".."), waiting.wait("a")]), monkeypatch)
+    assert isinstance(waiting.errors[".."], ValueError)
+    assert set(waiting.noticed) == {"a"}
+
+
+def test_nothing_is_left_of_one_that_could_not_begin(monkeypatch):
+    waiting = Waiting(Deployment())
+
+    async def scene() -> int:
+        await waiting.wait("..")
+        return len(asyncio.all_tasks())
+
+    assert run(scene(), monkeypatch) == 1
+    assert isinstance(waiting.errors[".."], ValueError)
+    assert not any(polling._pollers.values())
+
+
+def test_one_that_comes_after_all_have_gone_begins_anew(monkeypatch):
+    deployment = Deployment(Asset("a", 5.0), Asset("b", 100.0))
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        await waiting.wait("a")
+        assert len(asyncio.all_tasks()) == 1
+        await waiting.wait("b")
+        assert len(asyncio.all_tasks()) == 1
+
+    run(scene(), monkeypatch)
+    assert set(waiting.noticed) == {"a", "b"}
+    assert len(deployment.clients) == 2
+
+
+def test_once_a_minute_it_tells_what_it_does(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    wait_for(*many(100, 100, 200), monkeypatch=monkeypatch)
+    lines = [each.getMessage() for each in caplog.records if each.name.endswith("polling.report")]
+    assert 2 <= len(lines) <= 4
+    assert lines[0].startswith("Code Ocean connection co: 100 waits; in the last 6")
+    assert len(caplog.records) < 10
+
+
+def test_an_error_of_one_is_not_an_outage(monkeypatch):
+    deployment = Deployment(*many(4, 100, 110))
+    well = deployment._read
+    deployment._read = lambda asset_id: httpx.Response(500) if asset_id == "a0" else well(asset_id)
+    waiting = Waiting(deployment)
+    run(_gather(waiting.wait(asset_id, seconds=300) for asset_id in deployment.assets), monkeypatch)
+    assert set(waiting.noticed) == {"a1", "a2", "a3"}
+    assert max(waiting.lateness()) <= INTERVAL + 1
+    assert isinstance(waiting.errors["a0"], WaitTimeout)
+    assert isinstance(waiting.errors["a0"], CodeOceanError)
+    assert "500" in str(waiting.errors["a0"])
+
+
+TROUBLES = st.lists(
+    st.tuples(
+        st.floats(0, 300),
+        st.floats(1, 200),
+        st.sampled_from(["outage", "500", "502", "503", "429", "hang", "html"]),
+        st.sampled_from(["", "search "]),
+    ),
+    max_size=4,
+)
+
+
+@pytest.mark.long
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    count=st.sampled_from([1, 5, 30, 150]),
+    troubles=TROUBLES,
+    index=st.tuples(st.sampled_from([0.0, 5.0, 60.0]), st.sampled_from([0.0, 100.0, float("inf")])),
+    limit=st.sampled_from([5.0, 50.0, float("inf")]),
+    retry_after=st.sampled_from([None, "0", "7", "soon"]),
+)
+def test_whatever_befalls_the_deployment_nobody_is_lost(count, troubles, index, limit, retry_after):
+    deployment = Deployment(*many(count, 1, 300))
+    deployment.troubles = [(begin, begin + length, where + kind) for begin, length, kind, where in troubles]
+    deployment.lag, deployment.stands_still_at = index
+    deployment.limit, deployment.retry_after = limit, retry_after
+    waiting = Waiting(deployment)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run(waiting.all(), monkeypatch)
+    assert not waiting.errors
+    assert len(waiting.noticed) == count
+    well_again = max([300.0, *(end for _, end, _ in deployment.troubles)])
+    # Reading each of them once takes its time where few requests are allowed.
+    assert max(waiting.noticed.values()) < well_again + 90 + 5 * INTERVAL + 2 * count / min(limit, 50)
+
+
+@pytest.mark.long
+def test_nothing_is_left_of_a_hundred_thousand(monkeypatch):
+    deployment = Deployment(*many(2000, 0.5, 5))
+    waiting = Waiting(deployment)
+
+    async def scene() -> list[tuple[int, int]]:
+        used = []
+        for _ in range(50):
+            now = asyncio.get_running_loop().time()
+            for asset in deployment.assets.values():
+                asset.created_at, asset.ends_at = now, now + 1 + hash(asset.id) % 3
+            await waiting.all()
+            deployment.requests.clear()
+            deployment.clients.clear()
+            gc.collect()
+            used.append((len(gc.get_objects()), len(asyncio.all_tasks())))
+        return used
+
+    used = run(scene(), monkeypatch)
+    assert not waiting.errors
+    assert used[-1][0] < used[5][0] + 1000
+    assert {tasks for _, tasks in used} == {1}
+
+
+class Metrics:
+    """Keeps what it is told, or fails."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.told: list[tuple[str, object, dict[str, str]]] = []
+        self.fails = fails
+
+    def _take(self, stat, value=1, *, tags) -> None:
+        if self.fails:
+            raise OSError("no metrics today")
+        self.told.append((stat, value, tags))
+
+    incr = gauge = timing = _take
+
+    def of(self, stat: str) -> list[object]:
+        return [value for told, value, _ in self.told if told == stat]
+
+
+def test_metrics_tell_what_it_does(monkeypatch):
+    deployment, metrics = Deployment(*many(100)), Metrics()
+    deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500")]
+    waiting = Waiting(deployment, metrics=metrics)
+    run(waiting.all(), monkeypatch)
+    assert len(metrics.of("codeocean.requests")) == len(deployment.requests)
+    kinds = [tags["kind"] for stat, _, tags in metrics.told if stat == "codeocean.requests"]
+    assert (kinds.count("search"), kinds.count("read")) == (deployment.searches, deployment.readings)
+    assert len(metrics.of("codeocean.throttled")) == deployment.refused > 0
+    assert metrics.of("codeocean.request_errors")
+    assert metrics.of("codeocean.waits")[0] == 100
+    latencies = [latency.total_seconds() for latency in metrics.of("codeocean.notice_latency")]
+    assert len(latencies) == 100
+    assert max(latencies) >= max(waiting.lateness()) - 1
+    assert metrics.of("codeocean.cycle")
+    assert {tags["connection"] for _, _, tags in metrics.told} == {"co"}
+
+
+def test_metrics_that_fail_end_no_wait(monkeypatch, caplog):
+    waiting = Waiting(Deployment(*many(20)), metrics=Metrics(fails=True))
+    run(waiting.all(), monkeypatch)
+    assert len(waiting.noticed) == 20
+    assert len([each for each in caplog.records if "given up" in each.getMessage()]) == 1
+
+
+def test_a_wait_that_ends_in_an_outage_says_so(monkeypatch):
+    deployment = Deployment(*many(50, 500, 600))
+    deployment.troubles = [(20.0, HOUR, "outage")]
+    waiting = Waiting(deployment)
+    run(_gather(waiting.wait(asset_id, seconds=300) for asset_id in deployment.assets), monkeypatch)
+    assert len(waiting.errors) == 50
+    assert all("draft (" in str(error) and "no route" in str(error) for error in waiting.errors.values())
+
+
+@pytest.mark.long
+def test_many_triggerers_do_not_march_in_step(monkeypatch):
+    deployment = Deployment(*(Asset(f"a{number}", HOUR) for number in range(50)))
+
+    async def scene() -> None:
+        waits = [
+            wait_together(
+                DataAssetWait(asset_id, poll_interval=60, deadline=None),
+                connect=deployment.connect,
+                name=f"triggerer {asset_id}",
+            )
+            for asset_id in deployment.assets
+        ]
+        await asyncio.gather(*waits)
+
+    run(scene(), monkeypatch)
+    late = [at for at, _ in deployment.requests if 2000 < at < 2060]
+    busiest = max(sum(at <= other < at + 1 for other in late) for at in late)
+    assert len(late) > 40
+    assert busiest < 8
