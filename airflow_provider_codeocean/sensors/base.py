@@ -134,9 +134,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
                 trigger = self.new_trigger(max(self.poke_interval, 1.0), deadline)
         except AirflowFailException as error:
             if self.soft_fail or self.never_fail:  # which Airflow does not see to here
-                raise AirflowSkipException(
-                    f"Skipping, as soft_fail or never_fail asks for: {error}"
-                ) from error
+                raise _skip_instead_of(error) from error
             raise
         return self.defer(
             trigger=trigger,
@@ -153,7 +151,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
             raise AirflowSensorTimeout(f"{self._describe()} {error}") from error
 
     def _describe(self) -> str:
-        return self._wait.describe() if self._wait else "No look was taken."
+        return (self._wait or self.new_wait(self.poke_interval)).describe()
 
     def execute_complete(self, context: Context, event: WaitEvent) -> Any:
         """Conclude from what the trigger saw, and from what is there by now."""
@@ -165,10 +163,12 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
         except Exception as error:
             if self.never_fail or (self.soft_fail and isinstance(error, CodeOceanError)):
                 # Airflow sees to its own errors, and to never_fail not in all versions.
-                raise AirflowSkipException(
-                    f"Skipping, as soft_fail or never_fail asks for: {error}"
-                ) from error
+                raise _skip_instead_of(error) from error
             if isinstance(error, WaitTimeout):
                 raise AirflowSensorTimeout(str(error)) from error
             raise
         return self.result(seen, url)
+
+
+def _skip_instead_of(error: Exception) -> AirflowSkipException:
+    return AirflowSkipException(f"Skipping, as soft_fail or never_fail asks for: {error}")

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
 )
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
@@ -102,3 +103,12 @@ def test_the_first_look_that_is_refused_leaves_the_end_to_the_trigger(code_ocean
     with pytest.raises(TaskDeferred) as caught:
         sensor("no-such-asset", deferrable=True, timeout=60).execute(context)
     assert caught.value.trigger.deadline == pytest.approx(time.time() + 60, abs=5)
+
+
+def test_time_that_is_over_before_the_first_look_is_over_for_something(context, monkeypatch):
+    def out_of_time(*args, **kwargs):
+        raise AirflowTaskTimeout("Timeout")
+
+    monkeypatch.setattr(CodeOceanDataAssetSensor, "poke", out_of_time)
+    with pytest.raises(AirflowTaskTimeout, match=r"Data asset slow was not ready in time; .*not looked at yet"):
+        sensor("slow").execute(context)
