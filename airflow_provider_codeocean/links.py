@@ -13,15 +13,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskInstanceKey
 
 
-class CodeOceanDataAssetLink(BaseOperatorLink):
-    """Opens the data asset in Code Ocean: as soon as the task knows its id, also while it waits."""
+class CodeOceanLinkBase(BaseOperatorLink):
+    """Opens what a task is about in Code Ocean: as soon as the task knows it, also while it waits."""
 
     name = "Open in Code Ocean"
-
-    @property
-    def xcom_key(self) -> str:
-        """The XCom that holds the address: Airflow 3 shows what it holds, without asking :meth:`get_link`."""
-        return "codeocean_data_asset_url"
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or an empty string where there is none yet."""
@@ -29,6 +24,24 @@ class CodeOceanDataAssetLink(BaseOperatorLink):
         if known is None:  # not in the process that ran the task
             known = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
         return known or ""
+
+
+class CodeOceanDataAssetLink(CodeOceanLinkBase):
+    """Opens the data asset."""
+
+    @property
+    def xcom_key(self) -> str:
+        """The XCom that holds the address: Airflow 3 shows what it holds, without asking :meth:`get_link`."""
+        return "codeocean_data_asset_url"
+
+
+class CodeOceanCapsuleLink(CodeOceanLinkBase):
+    """Opens the capsule or pipeline that is run."""
+
+    @property
+    def xcom_key(self) -> str:
+        """The XCom that holds the address: Airflow 3 shows what it holds, without asking :meth:`get_link`."""
+        return "codeocean_capsule_url"
 
 
 class ShowsDataAsset:
@@ -62,3 +75,13 @@ def data_asset_url(deployment: str, data_asset_id: str) -> str:
     :returns: the address.
     """
     return f"{deployment}/data-assets/{quote(data_asset_id, safe='')}"
+
+
+def capsule_url(deployment: str, slug: str) -> str:
+    """Return the address of the page of a capsule or pipeline.
+
+    :param deployment: address of the deployment, without a slash at the end.
+    :param slug: its slug.
+    :returns: the address.
+    """
+    return f"{deployment}/capsule/{quote(slug, safe='')}/tree"

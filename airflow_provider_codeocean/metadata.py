@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import Forbidden, NotFound
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadataFieldType
+from airflow_provider_codeocean.capture.key import key_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadata, CustomMetadataField
 
 log = logging.getLogger(__name__)
-
-#: A key of :mod:`~airflow_provider_codeocean.capture.key`.
-_CAPTURE_KEY = re.compile(r"airflow[0-9a-f]{32}")
 
 
 def checked_with(client: CodeOceanClient, values: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
@@ -175,6 +172,6 @@ def changed_tags(
     :param remove: tags to remove.
     :returns: the tags, each once.
     """
-    kept = there if tags is None else [*tags, *filter(_CAPTURE_KEY.fullmatch, there)]
+    kept = there if tags is None else [*tags, *(tag for tag in there if key_in(tag) == tag)]
     gone = set(remove)
     return [tag for tag in dict.fromkeys([*kept, *add]) if tag not in gone]

@@ -63,7 +63,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.codeocean"]}],
-        "operators": modules("operators", "attachment", "data_asset", "permissions", "search", "transfer"),
+        "operators": modules(
+            "operators", "attachment", "computation", "data_asset", "permissions", "search", "transfer"
+        ),
         "sensors": modules("sensors", "computation", "data_asset", "search"),
         "triggers": modules("triggers", "computation", "data_asset", "search", "transfer"),
         "connection-types": [
@@ -75,5 +77,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONNECTION_FIELDS,
             }
         ],
-        "extra-links": [f"{package}.links.CodeOceanDataAssetLink"],
+        "extra-links": [
+            f"{package}.links.{name}" for name in ("CodeOceanCapsuleLink", "CodeOceanDataAssetLink")
+        ],
     }

@@ -14,8 +14,11 @@ from airflow_provider_codeocean.api.call import paginated
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
 from airflow_provider_codeocean.emulator.faults import FaultKind, FaultRule
-from airflow_provider_codeocean.operators.base import CodeOceanCreateDataAssetBase
+from airflow_provider_codeocean.operators.attachment import CodeOceanAttachmentBase
+from airflow_provider_codeocean.operators.computation import CodeOceanRunBase
+from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
 from scripts import api_table
 
 CHECKOUT = Path(__file__).parent.parent
@@ -25,7 +28,11 @@ OPERATORS = (CHECKOUT / "docs" / "operators.md").read_text()
 
 def test_the_arguments_of_a_capture_are_all_explained():
     own = set(inspect.signature(CodeOceanCaptureResultOperator.__init__).parameters)
-    inherited = set(inspect.signature(CodeOceanCreateDataAssetBase.__init__).parameters)
+    inherited = {
+        name
+        for base in (CodeOceanCreateDataAssetBase, CodeOceanMakeOnceBase)
+        for name in inspect.signature(base.__init__).parameters
+    }
     (section,) = re.findall(r"## Capturing results\n(.*?)\n## ", OPERATORS, re.DOTALL)
     explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", section, re.MULTILINE)
     assert {name for name, _ in explained} == (own | inherited) - {"self", "kwargs"}
@@ -33,10 +40,13 @@ def test_the_arguments_of_a_capture_are_all_explained():
 
 
 def operations() -> dict[str, str]:
-    """What ``operations.md`` says of each operator, by the operator's path."""
-    page = (CHECKOUT / "docs" / "operations.md").read_text()
-    sections = re.findall(r"^## `(operators\.\w+\.\w+)`\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
-    return dict(sections)
+    """What the pages say of each operator, by the operator's path."""
+    sections = {}
+    for name in ("operations.md", "computations.md"):
+        page = (CHECKOUT / "docs" / name).read_text()
+        found = re.findall(r"^## `(operators\.\w+\.\w+)`\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+        sections |= dict(found)
+    return sections
 
 
 @pytest.mark.parametrize("path", operations())
@@ -46,7 +56,10 @@ def test_the_arguments_of_an_operation_are_all_explained(path):
     own = set(inspect.signature(operator.__init__).parameters)
     if not operator.__init__.__qualname__.startswith(name):
         own = {"data_asset_id"}
-    if "capsule_id" in operator.template_fields:
+    for base in (CodeOceanCreateDataAssetBase, CodeOceanRunBase):
+        if issubclass(operator, base):
+            own |= set(inspect.signature(base.__init__).parameters)
+    if issubclass(operator, CodeOceanAttachmentBase):
         own |= set(operator.template_fields)
     own -= {"self", "kwargs", "codeocean_conn_id"}
     explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", operations()[path], re.MULTILINE)
@@ -118,7 +131,6 @@ FOR_TASKS_OF_ONES_OWN = re.compile(
     r"GET (capsules|pipelines)/.*|POST (capsules|pipelines)/search"
     r"|\w+ (capsules|pipelines)/\{id\}(/archive|/permissions|/sync|/release)?"
     # Not there yet:
-    r"|(POST|DELETE|PATCH) computations(/\{id\})?"
     r"|\w+ computations/\{id\}/results.*"
     r"|\w+ data_assets/\{id\}/files.*"
 )

@@ -12,7 +12,12 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.removal import Fate, remove_data_asset, remove_data_asset_async
+from airflow_provider_codeocean.removal import (
+    Fate,
+    removal_of_data_asset,
+    remove_async,
+    remove_data_asset,
+)
 
 
 @pytest.fixture
@@ -47,7 +52,9 @@ def remove(request, code_ocean, client):
     async def in_a_loop(data_asset_id, *, even_if_ready):
         token = code_ocean.env["CODEOCEAN_TOKEN"]
         async with CodeOceanAsyncClient(code_ocean.url, token, retry_budget=0) as other:
-            return await remove_data_asset_async(other, data_asset_id, even_if_ready=even_if_ready)
+            return await remove_async(
+                other, removal_of_data_asset(data_asset_id, even_if_ready=even_if_ready)
+            )
 
     def remove(data_asset_id, *, even_if_ready=False):
         if request.param == "worker":

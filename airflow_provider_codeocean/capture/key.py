@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_PREFIX = "airflow"
+_KEY = re.compile(rf"\b{_PREFIX}[0-9a-f]{{32}}\b", re.IGNORECASE)
 
 OnExisting = Literal["adopt", "create", "fail"]
 
@@ -77,4 +81,14 @@ def capture_key(attempt: Attempt, subject: Mapping[str, Any], run: int = 0) -> s
     """
     identity = [attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index, run, subject]
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return f"airflow{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def key_in(text: str) -> str | None:
+    """Return the key of a capture that a text holds, None where it holds none.
+
+    :param text: a tag, or a display name.
+    :returns: the key.
+    """
+    found = _KEY.search(text)
+    return found.group().lower() if found else None

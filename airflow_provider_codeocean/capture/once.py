@@ -104,10 +104,12 @@ class CaptureOnce(Generic[M]):
             made = yield from self._look(own.made)
             if made is not None:
                 return Capture(made, adopted=True, look_again=own.look_again)
-        doubtful = own is not None or self._is_retry
-        if doubtful:
-            settled_at = self._settled_at(own)
-            made = yield from self._search((self.keys.own,), until=settled_at)
+        doubtful = self._is_retry if own is None else own.is_doubtful
+        if doubtful or own is not None:
+            settled_at = self._settled_at(own) if doubtful else self._now()
+            # Where the id was remembered, it was marked, or there is nothing to be marked.
+            unmarked_since = None if own and own.made else own.since if own else 0.0
+            made = yield from self._search((self.keys.own,), settled_at, unmarked_since)
             if made is not None:
                 only_one = own is not None and own.made is None and not own.doubtful
                 return (yield from self._adopt(made, look_again=0.0 if only_one else settled_at))
@@ -151,7 +153,7 @@ class CaptureOnce(Generic[M]):
                     raise
                 doubtful = True
                 settled_at = self._now() + SETTLE
-                found = yield from self._search((self.keys.own,), until=settled_at)
+                found = yield from self._search((self.keys.own,), settled_at, since)
                 if found is not None:
                     return (yield from self._adopt(found, look_again=settled_at))
                 if creation == _CREATIONS:
@@ -191,7 +193,7 @@ class CaptureOnce(Generic[M]):
         if intent and intent.key in former and intent.made:
             made = yield from self._look(intent.made)
         if made is None:
-            made = yield from self._search(former, until=self._settled_at(intent))
+            made = yield from self._search(former, self._settled_at(intent))
         if made is not None:
             raise AlreadyExists(
                 f"on_existing='fail': the task made {made.id} before it was cleared. Delete that, or let "
@@ -205,19 +207,21 @@ class CaptureOnce(Generic[M]):
             return min(now, intent.since + SENDING) + SETTLE
         return now if self._durable else now + SETTLE
 
-    def _search(self, keys: tuple[str, ...], *, until: float) -> Steps[M | None]:
+    def _search(
+        self, keys: tuple[str, ...], until: float, unmarked_since: float | None = None
+    ) -> Steps[M | None]:
         pause = _FIRST_PAUSE
         while True:
             looked_at = self._now()
-            found = yield from self._living(keys=keys)
+            found = yield from self._living(find=Find(keys, unmarked_since))
             if found or looked_at >= until:
                 return found[0] if found else None
             yield Pause(min(pause, max(0.0, until - self._now())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _living(self, known: M | None = None, keys: tuple[str, ...] = ()) -> Steps[list[M]]:
+    def _living(self, known: M | None = None, find: Find | None = None) -> Steps[list[M]]:
         """Find what can be gone on with, the oldest first; what is known to be there is read for a rival."""
-        found: Sequence[str] = yield Find(keys or (self.keys.own,))
+        found: Sequence[str] = yield find or Find((self.keys.own,))
         ids = set(found) | ({known.id} if known else set())
         if known and ids == {known.id}:
             return [known]

@@ -44,6 +44,11 @@ class Intent:
     look_again: float = 0.0
     doubtful: bool = False
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether something may have been made of which the intent does not tell the id."""
+        return self.made is None or self.look_again > 0
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return asdict(self)
@@ -87,9 +92,16 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Find what carries one of the keys; answered with ids, those that are gone by now may be among them."""
+    """Find what carries one of the keys; answered with ids, those that are gone by now may be among them.
+
+    :param keys: the keys.
+    :param unmarked_since: where a thing gets its key after it was made: since when the process may have made
+        one that died before it could mark it, in Unix seconds (0 where that is not known); such a one is
+        marked now and found. None where there is no such one.
+    """
 
     keys: tuple[str, ...]
+    unmarked_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""The steps of a capture, carried out in a worker for a data asset."""
+"""The steps of a capture, carried out in a worker: what is the same for whatever is made."""
 
 from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
 from airflow_provider_codeocean.capture.key import Attempt
@@ -14,6 +15,7 @@ from airflow_provider_codeocean.capture.steps import (
     Find,
     Intent,
     Look,
+    M,
     Overtaken,
     Pause,
     Recall,
@@ -23,7 +25,6 @@ from airflow_provider_codeocean.capture.steps import (
     run,
 )
 from airflow_provider_codeocean.hooks.codeocean import PATIENCE
-from airflow_provider_codeocean.removal import remove_data_asset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.api.models.data_asset import DataAsset
-    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
     from airflow_provider_codeocean.capture.once import CaptureOnce
     from airflow_provider_codeocean.capture.steps import Capture
     from airflow_provider_codeocean.compat import DurableState
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+    from airflow_provider_codeocean.removal import Removed
+    from airflow_provider_codeocean.states import Verdict
+
+P = TypeVar("P")
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +47,10 @@ log = logging.getLogger(__name__)
 STATE_KEY = "codeocean_capture"
 
 
-class DataAssetCapturing:
-    """Carries out :class:`~airflow_provider_codeocean.capture.once.CaptureOnce`; the key goes into a tag.
+class Capturing(ABC, Generic[M, P]):
+    """Carries out :class:`~airflow_provider_codeocean.capture.once.CaptureOnce` for one kind of thing.
+
+    A subclass says how a thing of that kind is made, found by its key, read and removed.
 
     :param hook: leads to Code Ocean.
     :param once: the protocol.
@@ -53,19 +58,25 @@ class DataAssetCapturing:
     :param go_on: called before each step; raises where the task is to go no further.
     :param overtaken: tells whether Airflow has begun a later try.
     :ivar begun: what there is to wait for, as soon as it is known.
+    :ivar what: what it is called in a sentence.
+    :ivar model: what the API returns for it.
+    :ivar carries: how it carries its key, in a sentence.
     """
 
-    _params: DataAssetParams
+    what: ClassVar[str]
+    model: ClassVar[type[Any]]
+    carries: ClassVar[str]
+    _params: P
 
     def __init__(
         self,
         hook: CodeOceanHook,
-        once: CaptureOnce[DataAsset],
+        once: CaptureOnce[M],
         state: DurableState | None,
         go_on: Callable[[], None],
         overtaken: Callable[[], bool],
     ) -> None:
-        self.begun: DataAsset | None = None
+        self.begun: M | None = None
         self._hook = hook
         self._once = once
         self._state = state
@@ -77,7 +88,39 @@ class DataAssetCapturing:
         """The key."""
         return self._once.keys.own
 
-    def begin(self, params: DataAssetParams) -> Capture[DataAsset]:
+    @staticmethod
+    @abstractmethod
+    def verdict(made: M) -> Verdict:
+        """Tell what its state means: one that failed is not gone on with."""
+
+    @staticmethod
+    @abstractmethod
+    def remove(client: CodeOceanClient, made_id: str, *, even_if_done: bool) -> Removed:
+        """Delete it.
+
+        :param client: the client.
+        :param made_id: its id.
+        :param even_if_done: delete it in any state; else it is left where the wait for it is over.
+        :returns: what became of it.
+        """
+
+    @abstractmethod
+    def find(self, client: CodeOceanClient, step: Find) -> Sequence[str]:
+        """Find what carries one of the keys; see the step."""
+
+    @abstractmethod
+    def look(self, client: CodeOceanClient, made_id: str) -> M:
+        """Read one; that it is gone is the error :class:`NotFound`."""
+
+    @abstractmethod
+    def create(self, client: CodeOceanClient, params: P) -> M:
+        """Make one that carries the key, and note it as :attr:`begun` as soon as its id is known."""
+
+    @abstractmethod
+    def differences(self, made: M, asked: P) -> list[str]:
+        """Say in what an adopted one differs from what was asked for, in halves of a sentence."""
+
+    def begin(self, params: P) -> Capture[M]:
         """Go on with what was made before, or make it; see the protocol.
 
         :param params: what to make.
@@ -88,10 +131,16 @@ class DataAssetCapturing:
             capture = run(self._once.begin(), partial(self._do, client))
         self.begun = capture.made
         if capture.adopted:
-            self._say_what_was_adopted(capture.made, params)
+            log.info(
+                "Going on with %s %s, made by an earlier or another try of this task",
+                self.what,
+                self.describe(capture.made),
+            )
+            if differs := self.differences(capture.made, params):
+                log.warning("It was made with %s, which stays", ", ".join(differs))
         return capture
 
-    def finish(self, capture: Capture[DataAsset]) -> DataAsset:
+    def finish(self, capture: Capture[M]) -> M:
         """Make sure that it is the only one; see the protocol.
 
         :param capture: what was gone on with.
@@ -102,7 +151,7 @@ class DataAssetCapturing:
         with self._hook.get_conn(retry_budget=PATIENCE) as client:
             return run(self._once.finish(capture), partial(self._do, client))
 
-    def rescue(self) -> Capture[DataAsset] | None:
+    def rescue(self) -> Capture[M] | None:
         """Find another one in place of one that is gone; see the protocol.
 
         :returns: what to go on with, None where there is nothing.
@@ -111,8 +160,12 @@ class DataAssetCapturing:
             capture = run(self._once.rescue(), partial(self._do, client))
         if capture:
             self.begun = capture.made
-            log.info("Going on with data asset %s instead", capture.made.id)
+            log.info("Going on with %s %s instead", self.what, capture.made.id)
         return capture
+
+    def describe(self, made: M) -> str:
+        """Return its id and state, for a sentence."""
+        return f"{made.id} ({getattr(made, 'state', None)})"
 
     def _do(self, client: CodeOceanClient, step: Step) -> Any:
         self._go_on()
@@ -122,16 +175,16 @@ class DataAssetCapturing:
                 answer = Intent.from_json(self._state.get(STATE_KEY)) if self._state is not None else None
             case Remember(intent):
                 self._remember(intent)
-            case Find(keys):
-                answer = _find(client, keys)
-            case Look(data_asset_id):
-                answer = _look(client, data_asset_id)
-            case Create(key):
-                answer = self._create(client, key)
+            case Find():
+                answer = self.find(client, step)
+            case Look(made_id):
+                answer = self._look(client, made_id)
+            case Create():
+                answer = self._create(client)
             case Overtaken():
                 answer = self._overtaken()
-            case Remove(data_asset_id, instead):
-                _remove(client, data_asset_id, instead)
+            case Remove(made_id, instead):
+                self._remove(client, made_id, instead)
             case Pause(seconds):
                 log.info("Looking again in %.0f s: what was made just now may not be found yet", seconds)
                 time.sleep(seconds)
@@ -146,37 +199,29 @@ class DataAssetCapturing:
             if intent.made is None:
                 raise
             # A retry finds it by its key: no reason to give it up.
-            log.warning("Could not remember data asset %s: %s", intent.made, error)
+            log.warning("Could not remember %s %s: %s", self.what, intent.made, error)
 
-    def _create(self, client: CodeOceanClient, key: str) -> DataAsset:
-        params = self._params.model_copy(update={"tags": [*self._params.tags, key]})
+    def _look(self, client: CodeOceanClient, made_id: str) -> M | None:
         try:
-            self.begun = client.data_assets.create(params)
+            return self.look(client, made_id)
+        except NotFound:
+            return None
+
+    def _create(self, client: CodeOceanClient) -> M:
+        try:
+            return self.create(client, self._params)
         except CodeOceanError as error:
             if error.maybe_applied:
-                log.warning("Whether the data asset was created is not known, looking for it: %s", error)
+                log.warning("Whether the %s was created is not known, looking for it: %s", self.what, error)
             raise
-        log.info("Created data asset %s (%s)", self.begun.id, self.begun.name)
-        return self.begun
 
-    def _say_what_was_adopted(self, asset: DataAsset, asked: DataAssetParams) -> None:
-        log.info(
-            "Going on with data asset %s (%s), made by an earlier or another try of this task",
-            asset.id,
-            asset.state,
-        )
-        differs = [
-            f"{name} {has!r} instead of {wanted!r}"
-            for name, has, wanted in (
-                ("name", asset.name, asked.name),
-                ("mount", asset.mount, asked.mount),
-                ("description", asset.description or "", asked.description or ""),
-                ("tags", sorted(set(asset.tags) - {self.key}), sorted(set(asked.tags))),
-            )
-            if has != wanted
-        ]
-        if differs:
-            log.warning("It was made with %s, which stays", ", ".join(differs))
+    def _remove(self, client: CodeOceanClient, made_id: str, instead: str) -> None:
+        log.warning("Two tries made a %s each: %s stays, %s is removed", self.what, instead, made_id)
+        try:
+            log.info("%s", self.remove(client, made_id, even_if_done=True))
+        except CodeOceanError as error:
+            what = self.what.capitalize()
+            log.warning("%s %s could not be removed and is one too many: %s", what, made_id, error)
 
 
 def attempt_of(context: Context, retries: int) -> Attempt:
@@ -197,33 +242,3 @@ def attempt_of(context: Context, retries: int) -> Attempt:
         try_number=ti.try_number,
         first_try=min(max(1, first_try), max(1, ti.try_number)),
     )
-
-
-def _find(client: CodeOceanClient, keys: Sequence[str]) -> list[str]:
-    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
-
-    query = " ".join(f"tag:{key}" for key in keys)
-    found = [
-        asset
-        for archived in (False, True)
-        for asset in client.data_assets.search_all(
-            DataAssetSearchParams(query=query, archived=archived, limit=100)
-        )
-    ]
-    # Whatever a server takes a query for: what does not carry the tag is not ours.
-    return [asset.id for asset in found if not set(keys).isdisjoint(map(str.lower, asset.tags))]
-
-
-def _look(client: CodeOceanClient, data_asset_id: str) -> DataAsset | None:
-    try:
-        return client.data_assets.get(data_asset_id)
-    except NotFound:
-        return None
-
-
-def _remove(client: CodeOceanClient, data_asset_id: str, instead: str) -> None:
-    log.warning("Two tries made a data asset each: %s stays, %s is removed", instead, data_asset_id)
-    try:
-        log.info("%s", remove_data_asset(client, data_asset_id, even_if_ready=True))
-    except CodeOceanError as error:
-        log.warning("Data asset %s could not be removed and is one too many: %s", data_asset_id, error)

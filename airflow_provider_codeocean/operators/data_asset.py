@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.arguments import ReadField, as_rendered, checked, known_now
 from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase
-from airflow_provider_codeocean.operators.base import CodeOceanCreateDataAssetBase
+from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
@@ -35,55 +35,36 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
     Source: ``POST data_assets``, user guide "Create a data asset" (source ``computation``).
 
     :param computation_id: id of the computation. (templated)
-    :param name: display name of the data asset. (templated)
     :param path: file or folder among the results to capture; empty captures all of them. (templated)
-    :param mount: folder that the data asset is mounted at if nothing else is said; if not given, its name.
-        (templated)
-    :param tags: tags, each not empty. (templated)
-    :param description: free text. (templated)
-    :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
-        with a zone or in Unix seconds; they are checked against these fields first. (templated)
     :param target: where in S3 to store the results outside Code Ocean, as an external data asset: ``bucket``,
         and if need be ``prefix`` and ``endpoint_name``; if not given, they are stored in Code Ocean.
         (templated)
     :param **kwargs: what every operator that creates a data asset takes: see
-        :class:`~airflow_provider_codeocean.operators.base.CodeOceanCreateDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators.creation.CodeOceanCreateDataAssetBase`.
     """
 
     template_fields: Sequence[str] = (
         "computation_id",
-        "name",
         "path",
-        "mount",
-        "tags",
-        "description",
-        "custom_metadata",
         "target",
         *CodeOceanCreateDataAssetBase.template_fields,
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json", "target": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "target": "json",
+        **CodeOceanCreateDataAssetBase.template_fields_renderers,
+    }
 
     def __init__(
         self,
         *,
         computation_id: str,
-        name: str,
         path: str = "",
-        mount: str | None = None,
-        tags: Sequence[str] | None = None,
-        description: str | None = None,
-        custom_metadata: Mapping[str, Any] | None = None,
         target: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.computation_id = computation_id
-        self.name = name
         self.path = path
-        self.mount = mount
-        self.tags = tags
-        self.description = description
-        self.custom_metadata = custom_metadata
         self.target = target
         self.data_asset_params(known_now)
 
@@ -96,11 +77,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
             DataAssetParams,
             _ARGUMENTS,
             {
-                "name": read(self.name),
-                "mount": read(self.name if self.mount is None else self.mount),
-                "tags": [] if self.tags is None else read(self.tags, instead=[]),
-                "description": read(self.description),
-                "custom_metadata": read(self.custom_metadata, instead=None),
+                **self.described(read),
                 "source": {"computation": {"id": read(self.computation_id), "path": read(self.path) or None}},
                 "target": None if target is None else {"aws": target},
             },
@@ -113,64 +90,42 @@ class CodeOceanCreateDataAssetOperator(CodeOceanCreateDataAssetBase):
     Source: ``POST data_assets``, user guide "Create a data asset". For the results of a computation there is
     :class:`CodeOceanCaptureResultOperator`.
 
-    :param name: display name of the data asset. (templated)
     :param source: where the files come from, one of: ``aws`` (``bucket``, and if need be ``prefix``,
         ``endpoint_name``, ``public``, ``keep_on_external_storage``; or ``use_input_bucket`` and ``prefix``,
         for administrators), ``gcp`` (``bucket``, ``prefix``, ``client_id``, ``client_secret``),
         ``cloud_workstation`` (``id``, ``path``, ``run_script``), ``computation`` (``id``, ``path``).
         (templated)
     :param data_asset_ids: data assets to combine, instead of ``source``. (templated)
-    :param mount: folder that the data asset is mounted at if nothing else is said; if not given, its name.
-        (templated)
-    :param tags: tags, each not empty. (templated)
-    :param description: free text. (templated)
-    :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
-        with a zone or in Unix seconds; they are checked against these fields first. (templated)
     :param results_info: lineage of results that are imported from S3: ``capsule_id`` or ``pipeline_id``, and
         if known ``version``, ``commit``, ``run_script``, ``data_assets``, ``parameters``,
         ``nextflow_profile``, ``processes``. (templated)
     :param **kwargs: what every operator that creates a data asset takes: see
-        :class:`~airflow_provider_codeocean.operators.base.CodeOceanCreateDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators.creation.CodeOceanCreateDataAssetBase`.
     """
 
     template_fields: Sequence[str] = (
-        "name",
         "source",
         "data_asset_ids",
-        "mount",
-        "tags",
-        "description",
-        "custom_metadata",
         "results_info",
         *CodeOceanCreateDataAssetBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "source": "json",
-        "custom_metadata": "json",
         "results_info": "json",
+        **CodeOceanCreateDataAssetBase.template_fields_renderers,
     }
 
     def __init__(
         self,
         *,
-        name: str,
         source: Mapping[str, Any] | None = None,
         data_asset_ids: Sequence[str] | None = None,
-        mount: str | None = None,
-        tags: Sequence[str] | None = None,
-        description: str | None = None,
-        custom_metadata: Mapping[str, Any] | None = None,
         results_info: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.name = name
         self.source = source
         self.data_asset_ids = data_asset_ids
-        self.mount = mount
-        self.tags = tags
-        self.description = description
-        self.custom_metadata = custom_metadata
         self.results_info = results_info
         self.data_asset_params(known_now)
 
@@ -182,11 +137,7 @@ class CodeOceanCreateDataAssetOperator(CodeOceanCreateDataAssetBase):
             DataAssetParams,
             {},
             {
-                "name": read(self.name),
-                "mount": read(self.name if self.mount is None else self.mount),
-                "tags": [] if self.tags is None else read(self.tags),
-                "description": read(self.description),
-                "custom_metadata": read(self.custom_metadata),
+                **self.described(read),
                 "source": read(self.source),
                 "data_asset_ids": read(self.data_asset_ids),
                 "results_info": read(self.results_info),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,7 +24,6 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.acting import CodeOceanOneDataAssetBase
 from airflow_provider_codeocean.polling.wait import TransferWait, deadline_after
 from airflow_provider_codeocean.states import Verdict, as_xcom
-from airflow_provider_codeocean.triggers.base import GRACE
 from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 
 if TYPE_CHECKING:
@@ -204,11 +202,7 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
             poll_interval=self.poll_interval,
             deadline=deadline,
         )
-        self.defer(
-            trigger=trigger,
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + GRACE),
-        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
 
     def _describe(self) -> str:
         if self._wait is None:

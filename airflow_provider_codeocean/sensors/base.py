@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -21,7 +19,6 @@ from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import deadline_after
 from airflow_provider_codeocean.states import as_xcom
-from airflow_provider_codeocean.triggers.base import GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,11 +133,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
             if self.soft_fail or self.never_fail:  # which Airflow does not see to here
                 raise _skip_instead_of(error) from error
             raise
-        return self.defer(
-            trigger=trigger,
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + GRACE),
-        )
+        return self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
 
     def _wait_here(self, context: Context) -> Any:
         """Wait as every sensor does; where time runs out, say for what."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds to let Airflow wait for a trigger beyond the trigger's own deadline, before it ends the task
 #: itself and without a word about what it waited for.
-GRACE = 60.0
+_GRACE = 60.0
 
 
 class CodeOceanWaitTriggerBase(BaseTrigger):
@@ -35,7 +37,7 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
     :class:`~airflow_provider_codeocean.polling.poller.Poller`. While it waits it only reads, so that it may
     run twice at once. A server out of reach is waited for.
 
-    A subclass says for what it waits, in :meth:`new_wait`, and what it was given, in :meth:`arguments`.
+    A subclass says for what it waits, in :meth:`new_wait`, and what it was given, in :meth:`about`.
 
     :param codeocean_conn_id: id of the connection.
     :param poll_interval: the most seconds between two looks, above 0: a young wait is looked at more often.
@@ -51,17 +53,24 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
 
+    @property
+    def patience(self) -> timedelta | None:
+        """How long Airflow is to let a task be deferred for it: a little longer than it waits itself."""
+        if self.deadline is None:
+            return None
+        return timedelta(seconds=max(0.0, self.deadline - time.time()) + _GRACE)
+
     @abstractmethod
     def new_wait(self) -> Wait:
         """Make the wait."""
 
     @abstractmethod
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
-
-    @abstractmethod
     def about(self) -> dict[str, Any]:
         """Return what the event says of what was waited for, as JSON values."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of its own, as JSON values: what the event says, and what more there is."""
+        return self.about()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments, as JSON values, to start the same wait anywhere."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import ComputationWait
-from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
+from airflow_provider_codeocean.removal import removal_of_computation
+from airflow_provider_codeocean.triggers.own import CodeOceanOwnWaitTriggerBase
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.removal import Removal
+    from airflow_provider_codeocean.triggers.own import OnKill
 
 
-class CodeOceanComputationTrigger(CodeOceanWaitTriggerBase):
+class CodeOceanComputationTrigger(CodeOceanOwnWaitTriggerBase):
     """Wait until a computation has succeeded or failed.
 
     Its event is a :class:`~airflow_provider_codeocean.states.ComputationEvent`. What all triggers that wait
@@ -17,8 +22,11 @@ class CodeOceanComputationTrigger(CodeOceanWaitTriggerBase):
 
     :param computation_id: id of the computation.
     :param codeocean_conn_id: id of the connection.
-    :param poll_interval: the most seconds between two looks, above 0.
+    :param poll_interval: the most seconds between two looks, above 0: a young wait is looked at more often.
     :param deadline: when to give up, in Unix seconds; None never gives up.
+    :param on_kill: what becomes of the computation if a user ends the task that waits and the computation is
+        not over then: ``leave`` names it in the task's log, ``delete`` stops and deletes it. None where the
+        task did not start it.
     """
 
     def __init__(
@@ -28,8 +36,14 @@ class CodeOceanComputationTrigger(CodeOceanWaitTriggerBase):
         codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         poll_interval: float = 60.0,
         deadline: float | None = None,
+        on_kill: OnKill | None = None,
     ) -> None:
-        super().__init__(codeocean_conn_id=codeocean_conn_id, poll_interval=poll_interval, deadline=deadline)
+        super().__init__(
+            codeocean_conn_id=codeocean_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            on_kill=on_kill,
+        )
         self.computation_id = computation_id
 
     def new_wait(self) -> ComputationWait:
@@ -40,6 +54,6 @@ class CodeOceanComputationTrigger(CodeOceanWaitTriggerBase):
         """Return what the event says of what was waited for, as JSON values."""
         return {"computation_id": self.computation_id}
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
-        return {"computation_id": self.computation_id}
+    def removal(self) -> Removal:
+        """Return the procedure that deletes it, unless it is over by then."""
+        return removal_of_computation(self.computation_id, even_if_over=False)

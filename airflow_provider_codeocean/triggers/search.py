@@ -43,7 +43,3 @@ class CodeOceanDataAssetSearchTrigger(CodeOceanWaitTriggerBase):
     def about(self) -> dict[str, Any]:
         """Return what the event says of what was waited for, as JSON values."""
         return {"params": self.search_params}
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
-        return {"params": self.search_params}

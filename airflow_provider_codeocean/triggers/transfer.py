@@ -51,10 +51,6 @@ class CodeOceanTransferTrigger(CodeOceanWaitTriggerBase):
 
     def about(self) -> dict[str, Any]:
         """Return what the event says of what was waited for, as JSON values."""
-        return self.arguments()
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
         return {
             "data_asset_id": self.data_asset_id,
             "last_transferred": self.last_transferred,

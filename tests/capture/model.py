@@ -35,7 +35,7 @@ from airflow_provider_codeocean.capture.steps import (
 )
 from airflow_provider_codeocean.emulator.clock import ManualClock, Policy, Work
 from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.hooks.capture import DataAssetCapturing
+from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
 from airflow_provider_codeocean.states import Verdict, data_asset_verdict
 
 if TYPE_CHECKING:

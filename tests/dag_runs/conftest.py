@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.emulator.server import EmulatorServer
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -70,3 +76,20 @@ def run_dag(airflow_database: None) -> Callable[..., Run]:
         raise LookupError(f"no DAG {dag_id!r} in {DAGS}")
 
     return run
+
+
+@pytest.fixture
+def client(code_ocean: EmulatorServer) -> Iterator[CodeOceanClient]:
+    """A client of the emulator."""
+    with CodeOceanHook().get_conn() as client:
+        yield client
+
+
+@pytest.fixture(params=["in peace", "in trouble"])
+def weather(code_ocean: EmulatorServer, request: pytest.FixtureRequest) -> None:
+    """In trouble, a third of all requests is answered with 429 or 503, and not carried out."""
+    if request.param == "in trouble":
+        for status in (429, 503):
+            code_ocean.faults.add(
+                FaultRule(kind="status", status=status, probability=1 / 6, times=None, retry_after=0)
+            )

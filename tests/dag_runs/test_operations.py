@@ -19,22 +19,6 @@ KEY = "airflow" + "0123456789abcdef" * 2
 
 
 @pytest.fixture
-def client(code_ocean):
-    with CodeOceanHook().get_conn() as client:
-        yield client
-
-
-@pytest.fixture(params=["in peace", "in trouble"])
-def weather(code_ocean, request):
-    """In trouble, a third of all requests is answered with 429 or 503, and not carried out."""
-    if request.param == "in trouble":
-        for status in (429, 503):
-            code_ocean.faults.add(
-                FaultRule(kind="status", status=status, probability=1 / 6, times=None, retry_after=0)
-            )
-
-
-@pytest.fixture
 def run(run_dag, code_ocean, client):
     env = code_ocean.env
 

@@ -13,7 +13,8 @@ from airflow_provider_codeocean.capture.key import Attempt, Keys
 from airflow_provider_codeocean.capture.once import CaptureOnce
 from airflow_provider_codeocean.capture.steps import Intent, Remember, Remove
 from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.hooks.capture import STATE_KEY, DataAssetCapturing
+from airflow_provider_codeocean.hooks.capture import STATE_KEY
+from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 KEY = "airflow0123456789abcdef0123456789abcdef"

@@ -9,7 +9,7 @@ from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.capture.key import Keys
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators import base
+from airflow_provider_codeocean.operators import once
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 
 
@@ -20,7 +20,7 @@ class FakeTaskInstance:
 @pytest.fixture
 def begin(code_ocean, monkeypatch):
     """``begin(on_kill=…)`` has an operator create its data asset; ``begin.assets()`` are those there."""
-    monkeypatch.setattr(base, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
 
     def make(**arguments):
         operator = CodeOceanCaptureResultOperator(

@@ -110,5 +110,7 @@ def test_time_that_is_over_before_the_first_look_is_over_for_something(context, 
         raise AirflowTaskTimeout("Timeout")
 
     monkeypatch.setattr(CodeOceanDataAssetSensor, "poke", out_of_time)
-    with pytest.raises(AirflowTaskTimeout, match=r"Data asset slow was not ready in time; .*not looked at yet"):
+    with pytest.raises(
+        AirflowTaskTimeout, match=r"Data asset slow was not ready in time; .*not looked at yet"
+    ):
         sensor("slow").execute(context)

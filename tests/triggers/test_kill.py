@@ -14,7 +14,7 @@ from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.triggers import data_asset
+from airflow_provider_codeocean.triggers import own
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 
@@ -43,7 +43,7 @@ def airflow_says(monkeypatch):
                 raise answer
             return answer
 
-        monkeypatch.setattr(data_asset, "task_state", task_state)
+        monkeypatch.setattr(own, "task_state", task_state)
         return asked
 
     return say
@@ -196,7 +196,7 @@ async def test_a_refusal_is_told_of_and_not_raised(code_ocean, draft, airflow_sa
 
 async def test_a_server_that_never_answers_is_told_of(code_ocean, draft, airflow_says, said, monkeypatch):
     airflow_says("failed")
-    monkeypatch.setattr(data_asset, "_DELETE_SECONDS", 0.2)
+    monkeypatch.setattr(own, "_DELETE_SECONDS", 0.2)
     code_ocean.faults.add(FaultRule(method="DELETE", kind="hold_before", timeout=5))
     await end(draft, on_kill="delete")
     assert said() == [f"The task was ended; data asset {draft} could not be deleted: TimeoutError"]

@@ -1,0 +1,181 @@
+"""How a task starts a computation, and finds it again: it carries its key in its display name.
+
+A computation has no tags, and its name can be given only after it has started. A process that dies between
+these two requests leaves one without the key. It is recognised then by all else that the API tells: it is of
+the same capsule or pipeline, was started since the task was about to, reads the same data assets with the
+same parameters, and has been nameless for longer than a living task would leave it. Before it is gone on
+with, it is given the key, so that no other task takes it as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.models.computation import Computation
+from airflow_provider_codeocean.capture.key import key_in
+from airflow_provider_codeocean.hooks.capture import Capturing
+from airflow_provider_codeocean.removal import Removed, remove_computation
+from airflow_provider_codeocean.states import Verdict, computation_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.models.computation import Process, ProcessParams, RunParams
+    from airflow_provider_codeocean.capture.once import CaptureOnce
+    from airflow_provider_codeocean.capture.steps import Find
+    from airflow_provider_codeocean.compat import DurableState
+    from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which one that a living task has started has its name.
+NAMED_WITHIN = 10.0
+#: Seconds by which the server's clock may differ from this one's.
+CLOCKS_DIFFER = 60.0
+
+
+class ComputationCapturing(Capturing[Computation, "RunParams"]):
+    """Starts a computation once.
+
+    :param hook: see :class:`Capturing`.
+    :param once: see :class:`Capturing`.
+    :param state: see :class:`Capturing`.
+    :param go_on: see :class:`Capturing`.
+    :param overtaken: see :class:`Capturing`.
+    :param name: display name, before the key; None keeps the one that Code Ocean gives.
+    :param not_before: when the task can have started one at the earliest, in Unix seconds.
+    :param now: the time, in Unix seconds.
+    """
+
+    what = "computation"
+    model = Computation
+    carries = "its name has, or gets,"
+
+    def __init__(
+        self,
+        hook: CodeOceanHook,
+        once: CaptureOnce[Computation],
+        state: DurableState | None,
+        go_on: Callable[[], None],
+        overtaken: Callable[[], bool],
+        *,
+        name: str | None = None,
+        not_before: float = 0.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(hook, once, state, go_on, overtaken)
+        self._name = name
+        self._not_before = not_before
+        self._now = now
+        self._nameless_since: dict[str, float] = {}
+
+    @staticmethod
+    def verdict(made: Computation) -> Verdict:
+        """Tell what its state means; see the base class."""
+        return computation_verdict(made)
+
+    @staticmethod
+    def remove(client: CodeOceanClient, made_id: str, *, even_if_done: bool) -> Removed:
+        """Delete it, which stops it; see the base class."""
+        return remove_computation(client, made_id, even_if_over=even_if_done)
+
+    def find(self, client: CodeOceanClient, step: Find) -> list[str]:
+        """Find what carries one of the keys, or is to carry it; see the base class."""
+        computations = self._computations(client)
+        ours = [each for each in computations if key_in(each.name) in step.keys]
+        if step.unmarked_since is not None:
+            last = max((each.created or 0.0 for each in ours), default=0.0)
+            since = max(step.unmarked_since, self._not_before, last + CLOCKS_DIFFER) - CLOCKS_DIFFER
+            nameless = self._oldest_nameless(computations, since)
+            if nameless is not None:
+                self._claim(client, nameless)
+                ours.append(nameless)
+        return [each.id for each in ours]
+
+    def look(self, client: CodeOceanClient, made_id: str) -> Computation:
+        """Read one; see the base class."""
+        return client.computations.get(made_id)
+
+    def create(self, client: CodeOceanClient, params: RunParams) -> Computation:
+        """Start one, and name it; see the base class."""
+        made = self.begun = client.computations.run(params)
+        log.info("Started computation %s (%s)", made.id, made.name)
+        try:
+            self._give_name(client, made)
+        except CodeOceanError as error:
+            log.warning(
+                "Computation %s could not be given the name by which a retry finds it; it goes on: %s",
+                made.id,
+                error,
+            )
+        return made
+
+    def differences(self, made: Computation, asked: RunParams) -> list[str]:
+        """Say in what an adopted one differs; see the base class."""
+        return [] if _was_asked_for(made, asked) else ["other parameters or data assets"]
+
+    def _computations(self, client: CodeOceanClient) -> Sequence[Computation]:
+        params = self._params
+        if params.capsule_id is not None:
+            return client.capsules.list_computations(params.capsule_id)
+        return client.pipelines.list_computations(params.pipeline_id or "")
+
+    def _oldest_nameless(self, computations: Iterable[Computation], since: float) -> Computation | None:
+        """Find the oldest that was asked for as ours, and that nobody has named for long enough."""
+        now = self._now()
+        nameless = []
+        for each in computations:
+            created = each.created or 0.0
+            if key_in(each.name) or created < since or not _was_asked_for(each, self._params):
+                continue
+            first_seen = self._nameless_since.setdefault(each.id, now)
+            old = (each.created or now) + NAMED_WITHIN + CLOCKS_DIFFER <= now
+            if old or first_seen + NAMED_WITHIN <= now:
+                nameless.append(each)
+        return min(nameless, key=lambda each: (each.created or 0.0, each.id), default=None)
+
+    def _claim(self, client: CodeOceanClient, nameless: Computation) -> None:
+        log.warning(
+            "Computation %s (%s) has the parameters of this task, was started since it began, and is nobody "
+            "else's: it is taken for the one that an earlier try has started",
+            nameless.id,
+            nameless.name,
+        )
+        self._give_name(client, nameless)
+
+    def _give_name(self, client: CodeOceanClient, computation: Computation) -> None:
+        client.computations.rename(computation.id, f"{self._name or computation.name} {self.key}".strip())
+
+
+def _was_asked_for(made: Computation, asked: RunParams) -> bool:
+    """Tell whether a computation is one that was asked for so, as far as the API tells.
+
+    What it reads may be more than that: a capsule's own data assets come on top. The version of the code is
+    not told.
+    """
+    mounted = {each.id for each in made.data_assets}
+    had = {each.name: each for each in made.processes}
+    wanted = {each.name: each for each in asked.processes or ()}
+    return (
+        {each.id for each in asked.data_assets or ()} <= mounted
+        and (made.nextflow_profile or None) == asked.nextflow_profile
+        and _same_values(made, asked)
+        and wanted.keys() <= had.keys()
+        and all(_same_values(process, wanted.get(name)) for name, process in had.items())
+    )
+
+
+def _same_values(made: Computation | Process, asked: RunParams | ProcessParams | None) -> bool:
+    """Tell whether the parameters are those that were asked for; what was given in order may have no name."""
+    named = {each.param_name: each.value for each in (asked and asked.named_parameters) or ()}
+    wanted = [*((asked and asked.parameters) or ()), *named.values()]
+    had = {each.param_name: each.value for each in made.parameters}
+    return (
+        Counter(wanted) == Counter(each.value or "" for each in made.parameters)
+        and named.items() <= had.items()
+    )

@@ -1,0 +1,80 @@
+"""How a capture makes a data asset, and finds it again: it carries its key as a tag."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow_provider_codeocean.api.models.data_asset import DataAsset
+from airflow_provider_codeocean.hooks.capture import Capturing
+from airflow_provider_codeocean.removal import Removed, remove_data_asset
+from airflow_provider_codeocean.states import Verdict, data_asset_verdict
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+    from airflow_provider_codeocean.capture.steps import Find
+
+log = logging.getLogger(__name__)
+
+
+class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
+    """Makes a data asset once. It takes what :class:`Capturing` takes."""
+
+    what = "data asset"
+    model = DataAsset
+    carries = "it has the tag"
+
+    @staticmethod
+    def verdict(made: DataAsset) -> Verdict:
+        """Tell what its state means; see the base class."""
+        return data_asset_verdict(made)
+
+    @staticmethod
+    def remove(client: CodeOceanClient, made_id: str, *, even_if_done: bool) -> Removed:
+        """Delete it; see the base class."""
+        return remove_data_asset(client, made_id, even_if_ready=even_if_done)
+
+    def find(self, client: CodeOceanClient, step: Find) -> list[str]:
+        """Find what carries one of the keys; see the base class."""
+        from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
+
+        query = " ".join(f"tag:{key}" for key in step.keys)
+        found = [
+            asset
+            for archived in (False, True)
+            for asset in client.data_assets.search_all(
+                DataAssetSearchParams(query=query, archived=archived, limit=100)
+            )
+        ]
+        # Whatever a server takes a query for: what does not carry the tag is not ours.
+        return [asset.id for asset in found if not set(step.keys).isdisjoint(map(str.lower, asset.tags))]
+
+    def look(self, client: CodeOceanClient, made_id: str) -> DataAsset:
+        """Read one; see the base class."""
+        return client.data_assets.get(made_id)
+
+    def create(self, client: CodeOceanClient, params: DataAssetParams) -> DataAsset:
+        """Make one; see the base class."""
+        made = self.begun = client.data_assets.create(
+            params.model_copy(update={"tags": [*params.tags, self.key]})
+        )
+        log.info("Created data asset %s (%s)", made.id, made.name)
+        return made
+
+    def differences(self, made: DataAsset, asked: DataAssetParams) -> list[str]:
+        """Say in what an adopted one differs; see the base class."""
+        return [
+            f"{name} {has!r} instead of {wanted!r}"
+            for name, has, wanted in (
+                ("name", made.name, asked.name),
+                ("mount", made.mount, asked.mount),
+                ("description", made.description or "", asked.description or ""),
+                ("tags", sorted(set(made.tags) - {self.key}), sorted(set(asked.tags))),
+            )
+            if has != wanted
+        ]
+
+    def describe(self, made: DataAsset) -> str:
+        """Return its id, state and size; see the base class."""
+        return f"{made.id} ({made.state}, {made.files} files, {made.size} bytes)"

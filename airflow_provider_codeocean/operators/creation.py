@@ -1,0 +1,135 @@
+"""What operators that create a data asset have in common: what describes it, and that it is made once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_codeocean.arguments import ReadField, as_rendered
+from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.links import ShowsDataAsset
+from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.polling.wait import DataAssetWait
+from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+
+
+class CodeOceanCreateDataAssetBase(ShowsDataAsset, CodeOceanMakeOnceBase):
+    """Create a data asset once, wait until it is ready, and return it.
+
+    A subclass says what to create, in :meth:`data_asset_params`. The result, in XCom, is the data asset with
+    the fields of Code Ocean's API (``id``, ``state``, ``size``, ``files``, ``provenance`` …) and the address
+    of its page as ``url``. The id is in the XCom ``data_asset_id`` as soon as it is known.
+
+    However often the task is killed and tried again, it makes one data asset: what a try makes carries a tag
+    that tells DAG, run, task and map index, and the next try goes on with it. A data asset that failed is
+    never gone on with, and fails the task for good.
+
+    :param name: display name of the data asset. (templated)
+    :param mount: folder that the data asset is mounted at if nothing else is said; if not given, its name.
+        (templated)
+    :param tags: tags, each not empty. (templated)
+    :param description: free text. (templated)
+    :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
+        with a zone or in Unix seconds; they are checked against these fields first. (templated)
+    :param **kwargs: what every operator that makes something once takes: see
+        :class:`~airflow_provider_codeocean.operators.once.CodeOceanMakeOnceBase`.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "mount",
+        "tags",
+        "description",
+        "custom_metadata",
+        *CodeOceanMakeOnceBase.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json"}
+    carrier = DataAssetCapturing
+    awaited = DataAssetWait
+    made_id = "data_asset_id"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        mount: str | None = None,
+        tags: Sequence[str] | None = None,
+        description: str | None = None,
+        custom_metadata: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.mount = mount
+        self.tags = tags
+        self.description = description
+        self.custom_metadata = custom_metadata
+
+    @abstractmethod
+    def data_asset_params(self, read: ReadField = as_rendered) -> DataAssetParams:
+        """Build what to create.
+
+        :param read: reads the value of a template field; a constructor passes ``known_now`` to check, as
+            early as it can, what is known before templates are rendered.
+        :returns: the parameters.
+        :raises ValueError: where an argument is wrong, naming it.
+        """
+
+    def described(self, read: ReadField) -> dict[str, Any]:
+        """Return what describes the data asset, for its parameters.
+
+        :param read: reads the value of a template field.
+        :returns: the values.
+        """
+        return {
+            "name": read(self.name),
+            "mount": read(self.name if self.mount is None else self.mount),
+            "tags": [] if self.tags is None else read(self.tags),
+            "description": read(self.description),
+            "custom_metadata": read(self.custom_metadata),
+        }
+
+    def asked_for(self) -> DataAssetParams:
+        """Return what to create; see the base class."""
+        return self.data_asset_params()
+
+    def subject(self, asked: DataAssetParams) -> dict[str, Any]:
+        """Return what is captured and where to; see the base class."""
+        return asked.model_dump(
+            mode="json",
+            include={"source", "target", "data_asset_ids"},
+            exclude={"source": {"gcp": {"client_id", "client_secret"}}},
+            exclude_none=True,
+        )
+
+    def checked_by_server(self, asked: DataAssetParams) -> DataAssetParams:
+        """Check custom metadata against the deployment's fields; see the base class."""
+        if asked.custom_metadata is None:
+            return asked
+        from airflow_provider_codeocean.metadata import checked_with
+
+        with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
+            values = checked_with(client, asked.to_json()["custom_metadata"], whole=True)
+        return asked.model_copy(update={"custom_metadata": values})
+
+    def new_trigger(self, made_id: str, deadline: float) -> CodeOceanDataAssetTrigger:
+        """Make the trigger that waits; see the base class."""
+        return CodeOceanDataAssetTrigger(
+            data_asset_id=made_id,
+            codeocean_conn_id=self.codeocean_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            on_kill=self.when_killed,
+        )
+
+    def show(self, context: Context, deployment: str, made_id: str) -> str:
+        """Show it in the UI; see the base class."""
+        return self.show_data_asset(context, deployment, made_id)

@@ -1,0 +1,79 @@
+"""Runs of capsules and pipelines, and all else that is done with computations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_codeocean.operators.computation import (
+    CodeOceanDeleteComputationOperator,
+    CodeOceanRenameComputationOperator,
+    CodeOceanRunCapsuleOperator,
+    CodeOceanRunPipelineOperator,
+)
+
+TEXTS = ("capsule_id", "pipeline_id", "computation_id", "data_asset_id", "mode")
+PARAMS: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), "processes": {}}
+WAYS: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
+RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
+DAGS: list[DAG] = []
+
+
+def dag(dag_id: str) -> DAG:
+    """Make a DAG and list it; what is an object in the configuration stays one."""
+    params = {name: Param(value) for name, value in PARAMS.items()}
+    DAGS.append(DAG(dag_id, schedule=None, params=params, render_template_as_native_obj=True))
+    return DAGS[-1]
+
+
+for way, arguments in WAYS.items():
+    with dag(f"run_capsule_{way}"):
+        CodeOceanRunCapsuleOperator(
+            task_id="act",
+            capsule_id="{{ params.capsule_id }}",
+            name="nightly {{ ds }}",
+            data_assets=["{{ params.data_asset_id }}"],
+            parameters={"threshold": 5, "mode": "{{ params.mode }}"},
+            poll_interval=0.05,
+            **arguments,
+            **RETRIES,
+        )
+
+    with dag(f"run_pipeline_{way}"):
+        CodeOceanRunPipelineOperator(
+            task_id="act",
+            pipeline_id="{{ params.pipeline_id }}",
+            processes="{{ params.processes }}",
+            poll_interval=0.05,
+            **arguments,
+            **RETRIES,
+        )
+
+    with dag(f"run_twice_{way}"):
+        CodeOceanRunCapsuleOperator(
+            task_id="act",
+            capsule_id="{{ params.capsule_id }}",
+            poll_interval=0.05,
+            retries=1,
+            retry_delay=0,
+            **arguments,
+        )
+
+with dag("run_without_waiting"):
+    CodeOceanRunCapsuleOperator(
+        task_id="act", capsule_id="{{ params.capsule_id }}", wait_for_completion=False
+    )
+
+with dag("run_many"):
+    CodeOceanRunCapsuleOperator.partial(
+        task_id="act", capsule_id="{{ params.capsule_id }}", deferrable=True, poll_interval=0.05
+    ).expand(parameters=[["1"], ["2"], ["3"]])
+
+with dag("rename"):
+    CodeOceanRenameComputationOperator(
+        task_id="act", computation_id="{{ params.computation_id }}", name="the good one", **RETRIES
+    )
+
+with dag("delete_computation"):
+    CodeOceanDeleteComputationOperator(task_id="act", computation_id="{{ params.computation_id }}", **RETRIES)

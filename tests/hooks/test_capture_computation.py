@@ -1,0 +1,255 @@
+"""Starting a computation once, on the emulator."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_codeocean.api.models.computation import RunParams
+from airflow_provider_codeocean.capture import once
+from airflow_provider_codeocean.capture.key import Attempt, Keys
+from airflow_provider_codeocean.capture.once import CaptureOnce
+from airflow_provider_codeocean.capture.steps import Find
+from airflow_provider_codeocean.emulator.clock import ManualClock, Policy, Work
+from airflow_provider_codeocean.emulator.config import Transitions
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks import capture_computation
+from airflow_provider_codeocean.hooks.capture import STATE_KEY
+from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.states import Verdict, computation_verdict
+
+KEY = "airflow" + "0123456789abcdef" * 2
+OTHER_KEY = "airflow" + "fedcba9876543210" * 2
+
+
+class Killed(BaseException):
+    """The process dies."""
+
+
+class State(dict):
+    """A durable state."""
+
+    def set(self, key, value):
+        self[key] = value
+
+
+@pytest.fixture(autouse=True)
+def no_time(monkeypatch):
+    monkeypatch.setattr(once, "SETTLE", 0.5)
+    monkeypatch.setattr(once, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 0.2)
+
+
+@pytest.fixture
+def before(code_ocean):
+    """The computations that are there before the test."""
+    code_ocean.emulator.transitions = Transitions(computations=Policy(seconds=3600))
+    return {each.id for each in code_ocean.store.computations.all()}
+
+
+@pytest.fixture
+def ours(code_ocean, before):
+    return lambda: [each for each in code_ocean.store.computations.all() if each.id not in before]
+
+
+@pytest.fixture
+def asked(code_ocean):
+    return RunParams.model_validate(
+        {"capsule_id": code_ocean.env["CODEOCEAN_CAPSULE_ID"], "parameters": ["5", "fast"]}
+    )
+
+
+@pytest.fixture(params=["durable", "not durable"])
+def state(request):
+    return State() if request.param == "durable" else None
+
+
+def starting(try_number=1, state=None, key=KEY, **options):
+    once = CaptureOnce(
+        Attempt("d", "r", "t", -1, try_number),
+        Keys(key),
+        durable=state is not None,
+        usable=lambda computation: computation_verdict(computation) is not Verdict.FAILED,
+    )
+    return ComputationCapturing(CodeOceanHook(), once, state, lambda: None, lambda: False, **options)
+
+
+@pytest.fixture
+def look_twice(asked):
+    """What a retry finds at once, and after the time within which a living task names its own."""
+
+    def look(between=lambda: None):
+        clock = ManualClock(time.time())
+        retry = starting(2, now=clock.now)
+        retry._params = asked
+        with CodeOceanHook().get_conn() as client:
+            first = retry.find(client, Find((KEY,), clock.now()))
+            between()
+            clock.advance(capture_computation.NAMED_WITHIN)
+            return [first, retry.find(client, Find((KEY,), clock.now()))]
+
+    return look
+
+
+def killed_before_it_names(monkeypatch, asked, state, **options):
+    """Start a computation, and die before it has its name."""
+    with monkeypatch.context() as patch:
+
+        def die(*_):
+            raise Killed
+
+        patch.setattr(ComputationCapturing, "_give_name", die)
+        with pytest.raises(Killed):
+            starting(1, state, **options).begin(asked)
+
+
+def test_what_is_started_carries_the_key_and_is_remembered(ours, asked):
+    state = State()
+    mine = starting(state=state, name="nightly sorting")
+    made = mine.begin(asked).made
+    [run] = ours()
+    assert run.name == f"nightly sorting {KEY}"
+    assert mine.begun.id == made.id == run.id
+    assert state[STATE_KEY]["made"] == made.id
+
+
+def test_without_a_name_of_its_own_it_keeps_the_one_it_got(ours, asked):
+    made = starting().begin(asked).made
+    assert ours()[0].name == f"{made.name} {KEY}"
+
+
+def test_a_retry_goes_on_with_it(ours, asked, state):
+    made = starting(1, state).begin(asked).made
+    again = starting(2, state).begin(asked)
+    assert (again.made.id, again.adopted) == (made.id, True)
+    assert len(ours()) == 1
+
+
+def test_one_that_was_not_named_before_its_task_died_is_recognised(ours, asked, state, monkeypatch, caplog):
+    killed_before_it_names(monkeypatch, asked, state)
+    [run] = ours()
+    begun = starting(2, state, name="sorted").begin(asked)
+    assert begun.made.id == run.id
+    assert [each.name for each in ours()] == [f"sorted {KEY}"]
+    assert "it is taken for the one that an earlier try has started" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
+def test_a_lost_answer_is_looked_for(code_ocean, ours, asked, kind):
+    code_ocean.faults.add(FaultRule(method="POST", path="computations", kind=kind))
+    assert starting().begin(asked).adopted
+    assert [each.name.endswith(KEY) for each in ours()] == [True]
+
+
+def test_a_request_that_did_nothing_is_sent_again(code_ocean, ours, asked):
+    code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_before"))
+    assert not starting().begin(asked).adopted
+    assert len(ours()) == 1
+
+
+def test_one_that_cannot_be_named_goes_on(code_ocean, ours, asked, caplog):
+    code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
+    state = State()
+    made = starting(1, state).begin(asked).made
+    assert f"Computation {made.id} could not be given the name" in caplog.text
+    assert starting(2, state).begin(asked).made.id == made.id
+    assert len(ours()) == 1
+
+
+def test_one_that_failed_is_not_gone_on_with(code_ocean, ours, asked, state):
+    made = starting(1, state).begin(asked).made
+    run = code_ocean.store.computations.get(made.id)
+    code_ocean.store.computations.put(replace(run, crashed=True, work=Work(started=run.created)))
+    again = starting(2, state).begin(asked)
+    assert again.made.id != made.id
+    assert len(ours()) == 2
+
+
+class TestWhatIsNotOurs:
+    """One without a key is gone on with only where all that the API tells says that it is ours."""
+
+    @pytest.fixture
+    def someone_starts(self, code_ocean, asked):
+        def start(**changes):
+            with CodeOceanHook().get_conn() as client:
+                return client.computations.run(asked.model_copy(update=changes)).id
+
+        return start
+
+    @pytest.fixture
+    def found(self, look_twice):
+        return lambda: look_twice()[-1]
+
+    def test_with_all_the_same_it_is_ours(self, before, someone_starts, found):
+        run = someone_starts()
+        assert found() == [run]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"parameters": ["5", "slow"]},
+            {"parameters": ["5"]},
+            {"parameters": ["5", "fast", "x"]},
+            {"parameters": None},
+        ],
+        ids=str,
+    )
+    def test_with_other_parameters(self, before, someone_starts, found, changes):
+        someone_starts(**changes)
+        assert found() == []
+
+    def test_started_before_the_task(self, code_ocean, before, someone_starts, found):
+        run = code_ocean.store.computations.get(someone_starts())
+        code_ocean.store.computations.put(replace(run, created=run.created - 100))
+        assert found() == []
+
+    def test_with_the_key_of_another_task(self, code_ocean, before, someone_starts, found):
+        run = code_ocean.store.computations.get(someone_starts())
+        code_ocean.store.computations.put(replace(run, name=f"theirs {OTHER_KEY}"))
+        assert found() == []
+
+    def test_of_another_capsule(self, code_ocean, before, someone_starts, found):
+        others = [each.id for each in code_ocean.store.capsules.all() if each.kind == "capsule"]
+        others.remove(code_ocean.env["CODEOCEAN_CAPSULE_ID"])
+        someone_starts(capsule_id=others[0])
+        assert found() == []
+
+
+def test_a_task_that_lives_has_time_to_name_its_own(before, asked, look_twice):
+    """Two tasks run the same with the same: the one that looks for its own leaves the other's."""
+    with CodeOceanHook().get_conn() as client:
+        twin = client.computations.run(asked)
+        found = look_twice(between=lambda: client.computations.rename(twin.id, f"twin {OTHER_KEY}"))
+    assert found == [[], []]
+
+
+def test_of_two_the_oldest_stays(code_ocean, ours, asked):
+    first = starting(1).begin(asked).made
+    with CodeOceanHook().get_conn() as client:  # what a process started that was taken for dead
+        second = client.computations.run(asked)
+        client.computations.rename(second.id, f"second {KEY}")
+    run = code_ocean.store.computations.get(first.id)
+    code_ocean.store.computations.put(replace(run, created=1.0))
+    retry = starting(3)
+    begun = retry.begin(asked)
+    assert begun.made.id == first.id
+    assert retry.finish(begun).id == first.id
+    assert [each.id for each in ours()] == [first.id]
+
+
+def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):
+    pipeline = next(each for each in code_ocean.store.capsules.all() if each.kind == "pipeline")
+    name = pipeline.processes[0]["name"]
+    asked = RunParams.model_validate(
+        {
+            "pipeline_id": pipeline.id,
+            "processes": [{"name": name, "named_parameters": [{"param_name": "p", "value": "1"}]}],
+        }
+    )
+    killed_before_it_names(monkeypatch, asked, state)
+    [run] = ours()
+    assert starting(2, state).begin(asked).made.id == run.id
+    assert len(ours()) == 1
