@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from scripts.environment import airflow_version
 from tests.crash.matrix import play
+from tests.crash.points import POINTS, RUN_POINTS
 
 if TYPE_CHECKING:
     from tests.crash.scene import Outcome
@@ -38,7 +39,9 @@ def main() -> int:
         try:
             python = _python(release)
             name = ".".join(map(str, airflow_version(python)))
-            for outcome in play(folder / release, python=python, only=arguments.only):
+            for outcome in play(
+                folder / release, python=python, points=(*POINTS, *RUN_POINTS), only=arguments.only
+            ):
                 lines.put((name, outcome))
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             lines.put(error)
@@ -67,7 +70,7 @@ def _python(release: str) -> str:
 
 
 def _describe(release: str, outcome: Outcome) -> str:
-    assets = f"{outcome.assets} asset{'' if outcome.assets == 1 else 's'}"
+    assets = f"{outcome.assets} made"
     line = (
         f"{release:<7} {outcome.mode:<9} {outcome.point:<50} {assets:<9} "
         f"{outcome.state:<8} {outcome.seconds:4.0f} s  {outcome.verdict}"

@@ -13,12 +13,15 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSea
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
 from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.states import Verdict, computation_verdict
 from scripts.emulator_process import EmulatorProcess
 from scripts.environment import free_ports
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from airflow_provider_codeocean.api.models.computation import Computation
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.emulator.faults import Fault
 
@@ -35,16 +38,16 @@ class Emulated(Protocol):
         ...
 
     @property
-    def computation_id(self) -> str:
-        """A computation whose results can be captured."""
+    def ids(self) -> dict[str, str]:
+        """A computation whose results can be captured, and a capsule that can be run."""
         ...
 
     def requests(self, endpoint: str) -> int:
         """Return how many requests of a kind it has answered."""
         ...
 
-    def assets(self) -> list[DataAsset]:
-        """Return the data assets that were captured and did not fail, all of them and at once."""
+    def made(self, what: str) -> Sequence[DataAsset | Computation]:
+        """Return all that a ``capture`` or a ``run`` has made and that did not fail."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -54,18 +57,20 @@ class Emulated(Protocol):
 class ThreadedEmulator:
     """An emulator in a thread: its faults and its store are at hand.
 
-    :param slow: data assets stay drafts until :meth:`finish_assets`.
+    :param slow: data assets stay drafts and computations run until :meth:`finish_assets`.
     """
 
     def __init__(self, *, slow: bool) -> None:
         seconds = 3600 if slow else 1
         config = EmulatorConfig(
-            transitions=Transitions(assets=Policy(seconds=seconds)), search_lag=SEARCH_LAG
+            transitions=Transitions(assets=Policy(seconds=seconds), computations=Policy(seconds=seconds)),
+            search_lag=SEARCH_LAG,
         )
         self.server = EmulatorServer(config)
 
     def __enter__(self) -> Self:
         self.server.start()
+        self._before = {each.id for each in self.server.store.computations.all()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,30 +87,37 @@ class ThreadedEmulator:
         }
 
     @property
-    def computation_id(self) -> str:
-        """A computation whose results can be captured."""
-        return self.server.env["CODEOCEAN_COMPUTATION_ID"]
+    def ids(self) -> dict[str, str]:
+        """A computation whose results can be captured, and a capsule that can be run."""
+        env = self.server.env
+        return {"computation_id": env["CODEOCEAN_COMPUTATION_ID"], "capsule_id": env["CODEOCEAN_CAPSULE_ID"]}
 
     def requests(self, endpoint: str) -> int:
         """Return how many requests of a kind it has answered."""
         return self.server.emulator.traffic.requests[endpoint]
 
-    def assets(self) -> list[DataAsset]:
-        """Return the data assets that were captured and did not fail."""
+    def made(self, what: str) -> Sequence[DataAsset | Computation]:
+        """Return all that a ``capture`` or a ``run`` has made and that did not fail."""
         self.server.emulator.search_lag = 0.0
-        return _captured(self.server.url, self.server.env["CODEOCEAN_TOKEN"])
+        token = self.server.env["CODEOCEAN_TOKEN"]
+        if what == "capture":
+            return _captured(self.server.url, token)
+        return _run(self.server.url, token, self.ids["capsule_id"], self._before)
 
     def captured_so_far(self) -> int:
         """Return how many data assets have been captured by now, without touching the search."""
         return sum(asset.name == "captured" for asset in self.server.store.data_assets.all())
 
     def finish_assets(self) -> None:
-        """Let all data assets be ready that are there, and those that come."""
-        emulator, shelf = self.server.emulator, self.server.store.data_assets
-        emulator.transitions = Transitions(assets=Policy(seconds=1))
-        for asset in shelf.all():
+        """Let all that was made be over, and what comes."""
+        emulator, store = self.server.emulator, self.server.store
+        emulator.transitions = Transitions.all(Policy(seconds=1))
+        for asset in store.data_assets.all():
             if asset.name == "captured":
-                shelf.put(replace(asset, work=replace(asset.work, seconds=0.0)))
+                store.data_assets.put(replace(asset, work=replace(asset.work, seconds=0.0)))
+        for run in store.computations.all():
+            if run.id not in self._before:
+                store.computations.put(replace(run, work=replace(run.work, seconds=0.0)))
 
     def fault(self, kind: str, method: str, path: str) -> Fault:
         """Let the next request of a kind go wrong."""
@@ -149,16 +161,17 @@ class RestartableEmulator:
         return dict(self._process.connection)
 
     @property
-    def computation_id(self) -> str:
+    def ids(self) -> dict[str, str]:
         """A computation whose results can be captured."""
-        return self._process.computation_id
+        return {"computation_id": self._process.computation_id}
 
     def requests(self, endpoint: str) -> int:
         """Return how many requests of a kind it has answered."""
         return int(self._process.get("/_emulator/stats")["endpoints"].get(endpoint, 0))
 
-    def assets(self) -> list[DataAsset]:
-        """Return the data assets that were captured and did not fail."""
+    def made(self, what: str) -> Sequence[DataAsset | Computation]:
+        """Return all that a ``capture`` has made and that did not fail."""
+        assert what == "capture", "no point starts Code Ocean anew while something is run"
         self._process.call("PUT", "/_emulator/search_lag", {"seconds": 0})
         return _captured(self._process.url, self._process.token)
 
@@ -173,3 +186,12 @@ def _captured(url: str, token: str) -> list[DataAsset]:
             )
             if asset.state != "failed"
         ]
+
+
+def _run(url: str, token: str, capsule_id: str, before: set[str]) -> list[Computation]:
+    with CodeOceanClient(url, token) as client:
+        computations = client.capsules.list_computations(capsule_id)
+    failed = Verdict.FAILED
+    return [
+        each for each in computations if each.id not in before and computation_verdict(each) is not failed
+    ]

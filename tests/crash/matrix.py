@@ -16,6 +16,7 @@ from tests.crash.scene import Scene
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.crash.points import Point
     from tests.crash.scene import Outcome
 
 HERE = Path(__file__).parent
@@ -40,6 +41,7 @@ def play(
     python: str,
     dags: Sequence[Path] = (HERE / "dags",),
     prefix: str = "capture",
+    points: Sequence[Point] = POINTS,
     only: str = "",
 ) -> Iterator[Outcome]:
     """Let captures crash at all points.
@@ -47,7 +49,8 @@ def play(
     :param folder: where everything goes; made.
     :param python: the interpreter that has the Airflow to run.
     :param dags: folders with the DAG files.
-    :param prefix: first part of the DAGs' names; the mode is the second.
+    :param prefix: first part of the names of the DAGs that capture; the mode is the second.
+    :param points: the points.
     :param only: a part of the names of the points to play.
     :yields: what came of each point.
     """
@@ -58,7 +61,7 @@ def play(
         shutil.copy(path, dags_folder)
     with ExitStack() as stack:
         scenes = []
-        for point in POINTS:
+        for point in points:
             for mode in point.modes if only in point.name else ():
                 emulator = (
                     RestartableEmulator(folder / f"emulator-{mode}")

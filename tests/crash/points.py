@@ -24,6 +24,7 @@ class Point:
     :param shakes_all: what is killed serves all runs, so that it cannot go on beside others.
     :param slow: the data asset takes longer than the way to the point.
     :param restarts: needs an emulator that can be killed, too.
+    :param makes: what the task does: ``capture`` makes a data asset, ``run`` a computation.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Point:
     shakes_all: bool = False
     slow: bool = False
     restarts: bool = False
+    makes: str = "capture"
 
 
 def _before_the_intent(scene: Scene) -> None:
@@ -134,6 +136,46 @@ def _two_tries_alive(scene: Scene) -> None:
     scene.wait_for_requests("POST /api/v1/data_assets", 2)
 
 
+def _run_before_the_answer(scene: Scene) -> None:
+    held = scene.hold("hold", "POST", "computations")
+    scene.trigger()
+    held.wait()
+    scene.kill_task()
+    held.drop()
+
+
+def _run_before_its_name(scene: Scene) -> None:
+    held = scene.hold("hold_before", "PATCH", "computations/*")
+    scene.trigger()
+    held.wait()
+    scene.kill_task()
+    held.drop()
+
+
+def _run_before_it_is_remembered(scene: Scene) -> None:
+    held = scene.hold("hold", "PATCH", "computations/*")
+    scene.trigger()
+    held.wait()
+    scene.kill_task(signal.SIGSTOP)
+    held.release()
+    scene.wait_for_requests("PATCH /api/v1/computations/{computation_id}", 1)
+    scene.kill_task()
+
+
+def _run_while_waiting(scene: Scene) -> None:
+    scene.trigger()
+    scene.wait_for_requests("GET /api/v1/computations/{computation_id}", 2)
+    scene.kill_task()
+    scene.finish_assets()
+
+
+def _run_answer_lost(scene: Scene) -> None:
+    scene.hold("close_after", "POST", "computations")
+    scene.trigger()
+    scene.wait_for_requests("POST /api/v1/computations", 1)
+    scene.mark()
+
+
 #: Those that take longest come first, so that the others fill in.
 POINTS = (
     Point("the supervisor: two tries alive", _two_tries_alive, modes=(SYNC,)),
@@ -160,4 +202,13 @@ POINTS = (
         shakes_all=True,
         slow=True,
     ),
+)
+
+#: The same for runs of capsules, as far as they differ: a computation has its key only after it was started.
+RUN_POINTS = (
+    Point("a run: started, before its answer", _run_before_the_answer, makes="run"),
+    Point("a run: started, before it has its name", _run_before_its_name, makes="run"),
+    Point("a run: named, before it was remembered", _run_before_it_is_remembered, modes=(SYNC,), makes="run"),
+    Point("a run: while waiting in the worker", _run_while_waiting, modes=(SYNC,), slow=True, makes="run"),
+    Point("a run: the answer is lost", _run_answer_lost, modes=(SYNC,), makes="run"),
 )

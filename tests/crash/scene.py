@@ -32,9 +32,9 @@ class Outcome:
 
     :param point: its name.
     :param mode: how the task waited.
-    :param assets: how many data assets there are in the end.
+    :param assets: how many data assets, or computations, there are in the end.
     :param state: state of the task.
-    :param names_it: whether the task returned a data asset that is there and ready.
+    :param names_it: whether the task returned one that is there and ready.
     :param seconds: from the kill to the end of the run.
     :param trouble: why the point was not reached, or the run did not end.
     """
@@ -80,7 +80,7 @@ class Scene:
     :param point: what is to happen.
     :param mode: how the task waits.
     :param emulator: the emulator.
-    :param prefix: first part of the DAGs' names.
+    :param prefix: first part of the names of the DAGs that capture.
     :param pids: where tasks tell their process ids.
     """
 
@@ -98,7 +98,7 @@ class Scene:
         self.point = point
         self.mode = mode
         self.emulator = emulator
-        self.dag_id = f"{prefix}_{mode}"
+        self.dag_id = f"{prefix if point.makes == 'capture' else point.makes}_{mode}"
         self.run_id = f"{point.name} {mode}".replace(" ", "_").replace(":", "").replace(",", "")
         self._pids = pids
         self._killed_at = 0.0
@@ -120,9 +120,9 @@ class Scene:
             return Outcome(self.point.name, self.mode, trouble=str(error))
         seconds = time.monotonic() - self._killed_at
         (task,) = self.airflow.tasks(self.dag_id, self.run_id)
-        assets = self.emulator.assets()
-        result: Any = self.airflow.xcom(self.dag_id, self.run_id, "capture")
-        ready = {asset.id for asset in assets if asset.state == "ready"}
+        assets = self.emulator.made(self.point.makes)
+        result: Any = self.airflow.xcom(self.dag_id, self.run_id, self.point.makes)
+        ready = {asset.id for asset in assets if asset.state in ("ready", "completed")}
         return Outcome(
             point=self.point.name,
             mode=self.mode,
@@ -136,7 +136,7 @@ class Scene:
 
     def trigger(self) -> None:
         """Start the run."""
-        conf = {"connection": self.conn_id, "computation_id": self.emulator.computation_id}
+        conf = {"connection": self.conn_id, **self.emulator.ids}
         self.airflow.trigger(self.dag_id, conf=conf, run_id=self.run_id)
 
     def hold(self, kind: str, method: str, path: str) -> Held:
@@ -190,7 +190,7 @@ class Scene:
 
     def wait_for_state(self, state: str) -> None:
         """Wait until the task is in a state."""
-        self.airflow.wait_for_task(self.dag_id, self.run_id, "capture", state, timeout=REACH)
+        self.airflow.wait_for_task(self.dag_id, self.run_id, self.point.makes, state, timeout=REACH)
 
     @property
     def threaded(self) -> ThreadedEmulator:

@@ -23,7 +23,11 @@ class Observed:
         report.with_suffix(".draft").write_text(f"{os.getpid()} {os.getppid()}")
         report.with_suffix(".draft").rename(report)
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            client.computations.get(self.computation_id)
+            self.ask(client)
+
+    def ask(self, client):
+        """Ask something before anything else."""
+        client.computations.get(self.computation_id)
 
     def defer(self, **arguments):
         """After everything else that happens in the worker."""
