@@ -20,7 +20,7 @@ from scripts import api_table
 
 CHECKOUT = Path(__file__).parent.parent
 PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")]
-OPERATORS = (CHECKOUT / "docs" / "operators.md").read_text()
+OPERATORS = (CHECKOUT / "docs" / "capture.md").read_text()
 
 
 def test_the_arguments_of_a_capture_are_all_explained():
