@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ CHECKOUT = Path(__file__).parent.parent
 #: Files at the top of the repository, and the pages of the site that show them.
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 _LINK = re.compile(r"(?<=\]\()(\.\./)+([\w./-]+)")
+_FETCHES = re.compile(r'<(?:script|img|iframe|source)[^>]*\ssrc="(https?:)?//|<link[^>]*\shref="(https?:)?//')
 _FROM_THE_TOP = re.compile(r"(?<=\]\()docs/")
 
 
@@ -47,3 +49,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return match[0]
 
     return _LINK.sub(lead, markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001
+    """Refuse a page that would fetch something from elsewhere when it is read."""
+    found = _FETCHES.search(output)
+    if found:
+        raise PluginError(f"{page.file.src_uri} fetches something from elsewhere: {found[0]}")
+    return output
