@@ -5,6 +5,8 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 PACKAGE := airflow_provider_codeocean
 SOURCES := $(PACKAGE) scripts dags_examples tests
+# The variable keeps MkDocs' theme from advertising.
+MKDOCS := NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs
 
 # Airflow 2.11 runs on Python 3.11 and 3.12 only: without one, what follows ON_2_11 is skipped, and said to be.
 ON_2_11 = if scripts/find_python 2.11 >/dev/null; then \
@@ -16,7 +18,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format unit e2e e2e-2.11 crash ui bench matrix locks clean
+.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash ui bench matrix locks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,7 +26,7 @@ help: ## Show this list
 demo: .venv/.ready ## Capture a result on the emulator, in a real Airflow; UI=1 stays with the UI
 	@$(PY) -m scripts.demo $(if $(UI),--ui)
 
-test: lint unit e2e e2e-2.11 ## Run everything that must pass
+test: lint docs unit e2e e2e-2.11 ## Run everything that must pass
 	@echo "make test: all passed"
 
 lint: .venv/.ready ## Check style, types, imports and docstrings
@@ -35,6 +37,14 @@ lint: .venv/.ready ## Check style, types, imports and docstrings
 	@.venv/bin/mypy -p scripts
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/pydoclint --quiet $(PACKAGE)
+
+docs: .venv/.ready ## Build the documentation into build/site; a broken link is an error
+	@echo "== documentation"
+	@$(MKDOCS) build --quiet --strict
+	@echo "build/site/index.html"
+
+docs-serve: .venv/.ready ## Show the documentation at http://127.0.0.1:8001 while you write it
+	@$(MKDOCS) serve --dev-addr 127.0.0.1:8001
 
 format: .venv/.ready ## Format the code and mend what ruff can mend
 	@.venv/bin/ruff check --fix $(SOURCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from importlib import import_module
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_codeocean.api import errors
 from airflow_provider_codeocean.api.call import paginated
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
@@ -22,8 +25,42 @@ from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
 from scripts import api_table
 
 CHECKOUT = Path(__file__).parent.parent
-PAGES = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md")]
-OPERATORS = (CHECKOUT / "docs" / "operators.md").read_text()
+DOCS = CHECKOUT / "docs"
+PAGES = [*CHECKOUT.glob("*.md"), *DOCS.rglob("*.md")]
+CAPTURE = "operators.data_asset.CodeOceanCaptureResultOperator"
+
+
+def operations() -> dict[str, str]:
+    """What the pages say of each operator, under a heading that is its path."""
+    sections = [
+        section
+        for page in DOCS.glob("*.md")
+        for section in re.findall(
+            r"^## `(operators\.\w+\.\w+)`\n(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL
+        )
+    ]
+    assert len(dict(sections)) == len(sections), "an operator is explained twice"
+    return dict(sections)
+
+
+def classes(kind: str) -> dict[str, type]:
+    """The operators, sensors or triggers of the package, by module and name."""
+    folder = CHECKOUT / "airflow_provider_codeocean" / f"{kind.lower()}s"
+    modules = [
+        import_module(f"airflow_provider_codeocean.{folder.name}.{path.stem}")
+        for path in folder.glob("[!_]*.py")
+    ]
+    return {
+        f"{module.__name__.rsplit('.', 1)[1]}.{name}": member
+        for module in modules
+        for name, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__ and name.endswith(kind)
+    }
+
+
+def public_tasks() -> dict[str, type]:
+    """The operators and sensors, by name."""
+    return {path.split(".")[1]: member for path, member in (classes("Operator") | classes("Sensor")).items()}
 
 
 def test_the_arguments_of_a_capture_are_all_explained():
@@ -33,23 +70,12 @@ def test_the_arguments_of_a_capture_are_all_explained():
         for base in (CodeOceanCreateDataAssetBase, CodeOceanMakeOnceBase)
         for name in inspect.signature(base.__init__).parameters
     }
-    (section,) = re.findall(r"## Capturing results\n(.*?)\n## ", OPERATORS, re.DOTALL)
-    explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", section, re.MULTILINE)
+    explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", operations()[CAPTURE], re.MULTILINE)
     assert {name for name, _ in explained} == (own | inherited) - {"self", "kwargs"}
     assert {name for name, mark in explained if mark} == set(CodeOceanCaptureResultOperator.template_fields)
 
 
-def operations() -> dict[str, str]:
-    """What the pages say of each operator, by the operator's path."""
-    sections = {}
-    for name in ("operations.md", "computations.md"):
-        page = (CHECKOUT / "docs" / name).read_text()
-        found = re.findall(r"^## `(operators\.\w+\.\w+)`\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
-        sections |= dict(found)
-    return sections
-
-
-@pytest.mark.parametrize("path", operations())
+@pytest.mark.parametrize("path", sorted(operations().keys() - {CAPTURE}))
 def test_the_arguments_of_an_operation_are_all_explained(path):
     module, name = path.rsplit(".", 1)
     operator = getattr(import_module(f"airflow_provider_codeocean.{module}"), name)
@@ -68,17 +94,40 @@ def test_the_arguments_of_an_operation_are_all_explained(path):
 
 
 def test_all_operators_are_explained():
-    text = "".join(page.read_text() for page in (CHECKOUT / "docs").glob("*.md"))
-    for path in (CHECKOUT / "airflow_provider_codeocean" / "operators").glob("*.py"):
-        for name in re.findall(r"^class (CodeOcean\w+Operator)\b", path.read_text(), re.MULTILINE):
-            assert f"operators.{path.stem}.{name}" in text
+    assert operations().keys() == {f"operators.{path}" for path in classes("Operator")}
+
+
+@pytest.mark.parametrize("kind", ["Operator", "Sensor", "Trigger"])
+def test_all_are_in_an_overview(kind):
+    overview = (DOCS / "operations.md").read_text() + (DOCS / "sensors.md").read_text()
+    assert classes(kind)
+    assert [path for path in classes(kind) if f"`{path}`" not in overview] == []
+
+
+def test_all_errors_are_explained():
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    classes = {
+        name: member
+        for name, member in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(member, errors.CodeOceanError)
+    }
+    assert set(rows) == classes.keys()
+
+
+def test_all_examples_are_shown_from_their_files():
+    page = (DOCS / "examples.md").read_text()
+    shown = re.findall(r'^--8<-- "dags_examples/(\w+)\.py"$', page, re.MULTILINE)
+    assert sorted(shown) == sorted(path.stem for path in (CHECKOUT / "dags_examples").glob("*.py"))
+    assert shown == re.findall(r"^## (\w+)$", page, re.MULTILINE)
+    assert shown == re.findall(r"^\| \[(\w+)\]", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     "resources", ["data_assets", "computations", "capsules", "pipelines", "custom_metadata"]
 )
 def test_the_methods_of_the_client_are_all_listed(resources):
-    (row,) = re.findall(rf"^\| (?:`\w+`, )?`{resources}`(?:, `\w+`)? \| (.*) \|$", OPERATORS, re.MULTILINE)
+    page = (DOCS / "clients.md").read_text()
+    (row,) = re.findall(rf"^\| (?:`\w+`, )?`{resources}`(?:, `\w+`)? \| (.*) \|$", page, re.MULTILINE)
     with CodeOceanClient("https://co.test", "cop_token") as client:
         resource = type(getattr(client, resources))
     methods = set(resource.endpoints()) | {
@@ -93,11 +142,44 @@ def test_links_within_the_project_lead_somewhere(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def snippets(page: Path) -> list[str]:
+    """The Python in a page, with the files that it includes."""
+    return [
+        re.sub(r'^--8<-- "(.*)"$', lambda file: (CHECKOUT / file[1]).read_text(), code, flags=re.MULTILINE)
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_in_it_is_python(page):
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        if "…" not in code:
-            compile(code, page.name, "exec", flags=0x2000)  # top-level await is allowed
+    for code in snippets(page):
+        compile(code, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+#: A call of an operator or a sensor, also a mapped one.
+CONSTRUCTS = re.compile(r"(CodeOcean\w+(?:Operator|Sensor))(?:\.partial)?\(")
+
+
+def constructing() -> list[tuple[str, str]]:
+    """The snippets that construct operators or sensors, and where they are."""
+    return [
+        (f"{page.relative_to(CHECKOUT)}-{number}", code)
+        for page in PAGES
+        for number, code in enumerate(snippets(page), start=1)
+        if CONSTRUCTS.search(code)
+    ]
+
+
+@pytest.mark.parametrize(("where", "code"), constructing(), ids=lambda value: value.split("\n")[0][:60])
+def test_tasks_in_it_can_be_made(where, code):
+    code = code.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
+    with DAG("documentation"):
+        exec(compile(code, where, "exec"), dict(public_tasks()))
+
+
+def test_each_operator_and_sensor_is_shown_in_a_snippet():
+    code = "".join(code for _, code in constructing())
+    assert set(CONSTRUCTS.findall(code)) == public_tasks().keys()
 
 
 def test_the_dag_of_the_readme_runs_as_it_stands():

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 DOCS = Path(__file__).parents[3] / "docs"
+_HEADING = """# Benchmark: ways to wait
+
+N data assets become ready at random between 5 and 35 s after all waits have begun; each is to be looked at
+every 5 s. [What it costs](waiting.md#what-it-costs) says more about the setting, and shows the plots. Made by
+`python -m tests.benchmarks.waits --docs`."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def serving(setting: Setting, tls: Sequence[str] = ()) -> Iterator[str]:
 
 def write_docs(results: list[Result]) -> None:
     """Write the results where readers find them."""
-    (DOCS / "benchmark_waits.md").write_text(table(results) + "\n")
+    (DOCS / "benchmark_waits.md").write_text(f"{_HEADING}\n\n{table(results)}\n")
     for name, plot in plots(results).items():
         (DOCS / f"benchmark_{name}.svg").write_text(plot)
 
