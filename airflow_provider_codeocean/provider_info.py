@@ -63,7 +63,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.codeocean"]}],
-        "operators": modules("operators", "attachment", "data_asset", "permissions", "search", "transfer"),
+        "operators": modules(
+            "operators", "attachment", "data_asset", "files", "permissions", "search", "transfer"
+        ),
         "sensors": modules("sensors", "computation", "data_asset", "search"),
         "triggers": modules("triggers", "computation", "data_asset", "search", "transfer"),
         "connection-types": [
