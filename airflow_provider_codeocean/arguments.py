@@ -68,6 +68,32 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
+def check_count(name: str, value: Any, most: int) -> None:
+    """Check a number of things.
+
+    :param name: name of the argument.
+    :param value: the number.
+    :param most: the most that it may be.
+    :raises ValueError: where it is no whole number from 1 to that.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+
+
+def check_one_of(**identifiers: Any) -> str:
+    """Check that exactly one of several identifiers is given.
+
+    :param **identifiers: the identifiers by the names of their arguments, None where one is not given.
+    :returns: the name of the one that is.
+    :raises ValueError: where it is not exactly one, or none.
+    """
+    given = [name for name, value in identifiers.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError(f"give exactly one of {', '.join(identifiers)}, got {' and '.join(given) or 'none'}")
+    check_identifier(given[0], identifiers[given[0]])
+    return given[0]
+
+
 def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, Any]) -> P:
     """Build the parameters of a request.
 

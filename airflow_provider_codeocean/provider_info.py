@@ -64,9 +64,16 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.codeocean"]}],
         "operators": modules(
-            "operators", "attachment", "computation", "data_asset", "permissions", "search", "transfer"
+            "operators",
+            "attachment",
+            "computation",
+            "data_asset",
+            "files",
+            "permissions",
+            "search",
+            "transfer",
         ),
-        "sensors": modules("sensors", "computation", "data_asset", "search"),
+        "sensors": modules("sensors", "computation", "data_asset", "search", "transfer"),
         "triggers": modules("triggers", "computation", "data_asset", "search", "transfer"),
         "connection-types": [
             {

@@ -21,6 +21,7 @@ from airflow_provider_codeocean.operators.attachment import CodeOceanAttachmentB
 from airflow_provider_codeocean.operators.computation import CodeOceanRunBase
 from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from airflow_provider_codeocean.operators.files import CodeOceanFilesBase
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
 from scripts import api_table
 
@@ -80,9 +81,11 @@ def test_the_arguments_of_an_operation_are_all_explained(path):
     module, name = path.rsplit(".", 1)
     operator = getattr(import_module(f"airflow_provider_codeocean.{module}"), name)
     own = set(inspect.signature(operator.__init__).parameters)
+    if issubclass(operator, CodeOceanFilesBase):
+        own |= set(inspect.signature(CodeOceanFilesBase.__init__).parameters)
     if not operator.__init__.__qualname__.startswith(name):
         own = {"data_asset_id"}
-    for base in (CodeOceanCreateDataAssetBase, CodeOceanRunBase):
+    for base in (CodeOceanCreateDataAssetBase, CodeOceanFilesBase, CodeOceanRunBase):
         if issubclass(operator, base):
             own |= set(inspect.signature(base.__init__).parameters)
     if issubclass(operator, CodeOceanAttachmentBase):

@@ -1,4 +1,4 @@
-"""The two clients. The only module that knows httpx."""
+"""The two clients. Beside ``storage.py`` the only module that knows httpx."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetad
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError
 from airflow_provider_codeocean.api.retry import policy
+from airflow_provider_codeocean.api.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -46,11 +47,12 @@ class _Client(Generic[S]):
     """What both clients have: the resources, and how to reach the server.
 
     :ivar url: address of the deployment, without a slash at the end.
+    :ivar retry_budget: seconds within which a request is sent again where that may help.
     """
 
     def __init__(self, sender: S, url: str, retry_budget: float) -> None:
         self.url = base_url(url)
-        self._retry_budget = retry_budget
+        self.retry_budget = retry_budget
         self.data_assets = DataAssets(sender)
         self.computations = Computations(sender)
         self.capsules = Capsules(sender)
@@ -89,6 +91,7 @@ class CodeOceanClient(_Client[Sender]):
     :param proxy: address of a proxy.
     :param retry_budget: seconds within which a request is sent again where that may help; 0 sends once.
     :param transport: replaces the network, for tests.
+    :ivar storage: reads what is behind the signed URLs of files, without the token.
     :raises ValueError: where ``url`` is no address, or there is nothing at the path in ``verify``.
     """
 
@@ -105,6 +108,7 @@ class CodeOceanClient(_Client[Sender]):
     ) -> None:
         super().__init__(self, url, retry_budget)
         self._http = httpx.Client(**self._options(token, timeout, verify, proxy), transport=transport)
+        self.storage = Storage(timeout=timeout, verify=_ssl_context(verify), proxy=proxy, transport=transport)
 
     def send(self, call: Call[T]) -> T:
         """Send a request, again where it may be, and return the answer.
@@ -114,7 +118,7 @@ class CodeOceanClient(_Client[Sender]):
         :raises CodeOceanError: where there is none.
         """
         again = False
-        for attempt in Retrying(**policy(call, self._retry_budget)):
+        for attempt in Retrying(**policy(call, self.retry_budget)):
             with attempt:
                 try:
                     return conclude(call, self._exchange(call), again=again)
@@ -143,6 +147,7 @@ class CodeOceanClient(_Client[Sender]):
     def close(self) -> None:
         """Close its connections."""
         self._http.close()
+        self.storage.close()
 
     def __enter__(self) -> Self:
         return self
@@ -179,7 +184,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         :raises CodeOceanError: where there is none.
         """
         again = False
-        async for attempt in AsyncRetrying(**policy(call, self._retry_budget)):
+        async for attempt in AsyncRetrying(**policy(call, self.retry_budget)):
             with attempt:
                 try:
                     return conclude(call, await self._exchange(call), again=again)

@@ -4,7 +4,8 @@
 
     CodeOceanError                      everything this package raises about Code Ocean
     ├── CodeOceanTransportError         no usable answer: unreachable, or cut off
-    │   └── UnexpectedAnswer            an answer, but not the API's: a page to sign in at, half a body
+    │   ├── UnexpectedAnswer            an answer, but not the API's: a page to sign in at, half a body
+    │   └── StorageRefused              the host of a file does not give it: the signed URL has expired, ...
     ├── CodeOceanApiError               the API answered with an error status
     │   ├── BadRequest                  400: the request was wrong
     │   ├── Unauthorized                401: no valid token
@@ -15,6 +16,8 @@
     ├── DataAssetFailed                 a data asset ended in state ``failed``
     ├── TransferFailed                  a transfer ended with an error
     ├── ComputationFailed               a computation ended without success
+    ├── DownloadFailed                  a file did not arrive whole, or could not be written
+    ├── FilesElsewhere                  the files of a data asset are not in Code Ocean
     ├── AlreadyExists                   what was to be made is there, and was not to be
     └── WaitTimeout                     what was awaited did not end in time
 
@@ -55,6 +58,25 @@ class CodeOceanTransportError(CodeOceanError):
 
 class UnexpectedAnswer(CodeOceanTransportError):
     """What answered is not the API, or its answer was damaged: a page to sign in at, half a body."""
+
+
+class StorageRefused(CodeOceanTransportError):
+    """The host of a file does not give it: the signed URL has expired, or the host is in trouble.
+
+    It shows neither the URL nor the answer's body: both can hold the signature.
+
+    :param message: what happened.
+    :param status: HTTP status code.
+    :param retry_after: seconds after which the host asked to be tried again, or None.
+    :param **how: what every transport error takes.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 0, retry_after: float | None = None, **how: bool
+    ) -> None:
+        super().__init__(message, **how)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class CodeOceanApiError(CodeOceanError):
@@ -138,6 +160,24 @@ class TransferFailed(CodeOceanError):
 
 class ComputationFailed(CodeOceanError):
     """A computation ended, but not with success."""
+
+    transient = False
+
+
+class DownloadFailed(CodeOceanError):
+    """A file did not arrive as long as Code Ocean lists it, or could not be written.
+
+    :param message: which file, how many bytes were expected and how many came.
+    :param transient: whether trying again may help.
+    """
+
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class FilesElsewhere(CodeOceanError):
+    """A data asset's files are not in Code Ocean, so that it neither lists nor gives them."""
 
     transient = False
 

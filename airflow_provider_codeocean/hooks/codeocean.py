@@ -20,6 +20,7 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import client_options
+from airflow_provider_codeocean.hooks.files import HandlesFiles
 from airflow_provider_codeocean.polling.wait import DataAssetWait
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 600.0
 
 
-class CodeOceanHook(BaseHook):
+class CodeOceanHook(HandlesFiles, BaseHook):
     """Talk to a Code Ocean deployment.
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access

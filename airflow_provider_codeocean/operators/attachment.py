@@ -13,6 +13,7 @@ from airflow_provider_codeocean.arguments import (
     ReadField,
     as_rendered,
     check_identifier,
+    check_one_of,
     checked,
     known_now,
 )
@@ -58,11 +59,7 @@ class CodeOceanAttachmentBase(BaseOperator):
         self.pipeline_id = pipeline_id
         self.computation_id = computation_id
         self.codeocean_conn_id = codeocean_conn_id
-        given = [name for name in _TO if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of {', '.join(_TO)}, got {' and '.join(given) or 'none'}")
-        self._name = given[0]
-        check_identifier(self._name, known_now(getattr(self, self._name)))
+        self._name = check_one_of(**{name: known_now(getattr(self, name)) for name in _TO})
 
     @abstractmethod
     def act(self, resource: Any, id: str) -> Any:  # noqa: A002

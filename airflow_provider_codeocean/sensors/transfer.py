@@ -20,8 +20,8 @@ class CodeOceanTransferSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
     """Wait until the files of a data asset have been transferred, and return the data asset.
 
     Source: ``GET data_assets/{id}``. For a transfer that something else has begun, or a task with
-    ``wait_for_completion=False``: that returns the data asset as it was before, with the fields that tell this
-    transfer from earlier ones. It fails for good where the transfer failed.
+    ``wait_for_completion=False``: that returns the data asset as it was before, with the fields that tell
+    this transfer from earlier ones. It fails for good where the transfer failed.
 
     The result, in XCom, is the data asset with the fields of Code Ocean's API and the address of its page as
     ``url``.
@@ -67,9 +67,7 @@ class CodeOceanTransferSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
 
     def new_wait(self, poll_interval: float) -> TransferWait:
         """Make the wait, without a deadline; see the base class."""
-        return TransferWait(
-            self.data_asset_id, poll_interval=poll_interval, deadline=None, **self._before()
-        )
+        return TransferWait(self.data_asset_id, poll_interval=poll_interval, deadline=None, **self._before())
 
     def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanTransferTrigger:
         """Make the trigger that waits; see the base class."""

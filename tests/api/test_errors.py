@@ -95,5 +95,6 @@ def test_what_sending_again_cannot_mend():
         "AlreadyExists",
         "ComputationFailed",
         "DataAssetFailed",
+        "FilesElsewhere",
         "TransferFailed",
     }

@@ -15,6 +15,7 @@ from tests.e2e.test_examples import RUN_HERE as RUN_IN_A_REAL_AIRFLOW
 EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
 RUN_HERE = {
     "combine_for_training",
+    "download_results",
     "ingest_from_s3",
     "nightly_retention",
     "search_and_map",
@@ -85,6 +86,13 @@ def test_search_and_map(run, client, assets):
     finished = run("search_and_map", query="tag:batch7", tag="seen")
     assert finished.states == {"find": "success", "label[0]": "success", "label[1]": "success"}
     assert all("seen" in client.data_assets.get(each.id).tags for each in assets)
+
+
+def test_download_results(run, code_ocean, tmp_path):
+    conf = {"computation_id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"], "target": str(tmp_path)}
+    done = run("download_results", **conf).xcom("download")
+    assert (done["files"], done["fetched"]) == (2, 2)
+    assert (tmp_path / "tables" / "units.csv").stat().st_size > 0
 
 
 @pytest.mark.parametrize("really", [False, True])

@@ -1,0 +1,150 @@
+"""Reading files behind signed URLs: from whichever host keeps them, without credentials."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from airflow_provider_codeocean import __version__
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
+from airflow_provider_codeocean.api.retry import retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Bytes in which a file is read.
+CHUNK = 1024 * 1024
+#: How often a host of files may send on to another address.
+MAX_REDIRECTS = 3
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+#: Who has a signed URL has the file: while this is set, no library writes one into a log.
+_reading = ContextVar("reading a signed URL", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """What a host of files sends: all of a file, or the rest of it.
+
+    :param start: with which byte it begins; 0 where the host sends all, whatever it was asked for.
+    :param size: bytes of the whole file; None where the host does not say.
+    :param chunks: the bytes, about :data:`CHUNK` at a time; raises CodeOceanTransportError where they end
+        too early.
+    """
+
+    start: int
+    size: int | None
+    chunks: Iterator[bytes]
+
+
+class Storage:
+    """Reads files behind signed URLs. It can be used by several threads at once.
+
+    It has no access token, and keeps addresses out of logs and errors: who has one can read the file.
+
+    :param **options: options of the HTTP client: ``timeout``, ``verify``, ``proxy``, ``transport``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # A host that compresses on the way would not send as many bytes as the file has.
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"airflow-provider-codeocean/{__version__}"}
+        self._http = httpx.Client(headers=headers, follow_redirects=False, **options)
+
+    @contextmanager
+    def read(self, url: str, start: int = 0) -> Iterator[FilePart]:
+        """Read a file.
+
+        :param url: its signed URL.
+        :param start: the byte to begin with; the host may begin with the first all the same.
+        :yields: the file, or its rest.
+        :raises StorageRefused: where the host refuses: for one, when the URL has expired.
+        :raises CodeOceanTransportError: where it cannot be reached, or breaks off.
+        """
+        outer = _reading.set(True)
+        try:
+            with _explained():
+                wanted = {"Range": f"bytes={start}-"} if start else {}
+                response = self._open(self._http.build_request("GET", url, headers=wanted))
+            try:
+                yield _part(response)
+            finally:
+                response.close()
+        finally:
+            _reading.reset(outer)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def _open(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._http.send(request, stream=True)
+            if response.is_success:
+                return response
+            response.close()
+            if response.next_request is None:
+                raise _refusal(response)
+            if request.url.scheme == "https" != response.next_request.url.scheme:
+                raise CodeOceanTransportError(
+                    "the host of the file sends on to an address without https", transient=False
+                )
+            request = response.next_request
+        raise CodeOceanTransportError(f"the host of the file sends on more than {MAX_REDIRECTS} times")
+
+
+def _refusal(response: httpx.Response) -> StorageRefused:
+    status = response.status_code
+    return StorageRefused(
+        f"the host of the file answered {status}",
+        status=status,
+        retry_after=retry_after(response.headers),
+        transient=status != HTTPStatus.NOT_FOUND,
+    )
+
+
+def _part(response: httpx.Response) -> FilePart:
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+        if match is None:
+            raise CodeOceanTransportError("the host of the file does not say which part of it it sends")
+        return FilePart(int(match[1]), int(match[2]), _chunks(response))
+    length = response.headers.get("content-length", "")
+    return FilePart(0, int(length) if length.isdecimal() else None, _chunks(response))
+
+
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    with _explained():
+        # Raw: what is kept compressed is as long as the listing says before it is unpacked.
+        yield from response.iter_raw(CHUNK)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise what goes wrong on the way as an error of ours that does not show the address."""
+    try:
+        yield
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+        raise CodeOceanTransportError("the URL of the file is none", transient=False) from None
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise CodeOceanTransportError(
+            f"the host of the file sent nothing, or not all ({type(error).__name__}: {reason})"
+        ) from error
+
+
+class _Quiet(logging.Filter):
+    """Keeps the HTTP libraries from writing signed URLs into a log, where they are or where they lead."""
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - as every filter
+        return not _reading.get()
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_Quiet())

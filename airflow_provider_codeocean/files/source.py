@@ -1,0 +1,207 @@
+"""Where files come from: a data asset, or the results of a computation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from airflow_provider_codeocean.api.errors import (
+    BadRequest,
+    CodeOceanApiError,
+    CodeOceanError,
+    FilesElsewhere,
+    Forbidden,
+    NotFound,
+    UnexpectedAnswer,
+)
+from airflow_provider_codeocean.api.models.folder import FolderItemType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
+    from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs, Folder, FolderItem
+
+#: The most files that are listed: beyond that a server does not list files but its own tail.
+MAX_FILES = 1_000_000
+#: The most folders within each other.
+MAX_DEPTH = 100
+
+_NO_SUCH_ROUTE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file as Code Ocean lists it.
+
+    :param path: its path from the root of the data asset or of the results.
+    :param below: its path below the folder that was listed; its name where it was listed by itself.
+    :param size: bytes; None where the server does not say.
+    """
+
+    path: str
+    below: str
+    size: int | None
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
+
+class FileSource:
+    """The files of one data asset or computation. It can be used by several threads at once.
+
+    Source: ``POST data_assets/{id}/files``, ``GET data_assets/{id}/files/urls`` and, where a server is older
+    than 4.0, ``GET data_assets/{id}/files/download_url``; the same below ``computations/{id}/results``.
+
+    :param client: the client.
+    :param data_asset_id: id of the data asset; exactly one of the two.
+    :param computation_id: id of the computation.
+    """
+
+    def __init__(
+        self, client: CodeOceanClient, *, data_asset_id: str | None = None, computation_id: str | None = None
+    ) -> None:
+        self._client = client
+        self._data_asset_id = data_asset_id
+        if data_asset_id is not None:
+            assets = client.data_assets
+            self.id, self._kind = data_asset_id, "data asset"
+            self._list: Callable[[str, str], Folder] = assets.list_files
+            self._get_urls: Callable[[str, str], FileURLs] = assets.get_file_urls
+            self._get_download_url: Callable[[str, str], DownloadURL] = assets.get_file_download_url
+        elif computation_id is not None:
+            runs = client.computations
+            self.id, self._kind = computation_id, "computation"
+            self._list = runs.list_results
+            self._get_urls = runs.get_result_urls
+            self._get_download_url = runs.get_result_download_url
+        else:
+            raise ValueError("give data_asset_id or computation_id")
+        self._is_older: bool | None = None
+
+    def __str__(self) -> str:
+        return f"{self._kind} {self.id}"
+
+    def walk(self, path: str = "", *, recursive: bool = True) -> Iterator[ListedFile]:
+        """List files, folder by folder.
+
+        :param path: the folder to begin at, or a file; empty means the root.
+        :param recursive: whether to list what its folders hold, too.
+        :yields: the files; in a folder those of it before those of its folders.
+        :raises NotFound: where there is nothing at the path.
+        :raises FilesElsewhere: where the files are not in Code Ocean.
+        :raises UnexpectedAnswer: where the server lists without an end.
+        """
+        path = path.strip("/")
+        folders, seen, files = [path], {path}, 0
+        while folders:
+            folder = folders.pop()
+            items = self._items(folder) if folder != path else self._first_items(path)
+            inner = []
+            for item in items:
+                its_path = item.path or f"{folder}/{item.name}".lstrip("/")
+                if item.type != FolderItemType.FOLDER:
+                    files += 1
+                    below = item.name if its_path == path else its_path.removeprefix(path and f"{path}/")
+                    yield ListedFile(its_path, below, item.size)
+                elif recursive and its_path not in seen:
+                    seen.add(its_path)
+                    inner.append(its_path)
+            folders.extend(reversed(inner))
+            if files > MAX_FILES or len(seen) > MAX_FILES or folder.count("/") > MAX_DEPTH:
+                raise UnexpectedAnswer(
+                    f"{self} has more than {MAX_FILES} files or folders, or {MAX_DEPTH} within each other: "
+                    f"give a path to begin at"
+                )
+
+    def url_of(self, path: str) -> str:
+        """Ask for the URL of a file. It is to be used soon, and neither logged nor kept.
+
+        A server before 4.0 has another route, and answers 404 to this one, as one does whose file is gone:
+        only where the older route is there as well does it say anything.
+
+        :param path: path of the file.
+        :returns: a signed URL that needs no credentials.
+        :raises CodeOceanError: where there is none; where both routes refuse, the first refusal.
+        """
+        if self._is_older:
+            return self._checked(path, self._get_download_url(self.id, path).url)
+        try:
+            urls = self._get_urls(self.id, path)
+        except CodeOceanApiError as error:
+            if error.status not in _NO_SUCH_ROUTE or self._is_older is False:
+                raise
+            try:
+                url = self._get_download_url(self.id, path).url
+            except CodeOceanApiError as second:
+                raise (second if second.transient else error) from None
+            self._is_older = True
+            return self._checked(path, url)
+        self._is_older = False
+        return self._checked(path, urls.download_url)
+
+    def _checked(self, path: str, url: str | None) -> str:
+        if not url or not url.startswith(("https://", "http://")):
+            raise UnexpectedAnswer(f"Code Ocean gave no URL for {path!r} of {self}")
+        return url
+
+    def _first_items(self, path: str) -> list[FolderItem]:
+        """List the folder to begin at. It may be a file: then the folder that it is in knows."""
+        try:
+            items = self._items(path)
+        except (NotFound, BadRequest) as error:
+            refusal: CodeOceanError | None = error
+        else:
+            refusal = None
+        if refusal is None and (items or not path):
+            return items
+        file = self._file_at(path) if path else None
+        if file is not None:
+            return [file]
+        if refusal is not None:
+            raise self._why(refusal) from None
+        return []
+
+    def _file_at(self, path: str) -> FolderItem | None:
+        folder, _, name = path.rpartition("/")
+        try:
+            items = self._items(folder)
+        except (NotFound, BadRequest):
+            return None
+        found = (item for item in items if item.path == path or (not item.path and item.name == name))
+        return next((item for item in found if item.type != FolderItemType.FOLDER), None)
+
+    def _items(self, folder: str) -> list[FolderItem]:
+        try:
+            return self._list(self.id, folder).items
+        except Forbidden as error:
+            raise self._why(error) from None
+
+    def _why(self, refusal: CodeOceanError) -> CodeOceanError:
+        """Say why files are not listed where it is that they are not in Code Ocean."""
+        if self._data_asset_id is None:
+            return refusal
+        try:
+            asset = self._client.data_assets.get(self._data_asset_id)
+        except CodeOceanError:
+            return refusal
+        where = _elsewhere(asset)
+        if where is None:
+            return refusal
+        return FilesElsewhere(
+            f"{self} {where}: Code Ocean neither lists its files nor gives them ({refusal})"
+        )
+
+
+def _elsewhere(asset: DataAsset) -> str | None:
+    """Say where a data asset's files are, if not in Code Ocean."""
+    bucket = asset.source_bucket
+    if bucket is not None and bucket.external:
+        return f"is external, its files are in bucket {bucket.bucket}, prefix {bucket.prefix or ''!r}"
+    if asset.type == "combined":
+        return "is combined of others, which have its files"
+    return None

@@ -1,0 +1,31 @@
+"""Download the tables among the results of a computation to a folder, or to an object store, once.
+
+Trigger it with ``{"computation_id": "…", "target": "/data/run_7"}``, or a target such as ``s3://bucket/run_7``.
+A retry fetches only what lacks.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import Param, dag
+
+from airflow_provider_codeocean.operators.files import CodeOceanDownloadFilesOperator
+
+
+@dag(
+    schedule=None,
+    params={"computation_id": Param(type="string"), "target": Param(type="string")},
+    tags=["codeocean"],
+)
+def download_results() -> None:
+    """Download what is needed."""
+    CodeOceanDownloadFilesOperator(
+        task_id="download",
+        computation_id="{{ params.computation_id }}",
+        pattern=["**/*.csv", "*.json"],
+        target="{{ params.target }}",
+        on_empty="skip",
+        retries=3,
+    )
+
+
+download_results()

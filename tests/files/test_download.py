@@ -1,0 +1,271 @@
+"""Downloading to a folder, in peace and in trouble, from an emulator on a real socket."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+import pytest
+
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanTransportError,
+    DownloadFailed,
+    NotFound,
+    ServerError,
+)
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.files import download as module
+from airflow_provider_codeocean.files.download import Downloaded
+from tests.files.conftest import tree
+
+FILES = {"top.txt": b"top", "a/1.csv": b"1" * 1000, "a/b/2.csv": os.urandom(3000), "empty": b""}
+BIG = os.urandom(3_500_000)
+STORAGE = "/storage/**"
+
+
+@pytest.fixture
+def filled(results):
+    for path, content in FILES.items():
+        results.put(path, content)
+    return results
+
+
+def add(results, kind, **rule):
+    return results.server.faults.add(FaultRule(**{"path": STORAGE, "kind": kind} | rule))
+
+
+def test_all_files_come_into_the_same_folders(filled, tmp_path):
+    target = tmp_path / "new" / "folder"
+    done = filled.download(target)
+    assert done == Downloaded(str(target), 4, sum(map(len, FILES.values())), 4)
+    assert tree(target) == FILES
+    assert filled.fetched() == 3  # nothing is asked for of an empty file
+
+
+def test_what_is_below_the_path_comes_to_be_below_the_target(filled, tmp_path):
+    assert filled.download(f"file://{tmp_path}", path="a", pattern="**/2.csv").files == 1
+    assert filled.download(str(tmp_path), path="top.txt").files == 1
+    assert tree(tmp_path) == {"b/2.csv": FILES["a/b/2.csv"], "top.txt": b"top"}
+
+
+def test_files_that_are_there_are_not_fetched_again(filled, tmp_path):
+    filled.download(tmp_path)
+    before = filled.fetched()
+    (tmp_path / "top.txt").write_bytes(b"longer")
+    assert filled.download(tmp_path).fetched == 1
+    assert filled.fetched() == before + 1
+    assert tree(tmp_path) == FILES
+
+
+def test_nothing_to_download(results, tmp_path):
+    assert results.download(tmp_path / "x") == Downloaded(str(tmp_path / "x"), 0, 0, 0)
+
+
+def test_several_files_are_fetched_at_once_and_no_more_than_told(results, tmp_path):
+    for number in range(6):
+        results.put(f"{number}", b"x")
+    fault = add(results, "hold_before", times=None)
+    ended = threading.Thread(target=results.download, args=(tmp_path,), kwargs={"max_parallel": 3})
+    ended.start()
+    assert fault.wait(held=3)
+    assert fault.held == 3
+    fault.rule = fault.rule.model_copy(update={"times": 0})
+    fault.release()
+    ended.join(30)
+    assert len(tree(tmp_path)) == 6
+
+
+@pytest.mark.parametrize("kind", ["half_body", "close_before", "close_after", "invalid_json", "empty"])
+def test_a_broken_connection_is_gone_on_with(results, tmp_path, kind):
+    results.put("big", BIG)
+    fault = add(results, kind, times=2)
+    assert results.download(tmp_path).fetched == 1
+    assert tree(tmp_path) == {"big": BIG}
+    assert fault.hits == 2
+    parts = results.server.emulator.traffic.statuses["206"]
+    assert parts == (2 if kind == "half_body" else 0)
+
+
+@pytest.mark.parametrize("status", [403, 410, 429, 503])
+def test_for_a_url_that_is_refused_another_is_asked_for(results, tmp_path, status):
+    results.put("f", b"abc")
+    add(results, "status", status=status, retry_after=0)
+    results.download(tmp_path)
+    assert tree(tmp_path) == {"f": b"abc"}
+    urls = "GET /api/v1/computations/{computation_id}/results/urls"
+    assert results.server.emulator.traffic.requests[urls] == 2
+
+
+def test_a_url_that_has_expired_is_replaced(results, tmp_path, monkeypatch):
+    results.put("f", b"abc")
+    lives = iter([-10, -10])  # of the URL to download, and of that to look at
+    config = results.server.emulator.config
+    served = []
+
+    class Expiring:
+        def __getattr__(self, name):
+            if name == "url_ttl":
+                served.append(next(lives, 300))
+                return served[-1]
+            return getattr(config, name)
+
+    results.server.emulator.config = Expiring()
+    results.download(tmp_path)
+    assert (len(served), tree(tmp_path)) == (4, {"f": b"abc"})
+
+
+def test_a_third_of_all_requests_refused_is_borne(filled, tmp_path):
+    for number in range(8):
+        filled.put(f"more/{number}", b"x" * number)
+    for status in (429, 503):
+        rule = {"status": status, "probability": 1 / 6, "times": None, "retry_after": 0}
+        add(filled, "status", path="**", **rule)
+        add(filled, "status", **rule)
+    assert filled.download(tmp_path).files == 12
+    assert {path: content for path, content in tree(tmp_path).items() if "more" not in path} == FILES
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("short", r"its host has 5 bytes \(expected 10 bytes, received 0\)"),
+        ("much too long", r"its host has 13 bytes \(expected 10 bytes, received 0\)"),
+    ],
+)
+def test_a_file_of_another_size_fails_and_leaves_nothing_that_looks_whole(
+    results, impatient, tmp_path, body, message
+):
+    results.put("d/f", b"0123456789")
+    fault = add(results, "status", status=200, body=body, times=None)
+    with pytest.raises(DownloadFailed, match=message) as failure:
+        results.download(tmp_path)
+    assert failure.value.transient
+    assert f"'d/f' of computation {results.id} could not be downloaded" in str(failure.value)
+    assert fault.hits > 1
+    assert set(tree(tmp_path).values()) <= {b""}
+    assert not (tmp_path / "d" / "f").exists()
+
+
+def test_a_file_that_is_gone_is_not_waited_for(results, tmp_path):
+    results.put("f", b"abc")
+    add(results, "status", status=404, times=None)
+    with pytest.raises(DownloadFailed, match="the host of the file answered 404") as failure:
+        results.download(tmp_path)
+    assert not failure.value.transient
+    assert isinstance(failure.value.__cause__, CodeOceanTransportError)
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotFound), (500, ServerError)])
+def test_where_there_is_no_url_the_apis_error_is_raised(filled, tmp_path, status, error):
+    add(filled, "status", path="computations/*/results/**", method="GET", status=status, times=None)
+    with pytest.raises(error):
+        filled.download(tmp_path)
+
+
+def test_the_first_failure_ends_the_others(results, tmp_path):
+    for number in range(4):
+        results.put(f"{number}", b"x" * 9)
+    held = add(results, "hold_before", path="/storage/*/0", times=1)
+    add(results, "status", path="/storage/*/1", status=404)
+    with pytest.raises(DownloadFailed, match="'1'"):
+        results.download(tmp_path, max_parallel=2)
+    assert held.hits == 1
+
+
+def test_an_answer_to_a_range_that_is_another_one_is_not_written(results, impatient, tmp_path, monkeypatch):
+    results.put("big", BIG)
+    open_url = "airflow_provider_codeocean.api.storage._part"
+    from airflow_provider_codeocean.api import storage
+
+    true_part = storage._part
+
+    def shifted(response):
+        part = true_part(response)
+        return storage.FilePart(part.start + 1, part.size, part.chunks)
+
+    monkeypatch.setattr(open_url, shifted)
+    with pytest.raises(DownloadFailed, match="its host sends from byte"):
+        results.download(tmp_path)
+
+
+def test_it_stops_when_it_is_told_to(results, tmp_path):
+    results.put("big", BIG)
+    results.put("next", b"x")
+    stop = threading.Event()
+    slow = add(results, "slow_body", path="/storage/*/big", delay=0.2)
+    threading.Thread(target=lambda: slow.wait(hits=1) and stop.set()).start()
+    with pytest.raises(DownloadFailed, match="the download was stopped"):
+        results.download(tmp_path, stop=stop, max_parallel=1)
+    assert "next" not in tree(tmp_path)
+
+
+def test_it_does_not_begin_where_it_is_stopped(filled, tmp_path):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(DownloadFailed, match="stopped"):
+        filled.download(tmp_path, stop=stop)
+    assert filled.fetched() == 0
+
+
+def test_a_pause_between_attempts_ends_when_it_is_told_to(results, tmp_path):
+    results.put("f", b"abc")
+    stop = threading.Event()
+    fault = add(results, "status", status=503, times=None, retry_after=50)
+    threading.Thread(target=lambda: fault.wait(hits=1) and stop.set()).start()
+    with pytest.raises(DownloadFailed, match="answered 503"):
+        results.download(tmp_path, stop=stop)
+    assert fault.hits == 1
+
+
+def test_the_log_says_how_far_it_is_and_never_how_to_get_at_a_file(results, tmp_path, monkeypatch, caplog):
+    for library in ("httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, library)
+    monkeypatch.setattr(module, "PROGRESS_PAUSE", 0.05)
+    results.put("big", BIG)
+    results.put("small", b"x")
+    fault = add(results, "hold_before", path="/storage/*/big", times=1)
+    ended = threading.Thread(target=results.download, args=(tmp_path,))
+    ended.start()
+    assert fault.wait(held=1)
+    while "1 of 2 files are there (1 were fetched), 0.0 of 3.3 MiB" not in caplog.text:
+        ended.join(0.05)
+        assert ended.is_alive()
+    fault.release()
+    ended.join(30)
+    assert "2 of 2 files are there (2 were fetched), 3.3 of 3.3 MiB" in caplog.text
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
+    assert not [line for line in ours if "signature" in line]
+
+
+@pytest.mark.parametrize("path", ["../evil", "a/../../evil", "/etc/evil", "C:/evil", "a\\evil", "x\0"])
+def test_nothing_is_fetched_where_a_path_leads_out(filled, tmp_path, path):
+    listing = {"items": [{"name": "f", "path": path, "type": "file", "size": 1}]}
+    add(filled, "status", path="computations/*/results", status=200, body=listing, times=None)
+    with pytest.raises(ValueError, match="could lead out of the target"):
+        filled.download(tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
+    assert filled.fetched() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"target": "relative"}, "target must be an absolute path or an address"),
+        ({"target": "file://relative"}, "target must be an absolute path"),
+        ({"target": "s3://"}, "target must be an absolute path"),
+        ({"target": "/x\0"}, "target must be an absolute path"),
+        ({"max_parallel": 0}, "max_parallel must be a whole number from 1 to 32, got 0"),
+        ({"max_parallel": 33}, "max_parallel must be"),
+        ({"max_parallel": True}, "max_parallel must be"),
+        ({"pattern": "/x"}, "pattern must be a glob"),
+        (
+            {"data_asset_id": "a"},
+            "give exactly one of data_asset_id, computation_id, got data_asset_id and c",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_sent(results, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        results.download(**{"target": "/nowhere"} | arguments)
+    assert sum(results.server.emulator.traffic.requests.values()) == 0

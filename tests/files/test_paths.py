@@ -1,0 +1,89 @@
+"""Paths that may be written, and patterns that choose them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_codeocean.files.paths import Selection, parts_of
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.csv", ".hidden", "…/ü b#c?%41", "a..b/..c", "ab:c", "x" * 255])
+def test_ordinary_paths_are_parted(path):
+    assert "/".join(parts_of(path)) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "/etc/passwd", "a/", "a//b", ".", "..", "../a", "a/../../b", "a/..", "./a"),
+        *("C:\\a", "c:a", "Z:/a", "a\\..\\b", "\\\\host\\share", "a\0b", "a\nb", "a\x7f", "\ud800"),
+        *("x" * 256, "ü" * 128, "/".join(["x" * 100] * 41)),
+    ],
+)
+def test_paths_that_could_lead_elsewhere_are_refused(path):
+    with pytest.raises(ValueError, match="the path"):
+        parts_of(path)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["..", ".", "", "a", "/", "\\", "C:", "\0", "b.csv"]) | st.text()).map("/".join)
+)
+def test_no_path_leads_out_of_the_target(path):
+    try:
+        parts = parts_of(path)
+    except ValueError:
+        return
+    joined = posixpath.normpath(posixpath.join("/target", *parts))
+    assert joined == "/target/" + "/".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "chosen"),
+    [
+        (None, "a.csv b.nwb raw/a.csv raw/x/a.csv"),
+        ("*.csv", "a.csv"),
+        ("**/*.csv", "a.csv raw/a.csv raw/x/a.csv"),
+        ("raw/*", "raw/a.csv"),
+        ("raw/**", "raw/a.csv raw/x/a.csv"),
+        ("**", "a.csv b.nwb raw/a.csv raw/x/a.csv"),
+        ("raw/**/x/**/a.csv", "raw/x/a.csv"),
+        ("?.[cn]*", "a.csv b.nwb"),
+        ("[!a].*", "b.nwb"),
+        ("*.CSV", ""),
+        (["*.nwb", "raw/a.csv"], "b.nwb raw/a.csv"),
+        (("*/*/*",), "raw/x/a.csv"),
+    ],
+)
+def test_patterns_choose(pattern, chosen):
+    selected = Selection(pattern)
+    paths = ["a.csv", "b.nwb", "raw/a.csv", "raw/x/a.csv"]
+    assert [path for path in paths if selected(path)] == chosen.split()
+
+
+def test_many_stars_take_no_time():
+    assert not Selection("/".join(["**", "*a*"] * 20))("/".join("a" * 40) + "/b")
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["**", "*", "a", "b*"]), min_size=1, max_size=5), PARTS)
+def test_patterns_mean_what_a_regular_expression_says(pattern, parts):
+    meaning = ["(?:[^/]+/)*" if part == "**" else part.replace("*", "[^/]*") + "/" for part in pattern]
+    expected = re.fullmatch("".join(meaning), "/".join(parts) + "/") is not None
+    assert Selection("/".join(pattern))("/".join(parts)) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "/a", "a//b", "../*", "a/./b", [], [""], [7], 7, {"a": 1}, ["*.csv", None]]
+)
+def test_what_is_no_pattern_is_refused(pattern):
+    with pytest.raises(ValueError, match="pattern must be a glob"):
+        Selection(pattern)

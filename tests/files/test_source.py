@@ -1,0 +1,228 @@
+"""Listing files, and asking for their URLs."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.errors import (
+    BadRequest,
+    FilesElsewhere,
+    Forbidden,
+    NotFound,
+    ServerError,
+    UnexpectedAnswer,
+)
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.files import source as module
+from airflow_provider_codeocean.files.source import FileSource, ListedFile
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+
+PATHS = ["b.txt", "a/1.csv", "a/deep/2.csv", "c/3.csv"]
+
+
+@pytest.fixture
+def listed(results):
+    for path in PATHS:
+        results.put(path, path.encode())
+    return lambda **which: [(file.path, file.below) for file in results.list(**which)]
+
+
+def test_all_files_are_listed_folder_by_folder(results, listed):
+    assert [path for path, _ in listed()] == PATHS
+    assert results.list(path="a/1.csv") == [ListedFile("a/1.csv", "1.csv", 7)]
+    assert results.list(path="a/1.csv")[0].name == "1.csv"
+
+
+def test_a_folder_is_listed(listed):
+    assert listed(path="/a/") == [("a/1.csv", "1.csv"), ("a/deep/2.csv", "deep/2.csv")]
+    assert listed(path="a", recursive=False) == [("a/1.csv", "1.csv")]
+    assert listed(recursive=False) == [("b.txt", "b.txt")]
+
+
+def test_patterns_are_about_what_is_below_the_path(listed):
+    assert listed(path="a", pattern="*.csv") == [("a/1.csv", "1.csv")]
+    assert listed(pattern="a/*") == [("a/1.csv", "a/1.csv")]
+    assert listed(path="b.txt", pattern="*.csv") == []
+
+
+def test_there_may_be_no_more_than_the_limit(listed):
+    assert len(listed(limit=4)) == 4
+    with pytest.raises(ValueError, match="more than 3 such files: narrow path or pattern, or raise limit"):
+        listed(limit=3)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "a/nowhere", "nowhere/at/all"])
+def test_where_there_is_nothing_it_is_told(listed, path):
+    with pytest.raises(NotFound, match=path):
+        listed(path=path)
+
+
+def test_files_of_a_data_asset_are_listed(code_ocean):
+    files = CodeOceanHook().list_files(data_asset_id=code_ocean.env["CODEOCEAN_DATA_ASSET_ID"])
+    assert "README.md" in [file.path for file in files]
+    assert sum(file.path.count("/") for file in files) > 0
+
+
+class TestFilesElsewhere:
+    """Files of data assets that are not in Code Ocean."""
+
+    @pytest.fixture
+    def create(self, code_ocean):
+        def create(**params):
+            with CodeOceanHook().get_conn() as client:
+                params = {"name": "n", "mount": "m", "tags": [], **params}
+                made = client.data_assets.create(DataAssetParams.model_validate(params))
+            return CodeOceanHook().wait_for_data_asset(made.id, poll_interval=0.01)
+
+        return create
+
+    def test_of_an_external_one_the_bucket_is_told(self, code_ocean, create):
+        bucket = code_ocean.env["CODEOCEAN_PUBLIC_BUCKET"]
+        source = {
+            "aws": {
+                "bucket": bucket,
+                "prefix": "example_datasets",
+                "public": True,
+                "keep_on_external_storage": True,
+            }
+        }
+        asset = create(source=source)
+        where = f"is external, its files are in bucket {bucket}, prefix 'example_datasets"
+        with pytest.raises(FilesElsewhere, match=where):
+            CodeOceanHook().list_files(data_asset_id=asset.id)
+
+    def test_of_a_combined_one_the_others_are_told(self, code_ocean, create):
+        asset = create(data_asset_ids=[code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]])
+        with pytest.raises(FilesElsewhere, match="is combined of others"):
+            CodeOceanHook().list_files(data_asset_id=asset.id, path="x")
+
+    def test_another_refusal_stays_as_it_is(self, code_ocean):
+        asset_id = code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]
+        code_ocean.faults.add(FaultRule(path="data_assets/*/files", kind="status", status=403))
+        with pytest.raises(Forbidden):
+            CodeOceanHook().list_files(data_asset_id=asset_id)
+
+    def test_where_the_data_asset_is_not_told_either_the_refusal_stays(self, code_ocean):
+        code_ocean.faults.add(FaultRule(path="data_assets/*", method="GET", kind="status", status=404))
+        code_ocean.faults.add(FaultRule(path="data_assets/*/files", kind="status", status=400))
+        with pytest.raises(BadRequest):
+            CodeOceanHook().list_files(data_asset_id=code_ocean.env["CODEOCEAN_DATA_ASSET_ID"])
+
+
+class Server:
+    """Code Ocean's answers as a test wants them: ``(status, JSON)`` by the end of the path."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+        self.asked = []
+        self.client = CodeOceanClient(
+            "https://co.test", "cop_token", transport=httpx.MockTransport(self), retry_budget=0
+        )
+
+    def __call__(self, request):
+        self.asked.append(request.url.path.rpartition("/")[2])
+        answer = self.answers[self.asked[-1]]
+        status, body = answer(request) if callable(answer) else answer
+        return httpx.Response(status, json=body)
+
+    def source(self):
+        return FileSource(self.client, computation_id="c")
+
+
+def folder_in_itself(path, name):
+    return {"items": [{"name": name, "path": path, "type": "folder"}]}
+
+
+def test_a_folder_within_itself_is_listed_once():
+    server = Server(results=(200, folder_in_itself("a", "a")))
+    assert list(server.source().walk()) == []
+    assert len(server.asked) == 2
+
+
+def test_folders_without_an_end_are_not_walked_to_the_end():
+    def deeper(request):
+        path = request.read().decode()[9:-2]
+        return 200, folder_in_itself(f"{path}/a".lstrip("/"), "a")
+
+    with pytest.raises(UnexpectedAnswer, match="100 within each other: give a path to begin at"):
+        list(Server(results=deeper).source().walk())
+
+
+def test_files_without_an_end_are_not_listed_to_the_end(monkeypatch):
+    monkeypatch.setattr(module, "MAX_FILES", 3)
+    items = [{"name": f"{number}", "path": f"{number}", "type": "file"} for number in range(4)]
+    with pytest.raises(UnexpectedAnswer, match="more than 3 files"):
+        list(Server(results=(200, {"items": items})).source().walk())
+
+
+def test_what_a_server_leaves_out_is_made_up_for():
+    server = Server(results=(200, {"items": [{"name": "x", "size": 1}, {"name": "y", "path": "f/y"}]}))
+    assert list(server.source().walk("f")) == [ListedFile("f/x", "x", 1), ListedFile("f/y", "y", None)]
+
+
+def test_a_server_that_lists_nothing_for_a_file_is_asked_for_its_folder():
+    def answer(request):
+        items = [{"name": "x", "path": "f/x", "type": "file", "size": 1}]
+        return 200, {"items": items if b'"f"' in request.read() else []}
+
+    assert list(Server(results=answer).source().walk("f/x")) == [ListedFile("f/x", "x", 1)]
+    assert list(Server(results=answer).source().walk("f/y")) == []
+
+
+URLS = (200, {"download_url": "https://files.test/new"})
+OLD_URL = (200, {"url": "https://files.test/old"})
+MISSING = (404, {"message": "first"})
+
+
+def test_a_server_of_today_is_asked_as_it_wants():
+    server = Server(urls=URLS)
+    source = server.source()
+    assert source.url_of("x") == "https://files.test/new"
+    server.answers["urls"] = MISSING
+    with pytest.raises(NotFound, match="first"):
+        source.url_of("y")
+    assert server.asked == ["urls", "urls"]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_an_older_server_is_asked_as_it_wants_and_that_is_remembered(status):
+    server = Server(urls=(status, {}), download_url=OLD_URL)
+    source = server.source()
+    assert [source.url_of("x"), source.url_of("y")] == ["https://files.test/old"] * 2
+    assert server.asked == ["urls", "download_url", "download_url"]
+
+
+def test_where_both_refuse_the_first_refusal_is_told():
+    with pytest.raises(NotFound, match="first"):
+        Server(urls=MISSING, download_url=(404, {"message": "second"})).source().url_of("x")
+    with pytest.raises(ServerError):
+        Server(urls=MISSING, download_url=(500, {})).source().url_of("x")
+    with pytest.raises(Forbidden):
+        Server(urls=(403, {})).source().url_of("x")
+
+
+@pytest.mark.parametrize("url", [None, "", "/relative", "file:///etc/passwd"])
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(UnexpectedAnswer, match=r"no URL for 'x' of computation c"):
+        Server(urls=(200, {"download_url": url, "view_url": "https://files.test"})).source().url_of("x")
+
+
+def test_it_is_about_something():
+    with pytest.raises(ValueError, match="give data_asset_id or computation_id"):
+        FileSource(Server().client)
+
+
+@pytest.mark.parametrize("version", ["3.9.0", "4.8.0"])
+def test_every_server_gives_its_files(connect, tmp_path, version):
+    with EmulatorServer(EmulatorConfig(server_version=version)) as server:
+        connect(server.url, server.env["CODEOCEAN_TOKEN"])
+        asset_id = server.env["CODEOCEAN_DATA_ASSET_ID"]
+        done = CodeOceanHook().download_files(tmp_path, data_asset_id=asset_id, pattern="*.md")
+        assert (done.files, (tmp_path / "README.md").stat().st_size) == (1, done.bytes)
+        run_id = server.env["CODEOCEAN_COMPUTATION_ID"]
+        assert CodeOceanHook().download_files(tmp_path, computation_id=run_id).fetched == 4

@@ -1,0 +1,115 @@
+"""The operators that list and download: what they are given, and being killed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+
+from airflow_provider_codeocean.api.errors import DownloadFailed
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.operators.files import (
+    CodeOceanDownloadFilesOperator,
+    CodeOceanListFilesOperator,
+)
+
+
+class TaskInstance:
+    """Keeps what is pushed."""
+
+    def __init__(self):
+        self.pushed = {}
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = value
+
+
+def listing(**arguments):
+    return CodeOceanListFilesOperator(**{"task_id": "t", "data_asset_id": "a"} | arguments)
+
+
+def download(**arguments):
+    known = {"task_id": "t", "computation_id": "c", "target": "/data"}
+    return CodeOceanDownloadFilesOperator(**known | arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (listing, {"data_asset_id": None}, "give exactly one of data_asset_id, computation_id, got none"),
+        (listing, {"computation_id": "c"}, "got data_asset_id and computation_id"),
+        (listing, {"data_asset_id": " "}, "data_asset_id must be an identifier"),
+        (listing, {"path": 7}, "path must be a path among the files, or empty for all, got 7"),
+        (listing, {"path": None}, "path must be a path"),
+        (listing, {"pattern": []}, "pattern must be a glob"),
+        (listing, {"pattern": ["{{ ds }}", ""]}, "pattern must be a glob"),
+        (listing, {"on_empty": "x"}, "on_empty must be one of 'return', 'skip', 'fail', got 'x'"),
+        (listing, {"limit": None}, "limit must be a whole number from 1 to 100000, got None"),
+        (download, {"target": "data"}, "target must be an absolute path or an address such as s3://"),
+        (download, {"target": ""}, "target must be"),
+        (download, {"target": None}, "target must be"),
+        (download, {"target": "file://data"}, "target must be an absolute path"),
+        (download, {"max_parallel": 0}, "max_parallel must be a whole number from 1 to 32, got 0"),
+    ],
+)
+def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (listing, {"data_asset_id": "{{ params.id }}", "path": "{{ ds }}", "pattern": "{{ params.some }}"}),
+        (listing, {"pattern": ["*.{{ params.kind }}", "**"]}),
+        (download, {"target": "{{ params.target }}"}),
+        (download, {"target": Path("/data")}),
+        (download, {"target": ObjectStoragePath("file:///data")}),
+        (download, {"target": "s3://bucket/{{ ds }}", "target_conn_id": "aws_lab"}),
+    ],
+)
+def test_what_is_right_or_not_known_yet_is_taken(make, arguments):
+    make(**arguments)
+
+
+def test_a_data_asset_is_shown(code_ocean):
+    ti = TaskInstance()
+    asset_id = code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]
+    operator = listing(data_asset_id=asset_id, pattern="*.md")
+    assert [file["name"] for file in operator.execute({"ti": ti})] == ["README.md"]
+    assert operator.codeocean_url.endswith(asset_id)
+    assert list(ti.pushed.values()) == [operator.codeocean_url]
+
+
+def test_where_files_are_not_in_code_ocean_no_retry_looks_again(code_ocean):
+    assets = code_ocean.store.data_assets
+    asset_id = code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]
+    asset = assets.get(asset_id)
+    from dataclasses import replace
+
+    bucket = {"origin": "aws", "bucket": "lab", "prefix": "p", "external": True}
+    assets.put(replace(asset, source_bucket=bucket))
+    with pytest.raises(AirflowFailException, match="is external, its files are in bucket lab, prefix 'p'"):
+        listing(data_asset_id=asset_id).execute({"ti": TaskInstance()})
+
+
+@pytest.mark.parametrize("target", [Path, str, lambda path: ObjectStoragePath(f"file://{path}")])
+def test_every_kind_of_target_is_taken(code_ocean, tmp_path, target):
+    operator = download(
+        computation_id=code_ocean.env["CODEOCEAN_COMPUTATION_ID"], target=target(tmp_path), path="output"
+    )
+    assert operator.execute({"ti": TaskInstance()})["files"] == 1
+    assert (tmp_path / "output").exists()
+
+
+def test_a_download_that_is_killed_stops(code_ocean, tmp_path, caplog):
+    operator = download(computation_id=code_ocean.env["CODEOCEAN_COMPUTATION_ID"], target=str(tmp_path))
+    operator.on_kill()  # before it runs there is nothing to stop
+    assert caplog.text == ""
+    fault = code_ocean.faults.add(FaultRule(path="/storage/**", kind="status", times=None, retry_after=50))
+    threading.Thread(target=lambda: fault.wait(hits=1) and operator.on_kill()).start()
+    with pytest.raises(DownloadFailed):
+        operator.execute({"ti": TaskInstance()})
+    assert "Killed: the download stops" in caplog.text
