@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_codeocean.api.errors import NotFound
 from airflow_provider_codeocean.arguments import check_count, check_one_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a file that is read into memory, if nothing else is said.
+MAX_READ = 1024 * 1024
 #: Files that are fetched at the same time, if nothing else is said.
 DEFAULT_PARALLEL = 4
 #: The most files at the same time: more do not make a connection faster.
@@ -111,6 +114,41 @@ class HandlesFiles:
             files = [file for file in source.walk(path) if selected(file.below)]
             log.info("Downloading %d files of %s to %s", len(files), source, place)
             return Download(client, source, files, place, max_parallel=max_parallel, stop=stop).run()
+
+    def read_file(
+        self,
+        path: str,
+        *,
+        data_asset_id: str | None = None,
+        computation_id: str | None = None,
+        max_bytes: int = MAX_READ,
+    ) -> bytes:
+        """Read a small file of a data asset, or among the results of a computation.
+
+        :param path: the file.
+        :param data_asset_id: id of the data asset; exactly one of the two.
+        :param computation_id: id of the computation.
+        :param max_bytes: how large it may be.
+        :returns: its content.
+        :raises ValueError: where an argument is wrong, or the file is larger.
+        :raises NotFound: where there is no such file.
+        :raises FilesElsewhere: where a data asset is external or combined.
+        :raises CodeOceanError: where it cannot be read.
+        """
+        from airflow_provider_codeocean.files.download import Download
+        from airflow_provider_codeocean.files.memory import MemoryTarget
+
+        check_one_of(data_asset_id=data_asset_id, computation_id=computation_id)
+        place = MemoryTarget(max_bytes)
+        with self.get_conn() as client:
+            source = _source(client, data_asset_id, computation_id)
+            files = [file for file in source.walk(path, recursive=False) if file.path == path.strip("/")]
+            if not files:
+                raise NotFound(404, f"{source} has no file {path!r}", method="POST", path="files")
+            if (files[0].size or 0) > max_bytes:
+                raise ValueError(f"{path!r} of {source} has {files[0].size} bytes, more than {max_bytes}")
+            Download(client, source, files, place, max_parallel=1).run()
+        return place.content
 
 
 def local_path(target: str) -> str | None:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_codeocean.arguments import ReadField, as_rendered, checked, known_now
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_codeocean.api.errors import NotFound
+from airflow_provider_codeocean.arguments import (
+    ReadField,
+    as_rendered,
+    check_choice,
+    check_identifier,
+    checked,
+    known_now,
+)
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase
 from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.states import as_xcom
@@ -20,6 +32,9 @@ if TYPE_CHECKING:
     )
 
 log = logging.getLogger(__name__)
+
+#: What becomes of a capture where there is nothing to capture.
+OnNoResults = Literal["fail", "skip"]
 
 #: Where the arguments of a capture are found in the request.
 _ARGUMENTS = {
@@ -39,6 +54,11 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
     :param target: where in S3 to store the results outside Code Ocean, as an external data asset: ``bucket``,
         and if need be ``prefix`` and ``endpoint_name``; if not given, they are stored in Code Ocean.
         (templated)
+    :param name_file: JSON file among the results that tells the display name; where there is no such file, or
+        it does not tell one, the name is ``name``. (templated)
+    :param name_key: key of the name in that file; dots lead into what it holds. (templated)
+    :param on_no_results: what to do where the computation has left no results: ``fail`` as Code Ocean
+        refuses it, or ``skip`` the task, and with it what comes after.
     :param **kwargs: what every operator that creates a data asset takes: see
         :class:`~airflow_provider_codeocean.operators.creation.CodeOceanCreateDataAssetBase`.
     """
@@ -47,6 +67,8 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         "computation_id",
         "path",
         "target",
+        "name_file",
+        "name_key",
         *CodeOceanCreateDataAssetBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -60,12 +82,22 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         computation_id: str,
         path: str = "",
         target: Mapping[str, Any] | None = None,
+        name_file: str | None = None,
+        name_key: str = "name",
+        on_no_results: OnNoResults = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.computation_id = computation_id
         self.path = path
         self.target = target
+        if name_file is not None:
+            check_identifier("name_file", known_now(name_file))
+        check_identifier("name_key", known_now(name_key))
+        self.name_file = name_file
+        self.name_key = name_key
+        check_choice("on_no_results", on_no_results, get_args(OnNoResults))
+        self.on_no_results: OnNoResults = on_no_results
         self.data_asset_params(known_now)
 
     def data_asset_params(self, read: ReadField = as_rendered) -> DataAssetParams:
@@ -82,6 +114,35 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
                 "target": None if target is None else {"aws": target},
             },
         )
+
+    def checked_by_server(self, asked: DataAssetParams) -> DataAssetParams:
+        """Check the results, and read the name where it is among them; see the base class."""
+        hook = CodeOceanHook(self.codeocean_conn_id)
+        if self.on_no_results == "skip":
+            with hook.get_conn() as client:
+                if client.computations.get(self.computation_id).has_results is False:
+                    raise AirflowSkipException(f"Computation {self.computation_id} has left no results")
+        if self.name_file is not None:
+            name = self._name_among_results(hook, self.name_file)
+            if name is not None:
+                mount = name if self.mount is None else asked.mount
+                asked = asked.model_copy(update={"name": name, "mount": mount})
+        return super().checked_by_server(asked)
+
+    def _name_among_results(self, hook: CodeOceanHook, path: str) -> str | None:
+        try:
+            value = json.loads(hook.read_file(path, computation_id=self.computation_id))
+        except NotFound as error:
+            log.warning("The name is not among the results, so it is %r: %s", self.name, error)
+            return None
+        except ValueError as error:
+            raise ValueError(f"name_file: {path!r} among the results cannot be read: {error}") from error
+        for key in self.name_key.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        log.warning("%r has no text at %r, so the name is %r", path, self.name_key, self.name)
+        return None
 
 
 class CodeOceanCreateDataAssetOperator(CodeOceanCreateDataAssetBase):

@@ -1,0 +1,105 @@
+"""Run a capsule or pipeline, capture its results, share and move them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import TaskGroup
+
+from airflow_provider_codeocean.operators.computation import (
+    CodeOceanRunBase,
+    CodeOceanRunCapsuleOperator,
+    CodeOceanRunPipelineOperator,
+)
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
+from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
+    """Run a capsule or pipeline, wait, capture its results, and if asked to share and move them.
+
+    Its tasks are ``run``, ``capture``, ``share`` and ``transfer``, the last two only where they are asked
+    for. What is run and captured is so once, however often a task is killed and tried again. Where the run
+    leaves no results, the tasks after it are skipped.
+
+    Each argument that is a mapping holds arguments of that task's operator, templated as they are there.
+
+    :param group_id: id of the group.
+    :param name: display name of the data asset. (templated)
+    :param capsule_id: id of the capsule; either this or ``pipeline_id``. (templated)
+    :param pipeline_id: id of the pipeline. (templated)
+    :param run: for the run: ``parameters``, ``data_assets``, ``version`` and so on.
+    :param capture: for the capture: ``tags``, ``target``, ``name_file``, ``custom_metadata`` and so on.
+    :param share: for the permissions: ``users``, ``groups``, ``everyone``; None shares with nobody.
+    :param transfer: for the transfer: ``target``, ``force``; None leaves the files where they are.
+    :param task_arguments: for all of them: ``codeocean_conn_id``, ``retries``, ``pool`` and so on.
+    :param deferrable: wait in the triggerer instead of in a worker; None does as Airflow is configured.
+    :param **kwargs: what every task group takes.
+    :ivar run: the task that runs it.
+    :ivar capture: the task that captures; its ``output`` is the data asset.
+    :ivar share: the task that shares, or None.
+    :ivar transfer: the task that moves the files, or None.
+    :raises ValueError: where an argument is wrong, naming it.
+    """
+
+    run: CodeOceanRunBase
+    capture: CodeOceanCaptureResultOperator
+    share: CodeOceanSetDataAssetPermissionsOperator | None = None
+    transfer: CodeOceanTransferDataAssetOperator | None = None
+
+    def __init__(
+        self,
+        group_id: str = "run_and_capture",
+        *,
+        name: str,
+        capsule_id: str | None = None,
+        pipeline_id: str | None = None,
+        run: Mapping[str, Any] | None = None,
+        capture: Mapping[str, Any] | None = None,
+        share: Mapping[str, Any] | None = None,
+        transfer: Mapping[str, Any] | None = None,
+        task_arguments: Mapping[str, Any] | None = None,
+        deferrable: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if (capsule_id is None) == (pipeline_id is None):
+            raise ValueError("give exactly one of capsule_id and pipeline_id")
+        super().__init__(group_id=group_id, **kwargs)
+        shared = dict(task_arguments or {})
+        waiting = shared if deferrable is None else shared | {"deferrable": deferrable}
+        with self:
+            if capsule_id is not None:
+                self.run = CodeOceanRunCapsuleOperator(
+                    task_id="run", capsule_id=capsule_id, **waiting | dict(run or {})
+                )
+            else:
+                self.run = CodeOceanRunPipelineOperator(
+                    task_id="run", pipeline_id=pipeline_id or "", **waiting | dict(run or {})
+                )
+            run_left: Any = self.run.output  # its item is one of the XComs that the task leaves
+            self.capture = CodeOceanCaptureResultOperator(
+                task_id="capture",
+                computation_id=run_left["computation_id"],
+                name=name,
+                **waiting | {"on_no_results": "skip"} | dict(capture or {}),
+            )
+            last: Any = self.capture
+            capture_left: Any = self.capture.output
+            data_asset_id = capture_left["data_asset_id"]
+            if share is not None:
+                self.share = CodeOceanSetDataAssetPermissionsOperator(
+                    task_id="share",
+                    data_asset_id=data_asset_id,
+                    **shared | {"mode": "ensure"} | dict(share),
+                )
+                last >> self.share
+                last = self.share
+            if transfer is not None:
+                self.transfer = CodeOceanTransferDataAssetOperator(
+                    task_id="transfer", data_asset_id=data_asset_id, **waiting | dict(transfer)
+                )
+                last >> self.transfer

@@ -1,0 +1,86 @@
+"""Whole runs of the task group that runs and captures, against the emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_codeocean.emulator.config import RunConfig
+from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
+
+
+@pytest.fixture
+def run(run_dag, code_ocean):
+    env = code_ocean.env
+    known = {
+        "capsule_id": env["CODEOCEAN_CAPSULE_ID"],
+        "pipeline_id": env["CODEOCEAN_PIPELINE_ID"],
+        "email": env["CODEOCEAN_USER_EMAIL"],
+        "bucket": env["CODEOCEAN_RESULTS_BUCKET"],
+    }
+    return lambda dag_id, **params: run_dag(dag_id, **known | params)
+
+
+@pytest.mark.parametrize("way", ["deferred", "in_worker"])
+def test_results_are_captured_shared_and_moved(weather, run, code_ocean, client, way):
+    finished = run(f"run_and_capture_{way}")
+    assert finished.states == dict.fromkeys(
+        ("sort.run", "sort.capture", "sort.share", "sort.transfer"), "success"
+    )
+    asset = finished.xcom("sort.transfer")
+    assert asset["name"].startswith("sorted on 2")
+    assert asset["tags"][0] == "sorted"
+    assert asset["provenance"]["computation"] == finished.xcom("sort.run")["id"]
+    assert asset["source_bucket"]["bucket"] == code_ocean.env["CODEOCEAN_RESULTS_BUCKET"]
+    users = client.data_assets.get_permissions(asset["id"]).users
+    assert {each.email: each.role for each in users}[code_ocean.env["CODEOCEAN_USER_EMAIL"]] == "viewer"
+
+
+def test_a_pipeline_is_captured_too(run):
+    finished = run("pipeline_and_capture")
+    assert set(finished.states.values()) == {"success"}
+    assert finished.xcom("run_and_capture.capture")["state"] == "ready"
+
+
+def test_the_name_comes_from_the_results(run, code_ocean):
+    finished = run(
+        "run_and_capture_named_by_results",
+        capsule_id=code_ocean.env["CODEOCEAN_DATA_DESCRIPTION_CAPSULE_ID"],
+    )
+    asset = finished.xcom("run_and_capture.capture")
+    assert asset["name"] != "no name"
+    assert asset["name"] == asset["mount"]
+
+
+def test_without_such_a_file_the_name_is_the_one_that_was_given(run):
+    finished = run("run_and_capture_named_by_results")
+    assert finished.xcom("run_and_capture.capture")["name"] == "no name"
+
+
+def test_without_results_there_is_nothing_to_capture(run, code_ocean):
+    capsule = code_ocean.store.capsules.get(code_ocean.env["CODEOCEAN_CAPSULE_ID"])
+    settings = RunConfig(results="none").model_dump(mode="json")
+    code_ocean.store.capsules.put(type(capsule)(**vars(capsule) | {"runs": settings}))
+    finished = run("run_and_capture_in_worker")
+    assert finished.states == {
+        "sort.run": "success",
+        "sort.capture": "skipped",
+        "sort.share": "skipped",
+        "sort.transfer": "skipped",
+    }
+
+
+def test_in_a_mapped_group_each_captures_its_own(run):
+    finished = run("run_and_capture_many")
+    assert set(finished.states.values()) == {"success"}
+    for index in range(2):
+        computation = finished.xcom("sort.run_and_capture.run", map_index=index)
+        asset = finished.xcom("sort.run_and_capture.capture", map_index=index)
+        assert [each["value"] for each in computation["parameters"]] == [str(index + 1)]
+        assert asset["name"] == f"sorted {index}"
+        assert asset["provenance"]["computation"] == computation["id"]
+
+
+@pytest.mark.parametrize("what", [{}, {"capsule_id": "c", "pipeline_id": "p"}])
+def test_it_runs_one_thing(what):
+    with pytest.raises(ValueError, match="give exactly one of capsule_id and pipeline_id"):
+        CodeOceanRunAndCaptureTaskGroup(name="n", **what)
