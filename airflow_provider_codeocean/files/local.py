@@ -31,13 +31,10 @@ class LocalTarget:
     folder below the target is opened from within the one above, never through a symbolic link: no file is
     written elsewhere, whatever is in the target and whoever changes it meanwhile.
 
-    :param root: the folder, which is made where it is not there.
-    :raises ValueError: where it is no absolute path.
+    :param root: the folder, an absolute path, which is made where it is not there.
     """
 
     def __init__(self, root: str) -> None:
-        if not root.startswith("/") or "\0" in root:
-            raise ValueError(f"target must be an absolute path or an address such as s3://…, got {root!r}")
         self._root = root
 
     def __str__(self) -> str:

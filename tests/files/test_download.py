@@ -6,8 +6,10 @@ import logging
 import os
 import threading
 
+import httpx
 import pytest
 
+from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import (
     CodeOceanTransportError,
     DownloadFailed,
@@ -17,6 +19,8 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.files import download as module
 from airflow_provider_codeocean.files.download import Downloaded
+from airflow_provider_codeocean.files.local import LocalTarget
+from airflow_provider_codeocean.files.source import FileSource, ListedFile
 from tests.files.conftest import tree
 
 FILES = {"top.txt": b"top", "a/1.csv": b"1" * 1000, "a/b/2.csv": os.urandom(3000), "empty": b""}
@@ -145,6 +149,38 @@ def test_a_file_of_another_size_fails_and_leaves_nothing_that_looks_whole(
     assert fault.hits > 1
     assert set(tree(tmp_path).values()) <= {b""}
     assert not (tmp_path / "d" / "f").exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [(b"012345", "its host ended too early .*received 6"), (b"0" * 11, "its host sends 11 bytes or more")],
+)
+def test_a_host_that_does_not_say_how_much_it_sends_is_not_believed(tmp_path, sent, message):
+    def answer(request):
+        if request.url.host == "files.test":
+            return httpx.Response(200, stream=Stream(sent))
+        return httpx.Response(200, json={"download_url": "https://files.test/f"})
+
+    transport = httpx.MockTransport(answer)
+    client = CodeOceanClient("https://co.test", "cop_token", transport=transport, retry_budget=0)
+    target = LocalTarget(str(tmp_path))
+    source = FileSource(client, computation_id="c")
+    with pytest.raises(DownloadFailed, match=message):
+        module.Download(client, source, [ListedFile("f", "f", 10)], target, max_parallel=1).run()
+    assert "f" not in tree(tmp_path)
+    if len(sent) < 10:  # of a file whose size is not listed, what comes is all
+        done = module.Download(client, source, [ListedFile("f", "f", None)], target, max_parallel=1).run()
+        assert (done.bytes, tree(tmp_path)["f"]) == (6, sent)
+
+
+class Stream(httpx.SyncByteStream):
+    """A body of a length that is not told."""
+
+    def __init__(self, body):
+        self.body = body
+
+    def __iter__(self):
+        yield self.body
 
 
 def test_a_file_that_is_gone_is_not_waited_for(results, tmp_path):
