@@ -23,6 +23,7 @@ from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAss
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.operators.files import CodeOceanFilesBase
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
 from scripts import api_table
 
 CHECKOUT = Path(__file__).parent.parent
@@ -60,8 +61,9 @@ def classes(kind: str) -> dict[str, type]:
 
 
 def public_tasks() -> dict[str, type]:
-    """The operators and sensors, by name."""
-    return {path.split(".")[1]: member for path, member in (classes("Operator") | classes("Sensor")).items()}
+    """The operators, sensors and task groups, by name."""
+    tasks = {path.split(".")[1]: member for path, member in (classes("Operator") | classes("Sensor")).items()}
+    return tasks | {CodeOceanRunAndCaptureTaskGroup.__name__: CodeOceanRunAndCaptureTaskGroup}
 
 
 def test_the_arguments_of_a_capture_are_all_explained():
@@ -94,6 +96,12 @@ def test_the_arguments_of_an_operation_are_all_explained(path):
     explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", operations()[path], re.MULTILINE)
     assert {name for name, _ in explained} == own
     assert {name for name, mark in explained if mark} == own & set(operator.template_fields)
+
+
+def test_the_arguments_of_the_task_group_are_all_explained():
+    explained = re.findall(r"^\| `(\w+)`", (DOCS / "run_and_capture.md").read_text(), re.MULTILINE)
+    own = set(inspect.signature(CodeOceanRunAndCaptureTaskGroup.__init__).parameters)
+    assert set(explained) == own - {"self", "kwargs"}
 
 
 def test_all_operators_are_explained():
@@ -159,8 +167,8 @@ def test_python_in_it_is_python(page):
         compile(code, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-#: A call of an operator or a sensor, also a mapped one.
-CONSTRUCTS = re.compile(r"(CodeOcean\w+(?:Operator|Sensor))(?:\.partial)?\(")
+#: A call of an operator, a sensor or a task group, also a mapped one.
+CONSTRUCTS = re.compile(r"(CodeOcean\w+(?:Operator|Sensor|TaskGroup))(?:\.partial)?\(")
 
 
 def constructing() -> list[tuple[str, str]]:

@@ -14,8 +14,10 @@ from tests.e2e.test_examples import RUN_HERE as RUN_IN_A_REAL_AIRFLOW
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
 RUN_HERE = {
+    "capture_after_run",
     "combine_for_training",
     "download_results",
+    "fan_out",
     "ingest_from_s3",
     "nightly_retention",
     "search_and_map",
@@ -93,6 +95,30 @@ def test_download_results(run, code_ocean, tmp_path):
     done = run("download_results", **conf).xcom("download")
     assert (done["files"], done["fetched"]) == (2, 2)
     assert (tmp_path / "tables" / "units.csv").stat().st_size > 0
+
+
+def test_capture_after_run(run, code_ocean, client):
+    conf = {
+        "pipeline_id": code_ocean.env["CODEOCEAN_PIPELINE_ID"],
+        "bucket": code_ocean.env["CODEOCEAN_RESULTS_BUCKET"],
+        "group": code_ocean.env["CODEOCEAN_GROUP"],
+    }
+    asset = run("capture_after_run", **conf).xcom("process.capture")
+    assert (asset["source_bucket"]["bucket"], asset["source_bucket"]["external"]) == (conf["bucket"], True)
+    (group,) = client.data_assets.get_permissions(asset["id"]).groups
+    assert (group.group, group.role) == (conf["group"], "viewer")
+
+
+def test_fan_out(run, code_ocean, assets):
+    conf = {"capsule_id": code_ocean.env["CODEOCEAN_CAPSULE_ID"], "query": "tag:batch7"}
+    finished = run("fan_out", **conf)
+    read = set()
+    for index in range(len(assets)):
+        computation = finished.xcom("sort.run_and_capture.run", map_index=index)
+        captured = finished.xcom("sort.run_and_capture.capture", map_index=index)
+        assert captured["provenance"]["computation"] == computation["id"]
+        read |= {each["id"] for each in computation["data_assets"]}
+    assert {each.id for each in assets} <= read
 
 
 @pytest.mark.parametrize("really", [False, True])

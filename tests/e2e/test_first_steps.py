@@ -50,5 +50,5 @@ def test_what_the_landing_page_says_works_the_first_time(emulator, tmp_path):
     )
     assert done.returncode == 0, done.stdout
     assert len(runs) == len(DAGS) == 2
-    for dag_id in ("first_capture", "capture_and_share"):
+    for dag_id in ("first_capture", "run_capture_and_share"):
         assert re.search(rf"dag_id={dag_id}\b.* state=success\b", done.stdout), done.stdout
