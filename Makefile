@@ -53,19 +53,18 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 unit: .venv/.ready ## Run the tests that need no Airflow running, with coverage
 	@echo "== unit tests, Airflow 3.3"
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui and not long" -n 2
+	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui" -n 2 --dist worksteal
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
-	@$(PY) -m pytest -q -m long -n 2
 
 e2e: .venv/.ready ## Run the tests on a real Airflow 3.3
 	@echo "== end-to-end tests, Airflow 3.3"
 	@$(PY) -m pytest -q -n 2 --dist loadfile tests/e2e
 
-e2e-2.11: ## Run them on a real Airflow 2.11, but for the demo's own and the runner's
+e2e-2.11: ## Run them on a real Airflow 2.11, but for those of the demo and of the runner itself
 	@echo "== end-to-end tests, Airflow 2.11"
-	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_demo.py \
-	  --deselect tests/e2e/test_real_airflow.py::test_nothing_is_left_when_the_runner_is_killed; $(ELSE_SKIP)
+	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e \
+	  --ignore tests/e2e/test_demo.py --ignore tests/e2e/test_real_airflow.py; $(ELSE_SKIP)
 
 crash: .venv/.ready ## Kill captures at every point, on real Airflows 3.3, 3.1 and 2.11; CRASH="3.3" chooses
 	@releases="$(or $(CRASH),3.3 3.1 2.11)"; for release in $$releases; do \

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 #: How many runs at once. Most of the time they wait.
-AT_ONCE = 6
+AT_ONCE = 8
 # Airflow takes a task for dead whose supervisor is silent for so long (by default 5 minutes), and a triggerer
 # whose heartbeat is.
 CONFIG = {

@@ -56,7 +56,7 @@ class RunningDemo:
 
     def expect_exit(self, code: int, timeout: float = 180) -> None:
         assert self.process.wait(timeout) == code, self.output
-        wait_until(lambda: not self.left(), awaited="all its processes to be gone", timeout=20)
+        wait_until(lambda: not self.left(), awaited="all its processes to be gone", timeout=60)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_nothing_is_left_when_it_is_stopped_on_its_way(demo, number, code):
     running.wait_for("starts: ")
     wait_until(lambda: len(running.left()) > 3, awaited="Airflow's processes", timeout=60)
     running.process.send_signal(number)
-    running.expect_exit(code, timeout=30)
+    running.expect_exit(code, timeout=90)
 
 
 @pytest.mark.skipif(version("apache-airflow").startswith("2."), reason="Airflow 2 has another API")
@@ -125,4 +125,4 @@ def test_a_failure_is_told_with_its_reason_and_the_ui_stays_until_it_is_stopped(
     assert running.process.poll() is None
 
     running.process.send_signal(signal.SIGINT)
-    running.expect_exit(1, timeout=30)
+    running.expect_exit(1, timeout=90)

@@ -9,12 +9,15 @@ import time
 import pytest
 
 from airflow_provider_codeocean.api.errors import NotFound
+from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.removal import Fate, remove_computation
 from airflow_provider_codeocean.triggers import own
+from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 
@@ -225,3 +228,27 @@ def test_a_triggerer_that_ends_while_it_deletes_says_so(code_ocean, draft, airfl
 
     asyncio.run(triggerer())
     assert said() == [f"The task was ended, and then the triggerer: see what became of data asset {draft}"]
+
+
+@pytest.mark.parametrize(("on_kill", "left"), [("leave", True), ("delete", False)])
+async def test_a_computation_is_stopped_only_where_that_was_asked_for(
+    code_ocean, airflow_says, caplog, monkeypatch, on_kill, left
+):
+    monkeypatch.setattr(CodeOceanComputationTrigger, "log", logging.getLogger("trigger"))
+    code_ocean.emulator.transitions = Transitions(computations=Policy(seconds=3600))
+    with CodeOceanHook().get_conn() as client:
+        run = client.computations.run(RunParams(capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"]))
+    airflow_says("failed")
+    await kill(await begin(CodeOceanComputationTrigger(run.id, poll_interval=0.05, on_kill=on_kill)))
+    assert (code_ocean.store.computations.get(run.id) is not None) == left
+    told = f"Computation {run.id} (last state: " if left else f"The task was ended. Computation {run.id} was"
+    assert told in caplog.text
+
+
+async def test_a_computation_that_is_over_is_never_deleted(code_ocean, caplog):
+    with CodeOceanHook().get_conn() as client:
+        run = client.computations.run(RunParams(capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"]))
+        removed = remove_computation(client, run.id, even_if_over=False)
+        assert str(removed) == f"Computation {run.id} is over by now, and is left as it is"
+        assert remove_computation(client, run.id, even_if_over=True).fate is Fate.DELETED
+        assert remove_computation(client, run.id, even_if_over=False).fate is Fate.GONE

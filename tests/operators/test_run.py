@@ -1,0 +1,145 @@
+"""What the operators that run do in a worker, when something comes in between."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.capture import once as protocol
+from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.emulator.config import Transitions
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
+from airflow_provider_codeocean.polling.wait import Wait
+
+
+class TaskInstance:
+    """The first try of a task."""
+
+    dag_id, run_id, task_id, map_index, try_number, max_tries, start_date = "d", "r", "t", -1, 1, 0, None
+
+    def __init__(self):
+        self.xcoms = {}
+
+    def xcom_push(self, key, value):
+        """Keep an XCom."""
+        self.xcoms[key] = value
+
+
+@pytest.fixture
+def context(monkeypatch):
+    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    return {"ti": TaskInstance()}
+
+
+@pytest.fixture
+def operator(code_ocean):
+    code_ocean.emulator.transitions = Transitions(computations=Policy(reads=2))
+
+    def make(**arguments):
+        return CodeOceanRunCapsuleOperator(
+            **{
+                "task_id": "t",
+                "capsule_id": code_ocean.env["CODEOCEAN_CAPSULE_ID"],
+                "poll_interval": 0.01,
+            }
+            | arguments
+        )
+
+    return make
+
+
+@pytest.fixture
+def at_the_first_pause(monkeypatch):
+    """Let something happen while an operator waits."""
+
+    def happens(do):
+        pause = Wait.pause
+
+        def pause_after(wait):
+            monkeypatch.setattr(Wait, "pause", pause)
+            do(wait.id)
+            return pause(wait)
+
+        monkeypatch.setattr(Wait, "pause", pause_after)
+
+    return happens
+
+
+def test_one_that_somebody_deletes_fails_for_good(operator, context, at_the_first_pause):
+    def delete(computation_id):
+        with CodeOceanHook().get_conn() as client:
+            client.computations.delete(computation_id)
+
+    at_the_first_pause(delete)
+    with pytest.raises(AirflowFailException, match="404"):
+        operator().execute(context)
+
+
+def test_another_one_with_the_key_takes_the_place_of_one_that_is_gone(
+    operator, context, at_the_first_pause, code_ocean, monkeypatch
+):
+    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    others = []
+
+    def replace(computation_id):
+        with CodeOceanHook().get_conn() as client:
+            name = client.computations.get(computation_id).name
+            others.append(client.computations.run(operator().run_params()))
+            client.computations.rename(others[0].id, name)
+            client.computations.delete(computation_id)
+
+    at_the_first_pause(replace)
+    assert operator().execute(context)["id"] == others[0].id
+    assert context["ti"].xcoms["computation_id"] == others[0].id
+
+
+def test_one_that_fails_keeps_the_retries(operator, context, code_ocean):
+    failing = operator(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"])
+    with pytest.raises(AirflowException, match="did not succeed: failed, exit code 1") as raised:
+        failing.execute(context)
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_capsule_that_has_no_page_is_run_all_the_same(operator, context, monkeypatch, caplog):
+    from airflow_provider_codeocean.api.endpoints.capsules import Capsules
+    from airflow_provider_codeocean.api.models.capsule import Capsule
+
+    monkeypatch.setattr(Capsules, "get", lambda self, capsule_id: Capsule(id=capsule_id))
+    result = operator().execute(context)
+    assert "url" not in result
+    assert "codeocean_capsule_url" not in context["ti"].xcoms
+
+
+@pytest.mark.parametrize("on_kill", ["leave", "delete"])
+def test_killed_while_it_waits(operator, context, at_the_first_pause, on_kill, caplog, code_ocean):
+    caplog.set_level(logging.INFO)
+    running = operator(on_kill=on_kill)
+    at_the_first_pause(lambda _: running.on_kill())
+    if on_kill == "leave":
+        made = running.execute(context)["id"]
+        assert f"Killed: computation {made} is left as it is" in caplog.text
+    else:
+        with pytest.raises(CodeOceanError, match="The task was killed"):
+            running.execute(context)
+        assert f"Killed: Computation {context['ti'].xcoms['computation_id']} was deleted" in caplog.text
+
+
+def test_killed_while_it_is_started_it_is_named(operator, context, caplog):
+    starting = operator()
+    starting._capture_by(starting._keys(context, starting.run_params()), context)
+    starting.on_kill()
+    assert "Killed while a computation was being created: if it was, its name has, or gets, airflow" in (
+        caplog.text
+    )
+
+
+def test_a_name_that_is_rendered_to_nothing_is_refused(operator, context):
+    nameless = operator(name="{{ params.name }}")
+    nameless.name = ""
+    with pytest.raises(AirflowFailException, match="name must be"):
+        nameless.execute(context)
