@@ -8,9 +8,11 @@ from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import (
     DataAssetParams,
     DataAssetUpdateParams,
+    TransferParams,
 )
 from airflow_provider_codeocean.api.models.permissions import PermissionsParams
 from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
@@ -168,6 +170,18 @@ def test_files_are_moved_once(weather, run, code_ocean, asset, way):
         assert moved["last_transferred"]
         assert moved["provenance"]["computation"] == asset.provenance.computation
     assert code_ocean.emulator.traffic.statuses["204"] == 1
+
+
+@pytest.mark.parametrize("way", WAITING)
+def test_a_transfer_that_something_else_began_is_waited_for(weather, run, code_ocean, client, asset, way):
+    code_ocean.emulator.transitions = Transitions(transfers=Policy(seconds=1))
+    bucket = code_ocean.env["CODEOCEAN_ARCHIVE_BUCKET"]
+    client.data_assets.transfer(
+        asset.id, TransferParams.model_validate({"target": {"aws": {"bucket": bucket}}})
+    )
+    moved = run(f"sense_transfer_{way}", data_asset_id=asset.id)
+    assert moved["source_bucket"]["bucket"] == bucket
+    assert moved["last_transferred"]
 
 
 @pytest.mark.parametrize("way", WAITING)

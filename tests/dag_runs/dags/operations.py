@@ -24,10 +24,11 @@ from airflow_provider_codeocean.operators.search import CodeOceanSearchDataAsset
 from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
+from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
 
 ASSET = "{{ params.data_asset_id }}"
 TEXTS = ("data_asset_id", "computation_id", "capsule_id", "bucket", "prefix", "query", "email", "group")
-PARAMS: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), "source": {}, "metadata": {}}
+PARAMS: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), "source": {}, "metadata": {}, "last_transferred": None}
 WAYS: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
 DAGS: list[DAG] = []
@@ -64,6 +65,17 @@ for way, arguments in WAYS.items():
             data_asset_id=ASSET,
             target={"bucket": "{{ params.bucket }}", "prefix": "{{ params.prefix }}"},
             poll_interval=0.05,
+            timeout=60,
+            **arguments,
+            **RETRIES,
+        )
+
+    with dag(f"sense_transfer_{way}"):
+        CodeOceanTransferSensor(
+            task_id="act",
+            data_asset_id=ASSET,
+            last_transferred="{{ params.last_transferred }}",
+            poke_interval=0.05,
             timeout=60,
             **arguments,
             **RETRIES,
