@@ -1,16 +1,39 @@
-"""Which failures of a task are final, as Airflow is to be told."""
+"""How a task ends without a result, as Airflow is to be told."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: What becomes of a task where nothing is found.
+OnEmpty = Literal["return", "skip", "fail"]
+
+
+def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
+    """End a task that has found nothing.
+
+    :param on_empty: ``return`` ends nothing, ``skip`` skips the task, ``fail`` fails it, which keeps its
+        retries.
+    :param nothing: says in a sentence that nothing was found.
+    :raises AirflowSkipException: where it is to be skipped.
+    :raises AirflowException: where it is to fail.
+    """
+    if on_empty == "skip":
+        raise AirflowSkipException(nothing)
+    if on_empty == "fail":
+        raise AirflowException(nothing)
 
 
 @contextmanager

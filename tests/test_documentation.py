@@ -18,11 +18,11 @@ from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
 from airflow_provider_codeocean.emulator.faults import FaultKind, FaultRule
 from airflow_provider_codeocean.operators.attachment import CodeOceanAttachmentBase
-from airflow_provider_codeocean.operators.computation import CodeOceanRunBase
 from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.operators.files import CodeOceanFilesBase
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.operators.running import CodeOceanRunBase
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
 from scripts import api_table
 

@@ -85,10 +85,20 @@ def capture_key(attempt: Attempt, subject: Mapping[str, Any], run: int = 0) -> s
 
 
 def key_in(text: str) -> str | None:
-    """Return the key of a capture that a text holds, None where it holds none.
+    """Return the key of a capture that a text holds, the last where it holds several, None where none.
 
     :param text: a tag, or a display name.
     :returns: the key.
     """
-    found = _KEY.search(text)
-    return found.group().lower() if found else None
+    found = _KEY.findall(text)
+    return found[-1].lower() if found else None
+
+
+def with_key(text: str, key: str) -> str:
+    """Return a display name with a key at its end, and without those of others that it may quote.
+
+    :param text: the name.
+    :param key: the key.
+    :returns: the name with the key.
+    """
+    return " ".join([*_KEY.sub(" ", text).split(), key])

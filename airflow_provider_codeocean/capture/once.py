@@ -32,6 +32,7 @@ that creation, this second look shows it; if later, the other's own look has sho
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 from airflow_provider_codeocean.api.errors import AlreadyExists, CodeOceanError
@@ -64,6 +65,23 @@ SENDING = 120.0
 #: How often a creation is tried whose answer is lost each time, and nothing is found of it.
 _CREATIONS = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What an earlier try may have made.
+
+    :param until: until when to look for it, in Unix seconds.
+    :param unmarked_since: since when there may be one that does not carry its key yet; None where there is
+        none.
+    :param of_others: whether what is found may not be the only one.
+    :param remains: whether there may be one although nothing is found.
+    """
+
+    until: float
+    unmarked_since: float | None
+    of_others: bool
+    remains: bool
 
 
 class CaptureOnce(Generic[M]):
@@ -104,17 +122,13 @@ class CaptureOnce(Generic[M]):
             made = yield from self._look(own.made)
             if made is not None:
                 return Capture(made, adopted=True, look_again=own.look_again)
-        doubtful = self._is_retry if own is None else own.is_doubtful
-        if doubtful or own is not None:
-            settled_at = self._settled_at(own) if doubtful else self._now()
-            # Where the id was remembered, it was marked, or there is nothing to be marked.
-            unmarked_since = None if own and own.made else own.since if own else 0.0
-            made = yield from self._search((self.keys.own,), settled_at, unmarked_since)
+        doubt = self._doubt(own)
+        if doubt is not None:
+            made = yield from self._search((self.keys.own,), doubt.until, doubt.unmarked_since)
             if made is not None:
-                only_one = own is not None and own.made is None and not own.doubtful
-                return (yield from self._adopt(made, look_again=0.0 if only_one else settled_at))
+                return (yield from self._adopt(made, look_again=doubt.until if doubt.of_others else 0.0))
         yield from self._refuse_former(intent)
-        return (yield from self._create(doubtful=doubtful))
+        return (yield from self._create(doubtful=doubt is not None and doubt.remains))
 
     def finish(self, capture: Capture[M]) -> Generator[Step, Any, M]:
         """Make sure that it is the only one.
@@ -170,8 +184,8 @@ class CaptureOnce(Generic[M]):
         try:
             first, *others = (yield from self._living(made)) or [made]
         except CodeOceanError as error:
-            if not error.transient:
-                raise
+            if not error.transient:  # whoever may not look cannot be helped by looking later
+                return Capture(made, adopted=False)
             later = look_again or self._now()
             yield Remember(Intent(self.keys.own, self._now(), made.id, later))
             return Capture(made, adopted=False, look_again=later)
@@ -199,6 +213,22 @@ class CaptureOnce(Generic[M]):
                 f"on_existing='fail': the task made {made.id} before it was cleared. Delete that, or let "
                 "on_existing be 'adopt' to go on with it or 'create' to make another one."
             )
+
+    def _doubt(self, own: Intent | None) -> _Doubt | None:
+        """Tell what an earlier try may have made whose id is not known, or is of no use any more."""
+        if own is None:
+            if not self._is_retry:
+                return None
+            # Without an intent no request was sent, where an intent would have been kept.
+            return _Doubt(
+                self._settled_at(None), None if self._durable else 0.0, of_others=True, remains=True
+            )
+        if own.made is None:
+            return _Doubt(self._settled_at(own), own.since, of_others=own.doubtful, remains=True)
+        # It is gone, or failed: another one is there only if two tries were alive.
+        rivals = own.look_again > 0
+        until = self._settled_at(own) if rivals else self._now()
+        return _Doubt(until, None, of_others=True, remains=rivals)
 
     def _settled_at(self, intent: Intent | None) -> float:
         """Return when a look shows for certain what an earlier try can have made."""

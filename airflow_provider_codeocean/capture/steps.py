@@ -44,11 +44,6 @@ class Intent:
     look_again: float = 0.0
     doubtful: bool = False
 
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether something may have been made of which the intent does not tell the id."""
-        return self.made is None or self.look_again > 0
-
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return asdict(self)

@@ -54,9 +54,12 @@ class Capturing(ABC, Generic[M, P]):
 
     :param hook: leads to Code Ocean.
     :param once: the protocol.
+    :param asked: what to make.
     :param state: the task's durable state, if there is one.
     :param go_on: called before each step; raises where the task is to go no further.
     :param overtaken: tells whether Airflow has begun a later try.
+    :param check: checks what to make by what the deployment tells, just before it is made, and returns it as
+        it is to be sent.
     :ivar begun: what there is to wait for, as soon as it is known.
     :ivar what: what it is called in a sentence.
     :ivar model: what the API returns for it.
@@ -66,19 +69,24 @@ class Capturing(ABC, Generic[M, P]):
     what: ClassVar[str]
     model: ClassVar[type[Any]]
     carries: ClassVar[str]
-    _params: P
 
     def __init__(
         self,
         hook: CodeOceanHook,
         once: CaptureOnce[M],
+        asked: P,
+        *,
         state: DurableState | None,
         go_on: Callable[[], None],
         overtaken: Callable[[], bool],
+        check: Callable[[P], P] | None = None,
     ) -> None:
         self.begun: M | None = None
         self._hook = hook
         self._once = once
+        self._asked = asked
+        self._check = check
+        self._checked: P | None = None
         self._state = state
         self._go_on = go_on
         self._overtaken = overtaken
@@ -120,13 +128,11 @@ class Capturing(ABC, Generic[M, P]):
     def differences(self, made: M, asked: P) -> list[str]:
         """Say in what an adopted one differs from what was asked for, in halves of a sentence."""
 
-    def begin(self, params: P) -> Capture[M]:
+    def begin(self) -> Capture[M]:
         """Go on with what was made before, or make it; see the protocol.
 
-        :param params: what to make.
         :returns: what to go on with.
         """
-        self._params = params
         with self._hook.get_conn() as client:
             capture = run(self._once.begin(), partial(self._do, client))
         self.begun = capture.made
@@ -136,7 +142,7 @@ class Capturing(ABC, Generic[M, P]):
                 self.what,
                 self.describe(capture.made),
             )
-            if differs := self.differences(capture.made, params):
+            if differs := self.differences(capture.made, self._asked):
                 log.warning("It was made with %s, which stays", ", ".join(differs))
         return capture
 
@@ -174,9 +180,11 @@ class Capturing(ABC, Generic[M, P]):
             case Recall():
                 answer = Intent.from_json(self._state.get(STATE_KEY)) if self._state is not None else None
             case Remember(intent):
+                if intent.made is None:
+                    self._check_before_it_is_made()
                 self._remember(intent)
             case Find():
-                answer = self.find(client, step)
+                answer = self._find(client, step)
             case Look(made_id):
                 answer = self._look(client, made_id)
             case Create():
@@ -201,6 +209,17 @@ class Capturing(ABC, Generic[M, P]):
             # A retry finds it by its key: no reason to give it up.
             log.warning("Could not remember %s %s: %s", self.what, intent.made, error)
 
+    def _check_before_it_is_made(self) -> None:
+        if self._checked is None:
+            self._checked = self._asked if self._check is None else self._check(self._asked)
+
+    def _find(self, client: CodeOceanClient, step: Find) -> Sequence[str]:
+        try:
+            return self.find(client, step)
+        except CodeOceanError as error:
+            log.warning("Could not look for what another try may have made: %s", error)
+            raise
+
     def _look(self, client: CodeOceanClient, made_id: str) -> M | None:
         try:
             return self.look(client, made_id)
@@ -209,7 +228,7 @@ class Capturing(ABC, Generic[M, P]):
 
     def _create(self, client: CodeOceanClient) -> M:
         try:
-            return self.create(client, self._params)
+            return self.create(client, self._asked if self._checked is None else self._checked)
         except CodeOceanError as error:
             if error.maybe_applied:
                 log.warning("Whether the %s was created is not known, looking for it: %s", self.what, error)

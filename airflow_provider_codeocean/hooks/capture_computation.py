@@ -12,11 +12,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation
-from airflow_provider_codeocean.capture.key import key_in
+from airflow_provider_codeocean.capture.key import key_in, with_key
 from airflow_provider_codeocean.hooks.capture import Capturing
 from airflow_provider_codeocean.removal import Removed, remove_computation
 from airflow_provider_codeocean.states import Verdict, computation_verdict
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.computation import Process, ProcessParams, RunParams
     from airflow_provider_codeocean.capture.once import CaptureOnce
     from airflow_provider_codeocean.capture.steps import Find
-    from airflow_provider_codeocean.compat import DurableState
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 log = logging.getLogger(__name__)
@@ -44,12 +43,11 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
 
     :param hook: see :class:`Capturing`.
     :param once: see :class:`Capturing`.
-    :param state: see :class:`Capturing`.
-    :param go_on: see :class:`Capturing`.
-    :param overtaken: see :class:`Capturing`.
+    :param asked: see :class:`Capturing`.
     :param name: display name, before the key; None keeps the one that Code Ocean gives.
     :param not_before: when the task can have started one at the earliest, in Unix seconds.
     :param now: the time, in Unix seconds.
+    :param **options: what :class:`Capturing` takes beyond that.
     """
 
     what = "computation"
@@ -60,15 +58,14 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         self,
         hook: CodeOceanHook,
         once: CaptureOnce[Computation],
-        state: DurableState | None,
-        go_on: Callable[[], None],
-        overtaken: Callable[[], bool],
+        asked: RunParams,
         *,
         name: str | None = None,
         not_before: float = 0.0,
         now: Callable[[], float] = time.time,
+        **options: Any,
     ) -> None:
-        super().__init__(hook, once, state, go_on, overtaken)
+        super().__init__(hook, once, asked, **options)
         self._name = name
         self._not_before = not_before
         self._now = now
@@ -85,12 +82,13 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         return remove_computation(client, made_id, even_if_over=even_if_done)
 
     def find(self, client: CodeOceanClient, step: Find) -> list[str]:
-        """Find what carries one of the keys, or is to carry it; see the base class."""
-        computations = self._computations(client)
+        """Find what carries one of the keys, and give the key to what is to carry it; see the base class."""
+        computations = [each for each in self._computations(client) if not each.cloud_workstation]
         ours = [each for each in computations if key_in(each.name) in step.keys]
         if step.unmarked_since is not None:
-            last = max((each.created or 0.0 for each in ours), default=0.0)
-            since = max(step.unmarked_since, self._not_before, last + CLOCKS_DIFFER) - CLOCKS_DIFFER
+            since = max(step.unmarked_since, self._not_before) - CLOCKS_DIFFER
+            # What was started before the last of ours is not of the try that died after that.
+            since = max([since, *(each.created or 0.0 for each in ours)])
             nameless = self._oldest_nameless(computations, since)
             if nameless is not None:
                 self._claim(client, nameless)
@@ -105,14 +103,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         """Start one, and name it; see the base class."""
         made = self.begun = client.computations.run(params)
         log.info("Started computation %s (%s)", made.id, made.name)
-        try:
-            self._give_name(client, made)
-        except CodeOceanError as error:
-            log.warning(
-                "Computation %s could not be given the name by which a retry finds it; it goes on: %s",
-                made.id,
-                error,
-            )
+        self._give_name(client, made)
         return made
 
     def differences(self, made: Computation, asked: RunParams) -> list[str]:
@@ -120,7 +111,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         return [] if _was_asked_for(made, asked) else ["other parameters or data assets"]
 
     def _computations(self, client: CodeOceanClient) -> Sequence[Computation]:
-        params = self._params
+        params = self._asked
         if params.capsule_id is not None:
             return client.capsules.list_computations(params.capsule_id)
         return client.pipelines.list_computations(params.pipeline_id or "")
@@ -131,7 +122,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         nameless = []
         for each in computations:
             created = each.created or 0.0
-            if key_in(each.name) or created < since or not _was_asked_for(each, self._params):
+            if key_in(each.name) or created < since or not _was_asked_for(each, self._asked):
                 continue
             first_seen = self._nameless_since.setdefault(each.id, now)
             old = (each.created or now) + NAMED_WITHIN + CLOCKS_DIFFER <= now
@@ -149,7 +140,14 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         self._give_name(client, nameless)
 
     def _give_name(self, client: CodeOceanClient, computation: Computation) -> None:
-        client.computations.rename(computation.id, f"{self._name or computation.name} {self.key}".strip())
+        try:
+            client.computations.rename(computation.id, with_key(self._name or computation.name, self.key))
+        except CodeOceanError as error:
+            log.warning(
+                "Computation %s could not be given the name by which a retry finds it; it goes on: %s",
+                computation.id,
+                error,
+            )
 
 
 def _was_asked_for(made: Computation, asked: RunParams) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.hooks.capture import Capturing
@@ -13,17 +13,38 @@ from airflow_provider_codeocean.states import Verdict, data_asset_verdict
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+    from airflow_provider_codeocean.capture.once import CaptureOnce
     from airflow_provider_codeocean.capture.steps import Find
+    from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 log = logging.getLogger(__name__)
 
 
 class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
-    """Makes a data asset once. It takes what :class:`Capturing` takes."""
+    """Makes a data asset once.
+
+    :param hook: see :class:`Capturing`.
+    :param once: see :class:`Capturing`.
+    :param asked: see :class:`Capturing`.
+    :param name_is_known: whether the name that was asked for is the one that it gets.
+    :param **options: what :class:`Capturing` takes beyond that.
+    """
 
     what = "data asset"
     model = DataAsset
     carries = "it has the tag"
+
+    def __init__(
+        self,
+        hook: CodeOceanHook,
+        once: CaptureOnce[DataAsset],
+        asked: DataAssetParams,
+        *,
+        name_is_known: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(hook, once, asked, **options)
+        self._name_is_known = name_is_known
 
     @staticmethod
     def verdict(made: DataAsset) -> Verdict:
@@ -72,7 +93,7 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
                 ("description", made.description or "", asked.description or ""),
                 ("tags", sorted(set(made.tags) - {self.key}), sorted(set(asked.tags))),
             )
-            if has != wanted
+            if has != wanted and (self._name_is_known or name not in {"name", "mount"})
         ]
 
     def describe(self, made: DataAsset) -> str:

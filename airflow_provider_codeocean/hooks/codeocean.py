@@ -21,7 +21,7 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import client_options
 from airflow_provider_codeocean.hooks.files import HandlesFiles
-from airflow_provider_codeocean.polling.wait import DataAssetWait
+from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable

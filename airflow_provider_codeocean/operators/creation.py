@@ -10,7 +10,7 @@ from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturi
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
-from airflow_provider_codeocean.polling.wait import DataAssetWait
+from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 if TYPE_CHECKING:

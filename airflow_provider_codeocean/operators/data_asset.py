@@ -25,6 +25,8 @@ from airflow_provider_codeocean.states import as_xcom
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset_params import (
         DataAssetParams,
@@ -115,6 +117,10 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
             },
         )
 
+    def carrier_options(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - as the base class
+        """Tell whether the name is known before the results are read; see the base class."""
+        return {"name_is_known": self.name_file is None}
+
     def checked_by_server(self, asked: DataAssetParams) -> DataAssetParams:
         """Check the results, and read the name where it is among them; see the base class."""
         hook = CodeOceanHook(self.codeocean_conn_id)
@@ -135,7 +141,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         except NotFound as error:
             log.warning("The name is not among the results, so it is %r: %s", self.name, error)
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"name_file: {path!r} among the results cannot be read: {error}") from error
         for key in self.name_key.split("."):
             value = value.get(key) if isinstance(value, dict) else None

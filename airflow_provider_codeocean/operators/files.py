@@ -6,9 +6,9 @@ import logging
 import threading
 from abc import abstractmethod
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_codeocean.arguments import (
     ReadField,
@@ -19,7 +19,7 @@ from airflow_provider_codeocean.arguments import (
     check_one_of,
     known_now,
 )
-from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.hooks.files import DEFAULT_PARALLEL, MAX_PARALLEL, local_path
 from airflow_provider_codeocean.links import ShowsDataAsset
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What becomes of the task where there are no files.
-OnEmpty = Literal["return", "skip", "fail"]
 #: The most files that a listing may be asked for: a result is for XCom.
 MAX_LISTED = 100_000
 
@@ -112,9 +110,8 @@ class CodeOceanFilesBase(ShowsDataAsset, BaseOperator):
                 self.show_data_asset(context, hook.url, which["data_asset_id"])
             count, result = self.act(hook, which)
         log.info("%d files", count)
-        if not count and self.on_empty != "return":
-            nothing = "There are no such files"
-            raise AirflowSkipException(nothing) if self.on_empty == "skip" else AirflowException(nothing)
+        if not count:
+            end_as_asked_for(self.on_empty, "There are no such files")
         return result
 
     @abstractmethod

@@ -136,7 +136,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
         """
 
     def checked_by_server(self, asked: Any) -> Any:
-        """Check the parameters by what the deployment tells, before anything is made.
+        """Check the parameters by what the deployment tells, just before it is made.
 
         :param asked: the parameters.
         :returns: the parameters, as they are to be sent.
@@ -157,9 +157,9 @@ class CodeOceanMakeOnceBase(BaseOperator):
         self.codeocean_url = ""
         with self._failing_clearly():
             asked = self.asked_for()
-            capturing = self._capture_by(self._keys(context, asked), context)
+            capturing = self._capture_by(self._keys(context, asked), asked, context)
             with naming_what_ran_out_of_time(self._describe):
-                capture = capturing.begin(self.checked_by_server(asked))
+                capture = capturing.begin()
             return self._conclude(
                 context, capturing, capture, partial(self._wait, context, capturing, capture)
             )
@@ -173,9 +173,10 @@ class CodeOceanMakeOnceBase(BaseOperator):
         with self._failing_clearly():
             self.show(context, hook.url, made_id)
             # dag.test() loses all arguments but the event.
-            keys = Keys(key) if key else self._keys(context, self.asked_for())
-            capturing = self._capture_by(keys, context)
-            capture = Capture(self.carrier.model(id=made_id), adopted=True, look_again=look_again)
+            asked = self.asked_for()
+            capturing = self._capture_by(Keys(key) if key else self._keys(context, asked), asked, context)
+            capturing.begun = self.carrier.model(id=made_id)
+            capture = Capture(capturing.begun, adopted=True, look_again=look_again)
             awaited = self.awaited(made_id, poll_interval=self.poll_interval, deadline=None)
             return self._conclude(context, capturing, capture, partial(hook.conclude, event, awaited))
 
@@ -203,7 +204,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     def _keys(self, context: Context, asked: Any) -> Keys:
         return Keys.of(attempt_of(context, self.retries or 0), self.subject(asked), self.on_existing)
 
-    def _capture_by(self, keys: Keys, context: Context) -> Capturing[Any, Any]:
+    def _capture_by(self, keys: Keys, asked: Any, context: Context) -> Capturing[Any, Any]:
         state = durable_state(context)
         once = CaptureOnce[Any](
             attempt_of(context, self.retries or 0),
@@ -214,9 +215,11 @@ class CodeOceanMakeOnceBase(BaseOperator):
         self._capturing = self.carrier(
             CodeOceanHook(self.codeocean_conn_id),
             once,
-            state,
-            self._stop_if_killed,
-            partial(overtaken, context),
+            asked,
+            state=state,
+            go_on=self._stop_if_killed,
+            overtaken=partial(overtaken, context),
+            check=self.checked_by_server,
             **self.carrier_options(context),
         )
         return self._capturing

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_codeocean.api.models.search import MAX_PAGE
 from airflow_provider_codeocean.arguments import (
@@ -16,7 +16,7 @@ from airflow_provider_codeocean.arguments import (
     data_asset_search,
     known_now,
 )
-from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
 log = logging.getLogger(__name__)
-
-#: What becomes of the task where nothing is found.
-OnEmpty = Literal["return", "skip", "fail"]
 
 
 class CodeOceanSearchDataAssetsOperator(BaseOperator):
@@ -127,7 +124,6 @@ class CodeOceanSearchDataAssetsOperator(BaseOperator):
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
                 found = list(islice(client.data_assets.search_all(params), self.limit))
         log.info("Found %d data assets", len(found))
-        if not found and self.on_empty != "return":
-            nothing = "No data asset was found"
-            raise AirflowSkipException(nothing) if self.on_empty == "skip" else AirflowException(nothing)
+        if not found:
+            end_as_asked_for(self.on_empty, "No data asset was found")
         return [asset.id if self.only_ids else asset.model_dump(mode="json") for asset in found]

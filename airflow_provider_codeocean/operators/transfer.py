@@ -22,7 +22,8 @@ from airflow_provider_codeocean.compat import durable_state
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.acting import CodeOceanOneDataAssetBase
-from airflow_provider_codeocean.polling.wait import TransferWait, deadline_after
+from airflow_provider_codeocean.polling.wait import deadline_after
+from airflow_provider_codeocean.polling.waits import TransferWait
 from airflow_provider_codeocean.states import Verdict, as_xcom
 from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.arguments import check_identifier, known_now
-from airflow_provider_codeocean.polling.wait import ComputationWait
+from airflow_provider_codeocean.polling.waits import ComputationWait
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 

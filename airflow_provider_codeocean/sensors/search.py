@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE
 from airflow_provider_codeocean.arguments import ReadField, as_rendered, data_asset_search, known_now
-from airflow_provider_codeocean.polling.wait import SearchWait
+from airflow_provider_codeocean.polling.waits import SearchWait
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.arguments import check_identifier, known_now
 from airflow_provider_codeocean.links import ShowsDataAsset
-from airflow_provider_codeocean.polling.wait import TransferWait
+from airflow_provider_codeocean.polling.waits import TransferWait
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import TaskGroup
 
 from airflow_provider_codeocean.operators.computation import (
-    CodeOceanRunBase,
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
@@ -17,6 +16,12 @@ from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from airflow_provider_codeocean.operators.running import CodeOceanRunBase
+
+#: Arguments that only tasks have that make something, and that only tasks have that wait.
+_OF_WHAT_IS_MADE = frozenset({"on_existing", "on_kill"})
+_OF_WAITS = frozenset({"deferrable", "poll_interval", "timeout", "wait_for_completion"})
 
 
 class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
@@ -36,7 +41,8 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
     :param capture: for the capture: ``tags``, ``target``, ``name_file``, ``custom_metadata`` and so on.
     :param share: for the permissions: ``users``, ``groups``, ``everyone``; None shares with nobody.
     :param transfer: for the transfer: ``target``, ``force``; None leaves the files where they are.
-    :param task_arguments: for all of them: ``codeocean_conn_id``, ``retries``, ``pool`` and so on.
+    :param task_arguments: for all of them that take it: ``codeocean_conn_id``, ``retries``, ``pool``,
+        ``timeout`` and so on.
     :param deferrable: wait in the triggerer instead of in a worker; None does as Airflow is configured.
     :param **kwargs: what every task group takes.
     :ivar run: the task that runs it.
@@ -69,8 +75,9 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
         if (capsule_id is None) == (pipeline_id is None):
             raise ValueError("give exactly one of capsule_id and pipeline_id")
         super().__init__(group_id=group_id, **kwargs)
-        shared = dict(task_arguments or {})
-        waiting = shared if deferrable is None else shared | {"deferrable": deferrable}
+        waiting = dict(task_arguments or {}) | ({} if deferrable is None else {"deferrable": deferrable})
+        moving = {name: value for name, value in waiting.items() if name not in _OF_WHAT_IS_MADE}
+        acting = {name: value for name, value in moving.items() if name not in _OF_WAITS}
         with self:
             if capsule_id is not None:
                 self.run = CodeOceanRunCapsuleOperator(
@@ -94,12 +101,12 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
                 self.share = CodeOceanSetDataAssetPermissionsOperator(
                     task_id="share",
                     data_asset_id=data_asset_id,
-                    **shared | {"mode": "ensure"} | dict(share),
+                    **acting | {"mode": "ensure"} | dict(share),
                 )
                 last >> self.share
                 last = self.share
             if transfer is not None:
                 self.transfer = CodeOceanTransferDataAssetOperator(
-                    task_id="transfer", data_asset_id=data_asset_id, **waiting | dict(transfer)
+                    task_id="transfer", data_asset_id=data_asset_id, **moving | dict(transfer)
                 )
                 last >> self.transfer

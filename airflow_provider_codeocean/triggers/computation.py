@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.wait import ComputationWait
+from airflow_provider_codeocean.polling.waits import ComputationWait
 from airflow_provider_codeocean.removal import removal_of_computation
 from airflow_provider_codeocean.triggers.own import CodeOceanOwnWaitTriggerBase
 

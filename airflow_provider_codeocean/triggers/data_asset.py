@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.wait import DataAssetWait
+from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.removal import removal_of_data_asset
 from airflow_provider_codeocean.triggers.own import CodeOceanOwnWaitTriggerBase
 

@@ -87,7 +87,8 @@ class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
             return
         if state == "deferred":  # nobody has ended it, or the next try waits already
             self.log.info(
-                "The wait for %s is not this trigger's any more: its task goes on in another one", self._what
+                "The wait for %s is not this trigger's any more: its task goes on in another one",
+                self._what(),
             )
             return
         why = self._why_to_leave(state, when_killed)

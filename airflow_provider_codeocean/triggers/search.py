@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.wait import SearchWait
+from airflow_provider_codeocean.polling.waits import SearchWait
 from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.wait import TransferWait
+from airflow_provider_codeocean.polling.waits import TransferWait
 from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
 
 

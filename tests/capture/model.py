@@ -294,7 +294,8 @@ class CaptureModel(RuleBasedStateMachine):
     def _carry_out(self, step: Step) -> Any:
         hook: Any = None
         once: Any = None
-        return DataAssetCapturing(hook, once, None, lambda: None, bool)._do(self.client, step)
+        carrier = DataAssetCapturing(hook, once, self.params, state=None, go_on=lambda: None, overtaken=bool)
+        return carrier._do(self.client, step)
 
     def _request(self, each: Try, how: str) -> None:
         """Send the request that creates."""

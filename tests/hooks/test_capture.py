@@ -44,11 +44,11 @@ def params(code_ocean):
     return DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": ["a"], "source": source})
 
 
-def capturing(try_number=1, state=None, go_on=lambda: None):
+def capturing(try_number=1, state=None, go_on=lambda: None, asked=None):
     once = CaptureOnce(
         Attempt("d", "r", "t", -1, try_number), Keys(KEY), durable=state is not None, usable=bool
     )
-    return DataAssetCapturing(CodeOceanHook(), once, state, go_on, lambda: False)
+    return DataAssetCapturing(CodeOceanHook(), once, asked, state=state, go_on=go_on, overtaken=lambda: False)
 
 
 def count(code_ocean):
@@ -57,8 +57,8 @@ def count(code_ocean):
 
 def test_what_is_made_carries_the_key_and_is_remembered(code_ocean, params):
     state = State()
-    mine = capturing(state=state)
-    made = mine.begin(params).made
+    mine = capturing(state=state, asked=params)
+    made = mine.begin().made
     assert made.tags == ["a", KEY]
     assert mine.begun == made
     assert state[STATE_KEY]["made"] == made.id
@@ -67,25 +67,25 @@ def test_what_is_made_carries_the_key_and_is_remembered(code_ocean, params):
 @pytest.mark.parametrize("durable", [True, False])
 def test_a_retry_goes_on_with_it(code_ocean, params, durable):
     state = State() if durable else None
-    made = capturing(1, state).begin(params).made
-    again = capturing(2, state).begin(params)
+    made = capturing(1, state, asked=params).begin().made
+    again = capturing(2, state, asked=params).begin()
     assert (again.made.id, again.adopted) == (made.id, True)
     assert capturing(2, state).finish(again).id == made.id
     assert count(code_ocean) == 1
 
 
 def test_a_retry_goes_on_with_what_has_been_archived_meanwhile(code_ocean, params):
-    made = capturing(1).begin(params).made
+    made = capturing(1, asked=params).begin().made
     with CodeOceanHook().get_conn() as client:
         client.data_assets.archive(made.id)
-    assert capturing(2).begin(params).made.id == made.id
+    assert capturing(2, asked=params).begin().made.id == made.id
 
 
 @pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
 def test_a_lost_answer_is_looked_for(code_ocean, params, kind, caplog):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind=kind))
     with caplog.at_level(logging.INFO):
-        capture = capturing().begin(params)
+        capture = capturing(asked=params).begin()
     assert "Whether the data asset was created is not known" in caplog.text
     assert capture.adopted
     assert count(code_ocean) == 1
@@ -93,8 +93,8 @@ def test_a_lost_answer_is_looked_for(code_ocean, params, kind, caplog):
 
 def test_a_request_that_did_nothing_is_sent_again(code_ocean, params):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_before"))
-    mine = capturing()
-    begun = mine.begin(params)
+    mine = capturing(asked=params)
+    begun = mine.begin()
     assert not begun.adopted
     assert begun.look_again > 0
     assert mine.finish(begun).id == begun.made.id
@@ -102,22 +102,22 @@ def test_a_request_that_did_nothing_is_sent_again(code_ocean, params):
 
 
 def test_an_adopted_one_may_be_called_otherwise(code_ocean, params, caplog):
-    capturing(1).begin(params)
+    capturing(1, asked=params).begin()
     renamed = params.model_copy(update={"name": "another", "tags": ["b"]})
-    capturing(2).begin(renamed)
+    capturing(2, asked=renamed).begin()
     assert "It was made with name 'n' instead of 'another', tags ['a'] instead of ['b'], which stays" in (
         caplog.text
     )
 
 
 def test_of_two_the_oldest_stays(code_ocean, params, caplog):
-    first, second = capturing(1).begin(params), None
+    first, second = capturing(1, asked=params).begin(), None
     with CodeOceanHook().get_conn() as client:  # what a process made that was taken for dead
         second = client.data_assets.create(params.model_copy(update={"tags": [KEY]}))
     first_made = code_ocean.store.data_assets.get(first.made.id)
     code_ocean.store.data_assets.put(type(first_made)(**vars(first_made) | {"created": 1.0}))
-    retry = capturing(3)
-    begun = retry.begin(params)
+    retry = capturing(3, asked=params)
+    begun = retry.begin()
     assert begun.made.id == first.made.id
     assert retry.finish(begun).id == first.made.id
     assert f"{first.made.id} stays, {second.id} is removed" in caplog.text
@@ -127,13 +127,13 @@ def test_of_two_the_oldest_stays(code_ocean, params, caplog):
 def test_another_one_takes_the_place_of_one_that_is_gone(code_ocean, params):
     mine = capturing()
     assert mine.rescue() is None
-    made = capturing().begin(params).made
+    made = capturing(asked=params).begin().made
     assert mine.rescue().made.id == made.id
 
 
 def test_an_intent_that_cannot_be_remembered_ends_it_before_anything_is_made(code_ocean, params):
     with pytest.raises(OSError, match="supervisor is gone"):
-        capturing(state=BrokenState()).begin(params)
+        capturing(state=BrokenState(), asked=params).begin()
     assert count(code_ocean) == 0
 
 
@@ -154,5 +154,5 @@ def test_a_killed_task_goes_no_further(code_ocean, params):
         raise CodeOceanError("killed")
 
     with pytest.raises(CodeOceanError, match="killed"):
-        capturing(go_on=stop).begin(params)
+        capturing(go_on=stop, asked=params).begin()
     assert count(code_ocean) == 0

@@ -67,14 +67,22 @@ def state(request):
     return State() if request.param == "durable" else None
 
 
-def starting(try_number=1, state=None, key=KEY, **options):
+def starting(asked, try_number=1, state=None, **options):
     once = CaptureOnce(
         Attempt("d", "r", "t", -1, try_number),
-        Keys(key),
+        Keys(KEY),
         durable=state is not None,
         usable=lambda computation: computation_verdict(computation) is not Verdict.FAILED,
     )
-    return ComputationCapturing(CodeOceanHook(), once, state, lambda: None, lambda: False, **options)
+    return ComputationCapturing(
+        CodeOceanHook(),
+        once,
+        asked,
+        state=state,
+        go_on=lambda: None,
+        overtaken=lambda: False,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -83,8 +91,7 @@ def look_twice(asked):
 
     def look(between=lambda: None):
         clock = ManualClock(time.time())
-        retry = starting(2, now=clock.now)
-        retry._params = asked
+        retry = starting(asked, 2, now=clock.now)
         with CodeOceanHook().get_conn() as client:
             first = retry.find(client, Find((KEY,), clock.now()))
             between()
@@ -103,13 +110,13 @@ def killed_before_it_names(monkeypatch, asked, state, **options):
 
         patch.setattr(ComputationCapturing, "_give_name", die)
         with pytest.raises(Killed):
-            starting(1, state, **options).begin(asked)
+            starting(asked, 1, state, **options).begin()
 
 
 def test_what_is_started_carries_the_key_and_is_remembered(ours, asked):
     state = State()
-    mine = starting(state=state, name="nightly sorting")
-    made = mine.begin(asked).made
+    mine = starting(asked, state=state, name="nightly sorting")
+    made = mine.begin().made
     [run] = ours()
     assert run.name == f"nightly sorting {KEY}"
     assert mine.begun.id == made.id == run.id
@@ -117,13 +124,13 @@ def test_what_is_started_carries_the_key_and_is_remembered(ours, asked):
 
 
 def test_without_a_name_of_its_own_it_keeps_the_one_it_got(ours, asked):
-    made = starting().begin(asked).made
+    made = starting(asked).begin().made
     assert ours()[0].name == f"{made.name} {KEY}"
 
 
 def test_a_retry_goes_on_with_it(ours, asked, state):
-    made = starting(1, state).begin(asked).made
-    again = starting(2, state).begin(asked)
+    made = starting(asked, 1, state).begin().made
+    again = starting(asked, 2, state).begin()
     assert (again.made.id, again.adopted) == (made.id, True)
     assert len(ours()) == 1
 
@@ -131,7 +138,7 @@ def test_a_retry_goes_on_with_it(ours, asked, state):
 def test_one_that_was_not_named_before_its_task_died_is_recognised(ours, asked, state, monkeypatch, caplog):
     killed_before_it_names(monkeypatch, asked, state)
     [run] = ours()
-    begun = starting(2, state, name="sorted").begin(asked)
+    begun = starting(asked, 2, state, name="sorted").begin()
     assert begun.made.id == run.id
     assert [each.name for each in ours()] == [f"sorted {KEY}"]
     assert "it is taken for the one that an earlier try has started" in caplog.text
@@ -140,30 +147,30 @@ def test_one_that_was_not_named_before_its_task_died_is_recognised(ours, asked, 
 @pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
 def test_a_lost_answer_is_looked_for(code_ocean, ours, asked, kind):
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind=kind))
-    assert starting().begin(asked).adopted
+    assert starting(asked).begin().adopted
     assert [each.name.endswith(KEY) for each in ours()] == [True]
 
 
 def test_a_request_that_did_nothing_is_sent_again(code_ocean, ours, asked):
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_before"))
-    assert not starting().begin(asked).adopted
+    assert not starting(asked).begin().adopted
     assert len(ours()) == 1
 
 
 def test_one_that_cannot_be_named_goes_on(code_ocean, ours, asked, caplog):
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
     state = State()
-    made = starting(1, state).begin(asked).made
+    made = starting(asked, 1, state).begin().made
     assert f"Computation {made.id} could not be given the name" in caplog.text
-    assert starting(2, state).begin(asked).made.id == made.id
+    assert starting(asked, 2, state).begin().made.id == made.id
     assert len(ours()) == 1
 
 
 def test_one_that_failed_is_not_gone_on_with(code_ocean, ours, asked, state):
-    made = starting(1, state).begin(asked).made
+    made = starting(asked, 1, state).begin().made
     run = code_ocean.store.computations.get(made.id)
     code_ocean.store.computations.put(replace(run, crashed=True, work=Work(started=run.created)))
-    again = starting(2, state).begin(asked)
+    again = starting(asked, 2, state).begin()
     assert again.made.id != made.id
     assert len(ours()) == 2
 
@@ -227,14 +234,14 @@ def test_a_task_that_lives_has_time_to_name_its_own(before, asked, look_twice):
 
 
 def test_of_two_the_oldest_stays(code_ocean, ours, asked):
-    first = starting(1).begin(asked).made
+    first = starting(asked, 1).begin().made
     with CodeOceanHook().get_conn() as client:  # what a process started that was taken for dead
         second = client.computations.run(asked)
         client.computations.rename(second.id, f"second {KEY}")
     run = code_ocean.store.computations.get(first.id)
     code_ocean.store.computations.put(replace(run, created=1.0))
-    retry = starting(3)
-    begun = retry.begin(asked)
+    retry = starting(asked, 3)
+    begun = retry.begin()
     assert begun.made.id == first.id
     assert retry.finish(begun).id == first.id
     assert [each.id for each in ours()] == [first.id]
@@ -251,5 +258,39 @@ def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):
     )
     killed_before_it_names(monkeypatch, asked, state)
     [run] = ours()
-    assert starting(2, state).begin(asked).made.id == run.id
+    assert starting(asked, 2, state).begin().made.id == run.id
     assert len(ours()) == 1
+
+
+def test_a_name_that_quotes_another_key_does_not_carry_it(ours, asked):
+    made = starting(asked, name=f"again {OTHER_KEY} x").begin().made
+    assert ours()[0].name == f"again x {KEY}"
+    assert starting(asked, 2).begin().made.id == made.id
+
+
+def test_a_cloud_workstation_is_nobodys_run(before, code_ocean):
+    capsule_id = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_WORKSTATION_ID"]).capsule
+    retry = starting(RunParams(capsule_id=capsule_id), 2)
+    made = retry.begin().made
+    assert made.id != code_ocean.env["CODEOCEAN_WORKSTATION_ID"]
+
+
+def test_without_an_intent_nothing_was_started_where_intents_are_kept(ours, asked):
+    with CodeOceanHook().get_conn() as client:
+        stranger = client.computations.run(asked)
+    assert starting(asked, 2, State()).begin().made.id != stranger.id
+
+
+def test_one_that_is_recognised_but_cannot_be_named_is_gone_on_with(
+    code_ocean, ours, asked, state, monkeypatch, caplog
+):
+    killed_before_it_names(monkeypatch, asked, state)
+    code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
+    assert starting(asked, 2, state).begin().made.id == ours()[0].id
+    assert "could not be given the name" in caplog.text
+
+
+def test_who_may_not_look_for_others_goes_on_with_its_own(code_ocean, ours, asked, caplog):
+    code_ocean.faults.add(FaultRule(path="capsules/*/computations", kind="status", status=403, times=None))
+    assert starting(asked).begin().made.id == ours()[0].id
+    assert "Could not look for what another try may have made" in caplog.text

@@ -29,7 +29,9 @@ def begin(code_ocean, monkeypatch):
             name="killed",
             **arguments,
         )
-        capturing = operator._capture_by(Keys("airflow1"), {"ti": FakeTaskInstance})
+        capturing = operator._capture_by(
+            Keys("airflow1"), operator.data_asset_params(), {"ti": FakeTaskInstance}
+        )
         return operator, capturing
 
     make.assets = lambda: [a.id for a in code_ocean.store.data_assets.all() if a.name == "killed"]
@@ -55,7 +57,7 @@ def test_while_it_creates_the_tag_is_named(begin, caplog):
 
 def test_it_is_left_and_named(begin, caplog):
     operator, capturing = begin()
-    made = capturing.begin(operator.data_asset_params()).made
+    made = capturing.begin().made
     operator.on_kill()
     assert f"Killed: data asset {made.id} is left as it is" in caplog.text
     assert begin.assets() == [made.id]
@@ -63,7 +65,7 @@ def test_it_is_left_and_named(begin, caplog):
 
 def test_it_is_deleted_where_that_was_asked_for(begin, caplog):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin(operator.data_asset_params()).made
+    made = capturing.begin().made
     operator.on_kill()
     assert f"Killed: Data asset {made.id} was deleted" in caplog.text
     assert begin.assets() == []
@@ -71,7 +73,7 @@ def test_it_is_deleted_where_that_was_asked_for(begin, caplog):
 
 def test_it_is_not_deleted_when_it_is_ready(begin, caplog):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin(operator.data_asset_params()).made
+    made = capturing.begin().made
     CodeOceanHook().wait_for_data_asset(made.id, poll_interval=0.01)
     operator.on_kill()
     assert "is ready by now" in caplog.text
@@ -80,7 +82,7 @@ def test_it_is_not_deleted_when_it_is_ready(begin, caplog):
 
 def test_that_it_cannot_be_deleted_is_told(begin, code_ocean, caplog):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin(operator.data_asset_params()).made
+    made = capturing.begin().made
     code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=403, times=None))
     operator.on_kill()
     assert f"Killed: data asset {made.id} could not be deleted" in caplog.text
@@ -105,13 +107,13 @@ def test_killed_during_the_request_it_goes_no_further(begin, code_ocean, on_kill
 
     capturing._hook.get_conn = lambda **options: kill_first(capturing._hook, **options)
     with pytest.raises(CodeOceanError, match="The task was killed"):
-        capturing.begin(operator.data_asset_params())
+        capturing.begin()
     assert len(begin.assets()) == left
 
 
 def test_out_of_time_it_is_left_for_the_retry(begin):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin(operator.data_asset_params()).made
+    made = capturing.begin().made
     with pytest.raises(AirflowTaskTimeout), operator._failing_clearly():
         raise AirflowTaskTimeout
     operator.on_kill()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.capture import once as protocol
@@ -15,6 +16,7 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators import once
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
 from airflow_provider_codeocean.polling.wait import Wait
+from airflow_provider_codeocean.polling.waits import ComputationWait
 
 
 class TaskInstance:
@@ -131,7 +133,8 @@ def test_killed_while_it_waits(operator, context, at_the_first_pause, on_kill, c
 
 def test_killed_while_it_is_started_it_is_named(operator, context, caplog):
     starting = operator()
-    starting._capture_by(starting._keys(context, starting.run_params()), context)
+    asked = starting.run_params()
+    starting._capture_by(starting._keys(context, asked), asked, context)
     starting.on_kill()
     assert "Killed while a computation was being created: if it was, its name has, or gets, airflow" in (
         caplog.text
@@ -143,3 +146,46 @@ def test_a_name_that_is_rendered_to_nothing_is_refused(operator, context):
     nameless.name = ""
     with pytest.raises(AirflowFailException, match="name must be"):
         nameless.execute(context)
+
+
+def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch):
+    """The second try of a task, where no intent is kept: it looks again when its computation is over."""
+    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    context["ti"].try_number = 2
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(deferrable=True).execute(context)
+    made = context["ti"].xcoms["computation_id"]
+    CodeOceanHook().wait_for(ComputationWait(made, poll_interval=0.01, deadline=None))
+    event = {"status": "success", "state": "completed", "message": "", "computation_id": made}
+    result = operator(deferrable=True).execute_complete(context, event, **deferred.value.kwargs)
+    assert deferred.value.kwargs["look_again"] > 0
+    assert result["id"] == made
+
+
+def test_a_name_may_be_rendered_to_a_number(operator, context):
+    numbered = operator(name="{{ ds_nodash }}")
+    numbered.name = 20261121  # what render_template_as_native_obj makes of it
+    assert numbered.execute(context)["name"].startswith("20261121 airflow")
+
+
+class Lazy(Sequence):
+    """What mapped tasks return: a sequence that is no list."""
+
+    def __init__(self, *items):
+        self.items = items
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+    def __len__(self):
+        return len(self.items)
+
+
+def test_what_mapped_tasks_return_is_taken(operator):
+    params = operator(capsule_id="c")
+    params.data_assets, params.parameters = Lazy("a1", "a2"), Lazy(5, "fast")
+    assert params.run_params().to_json() == {
+        "capsule_id": "c",
+        "data_assets": [{"id": "a1"}, {"id": "a2"}],
+        "parameters": ["5", "fast"],
+    }

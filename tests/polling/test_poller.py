@@ -26,7 +26,7 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.polling import poller as polling
 from airflow_provider_codeocean.polling import searching
 from airflow_provider_codeocean.polling.poller import wait_together
-from airflow_provider_codeocean.polling.wait import ComputationWait, DataAssetWait, TransferWait
+from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
 from tests.polling.deployment import HOUR, Asset, Deployment
 from tests.polling.virtual_time import run
 

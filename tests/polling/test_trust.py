@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_codeocean.api.models.glance import Glance
 from airflow_provider_codeocean.polling.trust import Trust
-from airflow_provider_codeocean.polling.wait import DataAssetWait
+from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 
 def wait(poll_interval: float = 10.0) -> DataAssetWait:

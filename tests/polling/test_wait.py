@@ -25,7 +25,8 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.glance import Glance
-from airflow_provider_codeocean.polling.wait import DataAssetWait, TransferWait, deadline_after
+from airflow_provider_codeocean.polling.wait import deadline_after
+from airflow_provider_codeocean.polling.waits import DataAssetWait, TransferWait
 
 
 def wait(*, poll_interval: float = 5.0, deadline: float | None = None) -> DataAssetWait:

@@ -148,7 +148,7 @@ class RunParams(Params):
     :param version: released version to run, from 1; the code as it is if left out.
     :param resume_run_id: computation of the same pipeline to resume.
     :param nextflow_profile: profile of a pipeline's run.
-    :param data_assets: data assets to read, instead of the attached ones.
+    :param data_assets: data assets to read beside those that are attached.
     :param parameters: values in order.
     :param named_parameters: values by name.
     :param processes: parameters of a pipeline's processes.

@@ -27,7 +27,7 @@ for way, deferrable in (("deferred", True), ("in_worker", False)):
             capture={"tags": ["sorted"], **SOON},
             share={"users": [{"email": "{{ params.email }}", "role": "viewer"}]},
             transfer={"target": {"bucket": "{{ params.bucket }}"}, **SOON},
-            task_arguments={"retries": 6, "retry_delay": 0},
+            task_arguments={"retries": 6, "retry_delay": 0, "timeout": 60, "on_kill": "leave"},
             deferrable=deferrable,
         )
 

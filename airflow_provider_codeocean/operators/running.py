@@ -1,0 +1,188 @@
+"""What operators that run capsules and pipelines have in common."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
+from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_identifier, known_now
+from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
+from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.polling.waits import ComputationWait
+from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+
+    from airflow_provider_codeocean.api.models.computation import RunParams
+
+log = logging.getLogger(__name__)
+
+#: Where the arguments of a run are found in the request.
+ARGUMENTS = {"named_parameters": "parameters"}
+
+
+class CodeOceanRunBase(CodeOceanMakeOnceBase):
+    """Run a capsule or pipeline once, wait until it has succeeded, and return the computation.
+
+    It has succeeded where the computation is ``completed``, with the end status ``succeeded`` and the exit
+    code 0, or without these. Where it ended otherwise the task fails and says how; if it has retries, the
+    next try runs it anew.
+
+    However often the task is killed and tried again, it goes on with the computation that it has started:
+    that has a key in its display name, which tells DAG, run, task and map index.
+
+    The result, in XCom, is the computation with the fields of Code Ocean's API (``id``, ``state``,
+    ``has_results``, ``run_time`` …). The id is in the XCom ``computation_id`` as soon as it is known.
+
+    :param name: display name of the computation, before the key; if not given, the one that Code Ocean gives.
+        (templated)
+    :param version: released version to run, from 1 on; if not given, the code as it is. (templated)
+    :param data_assets: data assets to read beside those that are attached, each an id or a mapping of ``id``
+        and ``mount``. (templated)
+    :param parameters: values of the parameters in order, or by name as a mapping. (templated)
+    :param **kwargs: what every operator that makes something once takes: see
+        :class:`~airflow_provider_codeocean.operators.once.CodeOceanMakeOnceBase`. With ``on_kill="delete"``
+        the computation is stopped, and deleted with its results: the API has no other way to stop it.
+    """
+
+    template_fields: Sequence[str] = (
+        "name",
+        "version",
+        "data_assets",
+        "parameters",
+        *CodeOceanMakeOnceBase.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json", "parameters": "json"}
+    operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanCapsuleLink(),)
+    ui_color = "#e8f1fb"
+    carrier = ComputationCapturing
+    awaited = ComputationWait
+    made_id = "computation_id"
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        version: int | str | None = None,
+        data_assets: Sequence[str | Mapping[str, Any]] | None = None,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if name is not None:
+            check_identifier("name", known_now(name))
+        self.name = name
+        self.version = version
+        self.data_assets = data_assets
+        self.parameters = parameters
+
+    @abstractmethod
+    def run_params(self, read: ReadField = as_rendered) -> RunParams:
+        """Build what to run.
+
+        :param read: reads the value of a template field.
+        :returns: the parameters.
+        :raises ValueError: where an argument is wrong, naming it.
+        """
+
+    def shared_params(self, read: ReadField) -> dict[str, Any]:
+        """Return what a run of a capsule and one of a pipeline have in common, for their parameters.
+
+        :param read: reads the value of a template field.
+        :returns: the values.
+        """
+        data_assets = read(self.data_assets)
+        if isinstance(data_assets, Sequence) and not isinstance(data_assets, str):
+            data_assets = [{"id": each} if isinstance(each, str) else each for each in data_assets]
+        return {
+            "version": read(self.version),
+            "data_assets": data_assets,
+            **by_order_or_name(read(self.parameters)),
+        }
+
+    def asked_for(self) -> RunParams:
+        """Return what to run; see the base class."""
+        if self.name is not None:
+            check_identifier("name", as_text(self.name))
+        return self.run_params()
+
+    def subject(self, asked: RunParams) -> dict[str, Any]:
+        """Return what is run, and with what; see the base class."""
+        return asked.to_json()
+
+    def carrier_options(self, context: Context) -> Mapping[str, Any]:
+        """Return the name, and when the task can have started it at the earliest; see the base class."""
+        began = getattr(context.get("dag_run"), "start_date", None)
+        return {"name": as_text(self.name), "not_before": began.timestamp() if began else 0.0}
+
+    def new_trigger(self, made_id: str, deadline: float) -> CodeOceanComputationTrigger:
+        """Make the trigger that waits; see the base class."""
+        return CodeOceanComputationTrigger(
+            made_id,
+            codeocean_conn_id=self.codeocean_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            on_kill=self.when_killed,
+        )
+
+    def show(self, context: Context, deployment: str, made_id: str) -> str | None:  # noqa: ARG002
+        """Show the capsule or pipeline in the UI, if it can be read; see the base class."""
+        asked = self.run_params()
+        try:
+            with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
+                if asked.capsule_id is not None:
+                    slug = client.capsules.get(asked.capsule_id).slug
+                else:
+                    slug = client.pipelines.get(asked.pipeline_id or "").slug
+        except CodeOceanError as error:
+            log.info("There is no link to what is run: %s", error)
+            return None
+        if not slug:
+            return None
+        self.codeocean_url = capsule_url(deployment, slug)
+        context["ti"].xcom_push(key=CodeOceanCapsuleLink().xcom_key, value=self.codeocean_url)
+        return self.codeocean_url
+
+    @contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        with super()._failing_clearly():
+            try:
+                yield
+            except (
+                ComputationFailed
+            ) as error:  # it may succeed if it is run again: the task keeps its retries
+                raise AirflowException(str(error)) from error
+
+
+def by_order_or_name(values: Any) -> dict[str, Any]:
+    """Return the values of parameters as the API takes them: in order, or by name.
+
+    :param values: a sequence, or a mapping.
+    :returns: fields of the parameters of a run, or of a process.
+    """
+    if isinstance(values, Mapping):
+        named = [{"param_name": name, "value": as_text(value)} for name, value in values.items()]
+        return {"named_parameters": named}
+    if isinstance(values, Sequence) and not isinstance(values, str):  # of mapped tasks, it is no list
+        values = [as_text(each) for each in values]
+    return {"parameters": values}
+
+
+def as_text(value: Any) -> Any:
+    """Return a number as the text that the API takes.
+
+    :param value: a value; what is no number stays as it is.
+    :returns: the text.
+    """
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -1,0 +1,120 @@
+"""What a capture takes from the results: their name, and whether there are any."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+
+
+class TaskInstance:
+    """A try of a task."""
+
+    dag_id, run_id, task_id, map_index, max_tries, start_date = "d", "r", "t", -1, 0, None
+
+    def __init__(self, try_number):
+        self.try_number = try_number
+
+    def xcom_push(self, key, value):
+        """Take an XCom."""
+
+
+class State(dict):
+    """A durable state."""
+
+    def set(self, key, value):
+        self[key] = value
+
+
+@pytest.fixture
+def capture(code_ocean, monkeypatch):
+    """``capture(**arguments)`` runs a try of one task; each try goes on with what the one before has made."""
+    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    state, tries = State(), iter(range(1, 10))
+
+    def run(**arguments):
+        known = {
+            "task_id": "t",
+            "computation_id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"],
+            "name": "plain",
+            "poll_interval": 0.01,
+        }
+        operator = CodeOceanCaptureResultOperator(**known | arguments)
+        return operator.execute({"ti": TaskInstance(next(tries)), "task_state_store": state})
+
+    return run
+
+
+@pytest.fixture
+def results(code_ocean):
+    """Put a file among the results of the computation."""
+    run = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_COMPUTATION_ID"])
+    return lambda path, content: code_ocean.store.files.put(run.location, path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "name"),
+    [
+        (b'{"name": "sorted"}', "name", "sorted"),
+        ('\ufeff{"name": " sorted "}'.encode(), "name", "sorted"),
+        (b'{"asset": {"name": "deep"}}', "asset.name", "deep"),
+        (b'{"asset": "flat"}', "asset.name", "plain"),
+        (b'{"name": 7}', "name", "plain"),
+        (b'{"name": " "}', "name", "plain"),
+        (b"[]", "name", "plain"),
+        (None, "name", "plain"),
+    ],
+)
+def test_the_name_is_read_from_a_file_that_tells_it(capture, results, content, key, name):
+    if content is not None:
+        results("about.json", content)
+    asset = capture(name_file="about.json", name_key=key)
+    assert (asset["name"], asset["mount"]) == (name, name)
+
+
+def test_a_mount_that_was_given_stays(capture, results):
+    results("about.json", b'{"name": "sorted"}')
+    assert capture(name_file="about.json", mount="m")["mount"] == "m"
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b" " * 1_100_000])
+def test_a_file_that_cannot_be_read_fails_the_task_for_good(capture, results, content, code_ocean):
+    results("about.json", content)
+    with pytest.raises(
+        AirflowFailException, match=r"name_file: 'about.json' among the results cannot be read"
+    ):
+        capture(name_file="about.json")
+    assert [each for each in code_ocean.store.data_assets.all() if each.name == "plain"] == []
+
+
+def test_without_results_it_is_skipped_where_that_was_asked_for(capture, code_ocean):
+    run = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_COMPUTATION_ID"])
+    code_ocean.store.computations.put(type(run)(**vars(run) | {"has_results": False}))
+    with pytest.raises(AirflowSkipException, match="has left no results"):
+        capture(on_no_results="skip")
+
+
+def test_what_was_captured_is_gone_on_with_when_its_computation_is_gone(capture, results, code_ocean):
+    results("about.json", json.dumps({"name": "sorted"}).encode())
+    made = capture(name_file="about.json", on_no_results="skip")
+    with CodeOceanHook().get_conn() as client:
+        client.computations.delete(code_ocean.env["CODEOCEAN_COMPUTATION_ID"])
+    assert capture(name_file="about.json", on_no_results="skip")["id"] == made["id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name_file": ""}, "name_file must be"),
+        ({"name_key": ""}, "name_key must be"),
+        ({"on_no_results": "ignore"}, "on_no_results must be one of 'fail', 'skip'"),
+    ],
+)
+def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CodeOceanCaptureResultOperator(task_id="t", computation_id="c", name="n", **arguments)
