@@ -118,10 +118,18 @@ def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, A
                 if path == prefix or path.startswith(f"{prefix}."):
                     path = argument + path.removeprefix(prefix)
                     break
-            problems.append(f"{path}: {problem['msg']}" if path else problem["msg"])
+            said = _said(problem["type"], problem["msg"], problem["input"])
+            problems.append(f"{path}: {said}" if path else said)
         if not problems:
             return cast("P", model.model_construct(**values))
         raise ValueError("; ".join(problems)) from None
+
+
+def _said(kind: str, message: str, value: Any) -> str:
+    """Say what is wrong with a value; the value itself may be a secret."""
+    if kind == "model_type":  # which would name a class that is no business of a DAG's author
+        message = "Input should be a mapping"
+    return f"{message}, got {type(value).__name__}" if kind.endswith("_type") else message
 
 
 def as_rendered(value: Any, instead: Any = None) -> Any:  # noqa: ARG001 - the twin of known_now

@@ -97,5 +97,6 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
         ]
 
     def describe(self, made: DataAsset) -> str:
-        """Return its id, state and size; see the base class."""
-        return f"{made.id} ({made.state}, {made.files} files, {made.size} bytes)"
+        """Return its id, its state and, once it is known, its size; see the base class."""
+        size = "" if made.files is None else f", {made.files} files, {made.size} bytes"
+        return f"{made.id} ({made.state}{size})"

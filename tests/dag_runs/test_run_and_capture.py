@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_codeocean.emulator.config import RunConfig
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
@@ -84,3 +85,20 @@ def test_in_a_mapped_group_each_captures_its_own(run):
 def test_it_runs_one_thing(what):
     with pytest.raises(ValueError, match="give exactly one of capsule_id and pipeline_id"):
         CodeOceanRunAndCaptureTaskGroup(name="n", **what)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"run": {"params": {"threshold": 7}}}, "run: 'params' are Airflow's own; .* are 'parameters'"),
+        ({"run": {"capsule_id": "c"}}, "run: 'capsule_id' is given by the group itself"),
+        ({"run": {"version": 0}}, "run: version: Input should be greater than or equal to 1"),
+        ({"capture": {"name": "n"}}, "capture: .*name"),
+        ({"capture": {"target": {"bucket": "s3://b"}}}, r"capture: target\.bucket: .*no scheme"),
+        ({"share": {"groups": "lab"}}, "share: groups: Input should be a valid list, got str"),
+        ({"transfer": {}}, "transfer: .*target"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_task_that_it_is_for(arguments, message):
+    with DAG("wrong", schedule=None), pytest.raises(ValueError, match=message):
+        CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", **arguments)

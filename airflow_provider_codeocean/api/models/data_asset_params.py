@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, field_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_serializer, model_validator
 
 from airflow_provider_codeocean.api.models.base import AnyText, NonEmpty, Params
 from airflow_provider_codeocean.api.models.data_asset import DataAssetType
@@ -23,10 +24,16 @@ def _to_unix_seconds(value: object) -> object:
     return value
 
 
+def _check_bucket(name: str) -> str:
+    if re.fullmatch(r"[^/:\s]+", name) is None:
+        raise ValueError("a bucket's name has no scheme (s3://), slash, colon or space")
+    return name
+
+
 _Scalar = Annotated[str | int | float, BeforeValidator(_to_unix_seconds)]
 
 #: A bucket's name. What exactly is allowed differs by cloud; a URL or a path is allowed by none.
-_Bucket = Annotated[str, StringConstraints(pattern=r"^[^/:\s]+$")]
+_Bucket = Annotated[str, AfterValidator(_check_bucket)]
 #: Values of custom metadata by key: a string, a number, a date (a time with a zone, or Unix seconds), or a
 #: list of them.
 CustomMetadataValues = dict[NonEmpty, _Scalar | list[_Scalar]]
