@@ -15,6 +15,7 @@ from airflow_provider_codeocean.emulator.clock import ManualClock
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
 from airflow_provider_codeocean.emulator.server import EmulatorServer
 from tests.capture.model import CaptureModel
+from tests.capture.run_model import RunModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,19 @@ def world() -> Iterator[None]:
 @pytest.mark.long
 def test_one_data_asset_whatever_happens():
     run_state_machine_as_test(CaptureModel, settings=EXAMPLES)
+
+
+@pytest.mark.long
+def test_one_computation_whatever_happens():
+    run_state_machine_as_test(RunModel, settings=EXAMPLES)
+
+
+def test_that_nothing_without_a_key_is_looked_for_is_found(monkeypatch):
+    search = once.CaptureOnce._search
+    marked = lambda self, keys, until, _=None: search(self, keys, until)  # noqa: E731
+    monkeypatch.setattr(once.CaptureOnce, "_search", marked)
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(RunModel, settings=UNSHRUNK)
 
 
 class WithoutIntent(CaptureModel):
