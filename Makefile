@@ -66,7 +66,7 @@ e2e-2.11: ## Run them on a real Airflow 2.11, but for those of the demo and of t
 	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e \
 	  --ignore tests/e2e/test_demo.py --ignore tests/e2e/test_real_airflow.py; $(ELSE_SKIP)
 
-crash: .venv/.ready ## Kill captures at every point, on real Airflows 3.3, 3.1 and 2.11; CRASH="3.3" chooses
+crash: .venv/.ready ## Kill captures and runs at every point, on real Airflows 3.3, 3.1 and 2.11; CRASH="3.3" chooses
 	@releases="$(or $(CRASH),3.3 3.1 2.11)"; for release in $$releases; do \
 	  if ! scripts/find_python $$release >/dev/null; then \
 	    echo "SKIPPED: nothing was tested on Airflow $$release"; \
