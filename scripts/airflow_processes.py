@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from scripts.airflow_console import AirflowConsole
 from scripts.airflow_database import MetadataDatabase, make_database
 from scripts.airflow_release import Airflow2, Airflow3, Settings
 from scripts.environment import airflow_version, component_environment, free_ports, make_home
@@ -72,7 +73,7 @@ class AirflowProcesses:
         )
         self.url = settings.url
         self.database = MetadataDatabase(settings.database)
-        self.release = Airflow3(settings) if self.version >= (3,) else Airflow2(settings, self.python)
+        self.release = Airflow3(settings) if self.version >= (3,) else Airflow2(settings, self.run_code)
         self.env = {
             **component_environment(self.home, python, self.release.environment()),
             **{
@@ -84,6 +85,7 @@ class AirflowProcesses:
             },
             **(env or {}),
         }
+        self._console = AirflowConsole(python, env=self.env, cwd=self.home, log=self.logs / "console.log")
         self._components: dict[str, GuardedProcess] = {}
         self._jobs_before: dict[str, int] = {}
         self._killed: set[str] = set()
@@ -111,6 +113,7 @@ class AirflowProcesses:
 
     def stop(self) -> None:
         """End all components and wait until none of their processes is left."""
+        self._console.stop()
         for component in self._components.values():
             component.release()
         for component in self._components.values():
@@ -223,6 +226,15 @@ class AirflowProcesses:
             timeout=timeout,
             check=False,
         )
+
+    def run_code(self, code: str, *arguments: str) -> None:
+        """Run a snippet in a Python of this Airflow's that stays, without importing it each time.
+
+        :param code: the snippet.
+        :param arguments: what it finds in ``sys.argv[1:]``.
+        :raises RuntimeError: when it raises.
+        """
+        self._console.run(code, *arguments)
 
     def check_alive(self) -> None:
         """Raise if a component has ended that nobody killed.

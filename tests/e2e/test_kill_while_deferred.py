@@ -83,8 +83,7 @@ class Waiting:
         if self.airflow.version >= (3,):
             return False
         arguments = json.dumps([DAG, self.run_id, verb, task_id, map_index, value])
-        done = self.airflow.python("-c", AIRFLOW_2, arguments)
-        assert done.returncode == 0, done.stderr
+        self.airflow.run_code(AIRFLOW_2, arguments)
         return True
 
     def said(self, task: str) -> list[str]:
