@@ -40,7 +40,7 @@ class AirflowConsole:
     """
 
     def __init__(self, python: str, *, env: Mapping[str, str], cwd: Path, log: Path) -> None:
-        self._command = [python, "-c", _LOOP]
+        self._command = [python, "-u", "-c", _LOOP]
         self._env = dict(env)
         self._cwd = cwd
         self._log = log
