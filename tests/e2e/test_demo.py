@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
+def _hear_ctrl_c() -> None:
+    """Do not ignore SIGINT, as what a shell has started in the background does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class RunningDemo:
     """The demo in a home of its own, its output as it comes, and all its processes."""
 
@@ -38,6 +43,7 @@ class RunningDemo:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - of no thread that holds a lock
             )
 
     @property
