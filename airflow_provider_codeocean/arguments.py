@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -54,6 +54,15 @@ def check_identifier(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} must be an identifier, as a text that is not empty, got {value!r}")
     return value
+
+
+def as_list(value: Any) -> Any:
+    """Return a sequence as a list: what mapped tasks return is none.
+
+    :param value: a value; what is no sequence, or a text, stays as it is.
+    :returns: the list, or the value.
+    """
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

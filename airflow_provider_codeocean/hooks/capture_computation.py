@@ -22,9 +22,11 @@ from airflow_provider_codeocean.removal import Removed, remove_computation
 from airflow_provider_codeocean.states import Verdict, computation_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
+    from airflow_provider_codeocean.api.call import Sender
     from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.endpoints.capsules import Capsules
     from airflow_provider_codeocean.api.models.computation import Process, ProcessParams, RunParams
     from airflow_provider_codeocean.capture.once import CaptureOnce
     from airflow_provider_codeocean.capture.steps import Find
@@ -83,7 +85,9 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
 
     def find(self, client: CodeOceanClient, step: Find) -> list[str]:
         """Find what carries one of the keys, and give the key to what is to carry it; see the base class."""
-        computations = [each for each in self._computations(client) if not each.cloud_workstation]
+        resource, its_id = what_is_run(client, self._asked)
+        listed = resource.list_computations(its_id)
+        computations = [each for each in listed if not each.cloud_workstation]
         ours = [each for each in computations if key_in(each.name) in step.keys]
         if step.unmarked_since is not None:
             since = max(step.unmarked_since, self._not_before) - CLOCKS_DIFFER
@@ -109,12 +113,6 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
     def differences(self, made: Computation, asked: RunParams) -> list[str]:
         """Say in what an adopted one differs; see the base class."""
         return [] if _was_asked_for(made, asked) else ["other parameters or data assets"]
-
-    def _computations(self, client: CodeOceanClient) -> Sequence[Computation]:
-        params = self._asked
-        if params.capsule_id is not None:
-            return client.capsules.list_computations(params.capsule_id)
-        return client.pipelines.list_computations(params.pipeline_id or "")
 
     def _oldest_nameless(self, computations: Iterable[Computation], since: float) -> Computation | None:
         """Find the oldest that was asked for as ours, and that nobody has named for long enough."""
@@ -148,6 +146,18 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
                 computation.id,
                 error,
             )
+
+
+def what_is_run(client: CodeOceanClient, asked: RunParams) -> tuple[Capsules[Sender], str]:
+    """Return what has the capsule or pipeline that is run.
+
+    :param client: the client.
+    :param asked: what to run.
+    :returns: the client's methods for it, and its id.
+    """
+    if asked.capsule_id is not None:
+        return client.capsules, asked.capsule_id
+    return client.pipelines, asked.pipeline_id or ""
 
 
 def _was_asked_for(made: Computation, asked: RunParams) -> bool:

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_codeocean.arguments import (
     ReadField,
+    as_list,
     as_rendered,
     check_identifier,
     check_one_of,
@@ -162,8 +163,7 @@ def _resource(client: CodeOceanClient, name: str) -> Any:
 def _listed(name: str, value: Any, read: ReadField) -> list[Any]:
     if value is None and read is not as_rendered:
         return []
-    # What mapped tasks return is a sequence, but no list.
-    listed = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
-    if not listed:
+    listed = as_list(value)
+    if not isinstance(listed, list) or not listed:
         raise ValueError(f"{name} must be a list that is not empty, got {value!r}")
     return listed

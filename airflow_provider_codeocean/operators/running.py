@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
-from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_identifier, known_now
-from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing
+from airflow_provider_codeocean.arguments import ReadField, as_list, as_rendered, check_identifier, known_now
+from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing, what_is_run
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
@@ -102,8 +102,8 @@ class CodeOceanRunBase(CodeOceanMakeOnceBase):
         :param read: reads the value of a template field.
         :returns: the values.
         """
-        data_assets = read(self.data_assets)
-        if isinstance(data_assets, Sequence) and not isinstance(data_assets, str):
+        data_assets = as_list(read(self.data_assets))
+        if isinstance(data_assets, list):
             data_assets = [{"id": each} if isinstance(each, str) else each for each in data_assets]
         return {
             "version": read(self.version),
@@ -138,13 +138,10 @@ class CodeOceanRunBase(CodeOceanMakeOnceBase):
 
     def show(self, context: Context, deployment: str, made_id: str) -> str | None:  # noqa: ARG002
         """Show the capsule or pipeline in the UI, if it can be read; see the base class."""
-        asked = self.run_params()
         try:
             with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
-                if asked.capsule_id is not None:
-                    slug = client.capsules.get(asked.capsule_id).slug
-                else:
-                    slug = client.pipelines.get(asked.pipeline_id or "").slug
+                resource, its_id = what_is_run(client, self.run_params())
+                slug = resource.get(its_id).slug
         except CodeOceanError as error:
             log.info("There is no link to what is run: %s", error)
             return None
@@ -174,9 +171,8 @@ def by_order_or_name(values: Any) -> dict[str, Any]:
     if isinstance(values, Mapping):
         named = [{"param_name": name, "value": as_text(value)} for name, value in values.items()]
         return {"named_parameters": named}
-    if isinstance(values, Sequence) and not isinstance(values, str):  # of mapped tasks, it is no list
-        values = [as_text(each) for each in values]
-    return {"parameters": values}
+    values = as_list(values)
+    return {"parameters": [as_text(each) for each in values] if isinstance(values, list) else values}
 
 
 def as_text(value: Any) -> Any:
