@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
+#: Whether Airflow starts tasks in the triggerer as it should. Those before either start them in a worker all
+#: the same, or give the trigger its templates as they are.
+STARTS_IN_TRIGGERER = AIRFLOW_V_3_3_PLUS
+
 #: Seconds for Airflow to tell the state of a task: to the first question it makes an API server of its own.
 _STATE_SECONDS = 60.0
+
+#: The map index of what is not mapped.
+_NOT_MAPPED = -1
 
 
 class DurableState(Protocol):
@@ -70,6 +77,45 @@ async def task_state(trigger: BaseTrigger) -> str | None:
     except (Exception, asyncio.CancelledError) as error:  # the triggerer may be about to end
         raise LookupError(f"Airflow does not tell the state of the task: {error!r}") from error
     return None if state is None else str(getattr(state, "value", state))
+
+
+async def pull_xcom(ti: Any, task_id: str, key: str) -> Any:
+    """Read, in the triggerer of Airflow 3.3, what a task that is not mapped has left in XCom.
+
+    :param ti: the task instance of the trigger, in whose run to look.
+    :param task_id: the task.
+    :param key: the XCom's key.
+    :returns: the value, None where there is none.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    # Without a map index Airflow asks what the triggerer's supervisor never answers.
+    return await XCom.aget_one(
+        key=key, dag_id=ti.dag_id, task_id=task_id, run_id=ti.run_id, map_index=_NOT_MAPPED
+    )
+
+
+async def push_xcom(ti: Any, key: str, value: Any, *, mapped_length: int | None = None) -> None:
+    """Write an XCom in the triggerer of Airflow 3.3, through the XCom backend, as a worker does.
+
+    An event that ends a task can bring XComs too, but their values arrive as JSON text.
+
+    :param ti: the task instance of the trigger, whose XCom it is.
+    :param key: the XCom's key.
+    :param value: JSON values.
+    :param mapped_length: how many tasks are mapped over the value, where any are.
+    """
+    from airflow.sdk.execution_time.xcom import XCom
+
+    await XCom.aset(
+        key=key,
+        value=value,
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=_NOT_MAPPED if ti.map_index is None else ti.map_index,
+        _mapped_length=mapped_length,
+    )
 
 
 async def _ask_supervisor(ti: Any) -> Any:

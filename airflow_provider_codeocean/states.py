@@ -21,15 +21,16 @@ class Verdict(enum.Enum):
     FAILED = "failed"
 
 
-WaitStatus = Literal["success", "failed", "timeout", "error"]
+WaitStatus = Literal["success", "failed", "timeout", "error", "not_begun"]
 
 
 class WaitEvent(TypedDict):
     """How a wait ended.
 
     ``status`` is ``success`` or ``failed`` where what was waited for ended, ``timeout`` where the deadline
-    passed before, ``error`` where Code Ocean refused to tell; ``state`` is what was seen last, and
-    ``message`` says more. It carries no more than that: who gets it reads the thing itself.
+    passed before, ``error`` where Code Ocean refused to tell, ``not_begun`` where it is for a worker to begin
+    it; ``state`` is what was seen last, and ``message`` says more. It carries no more than that: who gets it
+    reads the thing itself.
     """
 
     status: WaitStatus

@@ -121,6 +121,17 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         with self.get_conn() as client:
             return client.url
 
+    async def get_async_url(self) -> str:
+        """Return the deployment's address, without a slash at the end, in a running event loop.
+
+        :returns: the address.
+        :raises ValueError: where the connection lacks something or holds something wrong.
+        """
+        from airflow_provider_codeocean.api.client import base_url
+
+        connection = await get_async_connection(self.codeocean_conn_id)
+        return base_url(client_options(connection, await get_async_extra_dejson(connection))["url"])
+
     def wait_for_data_asset(
         self, data_asset_id: str, *, poll_interval: float, deadline: float | None = None
     ) -> DataAsset:

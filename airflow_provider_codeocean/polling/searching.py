@@ -142,8 +142,8 @@ class Searching:
     def take(self, watched: Watched, glance: Glance, part: float) -> None:
         """Take what a search shows of one data asset.
 
-        Its word is enough for a success: who waited reads the data asset anyway. A failure is read first,
-        for its reason.
+        Its word is enough for a success: who waited reads the data asset anyway, or wants it to be read
+        here. A failure is read first, for its reason.
 
         :param watched: the data asset.
         :param glance: what the search shows of it.
@@ -157,8 +157,10 @@ class Searching:
             if verdict is Verdict.SUCCEEDED:
                 if watched.shown:
                     self._trust.search_showed_an_end()
-                self._watchlist.over(watched, wait)
-            must_be_read = must_be_read or verdict is Verdict.FAILED
+                if not wait.wants_to_read:
+                    self._watchlist.over(watched, wait)
+            if verdict is Verdict.FAILED or (verdict is Verdict.SUCCEEDED and wait.wants_to_read):
+                must_be_read = True
         watched.shown = True
         if must_be_read:
             watched.due = self._now()

@@ -44,6 +44,9 @@ class Wait(ABC):
     :param deadline: when to give up, in Unix seconds; None never gives up.
     :ivar last_state: the state that was seen last.
     :ivar last_error: why no look has succeeded since.
+    :ivar wants_to_read: whether it ends with a look that shows the thing in whole, and not with a search's
+        line.
+    :ivar seen: the thing, as the look showed it in whole with which the wait ended.
     """
 
     kind: ClassVar[Kind]
@@ -59,6 +62,8 @@ class Wait(ABC):
         self.deadline = deadline
         self.last_state: str | None = None
         self.last_error: CodeOceanError | None = None
+        self.wants_to_read = False
+        self.seen: Any = None
         self._began = time.time()
         self._asked_to_wait = 0.0
 
@@ -89,6 +94,8 @@ class Wait(ABC):
         verdict = self.verdict(seen)
         if verdict is Verdict.FAILED:
             raise self.failure(seen)
+        if verdict is Verdict.SUCCEEDED:
+            self.seen = seen
         return verdict is Verdict.SUCCEEDED
 
     def conclude(self, event: WaitEvent, seen: Any) -> None:

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
+from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import deadline_after
@@ -38,6 +39,12 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
 
     :param codeocean_conn_id: id of the connection. (templated)
     :param deferrable: wait in the triggerer instead of in a worker; by default as Airflow is configured.
+    :param start_from_trigger: begin in the triggerer too, and end there where all went well, so that no
+        worker is needed. From Airflow 3.3 on; before, such a sensor is deferrable, and says so. ``mode`` and
+        ``deferrable`` do not matter then. Airflow looks at no pool, ``max_active_tasks`` or
+        ``max_active_tis_per_dag``, and calls no listener and no ``pre_execute`` or ``post_execute``; a task
+        with ``outlets``, ``on_execute_callback``, ``on_success_callback`` or ``multiple_outputs`` ends in a
+        worker, as does each that does not succeed.
     :param **kwargs: what every sensor takes, such as ``poke_interval``, ``timeout``, ``mode`` and
         ``soft_fail``.
     """
@@ -46,16 +53,53 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
     codeocean_url: str | None = None
     _wait: Wait | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse what makes Airflow start all mapped tasks with the arguments of the class.
+
+        :param **kwargs: what the class statement was given beside bases.
+        :raises TypeError: where the class itself has ``start_from_trigger`` or ``start_trigger_args``.
+        """
+        super().__init_subclass__(**kwargs)
+        for name in ("start_from_trigger", "start_trigger_args"):
+            if vars(cls).get(name):
+                raise TypeError(
+                    f"{cls.__name__}.{name}: give start_from_trigger=True to the sensors themselves, as "
+                    "Airflow would start all mapped tasks with the arguments of the class"
+                )
+
     def __init__(
         self,
         *,
         codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.codeocean_conn_id = codeocean_conn_id
-        self.deferrable = deferrable
+        self.deferrable = deferrable or start_from_trigger
+        self._asked_for_triggerer = start_from_trigger
+
+    def start_as_asked_for(self) -> None:
+        """Start in the triggerer, if that was asked for. The last line of each sensor's constructor.
+
+        :raises ValueError: where the triggerer cannot know an argument, naming it.
+        """
+        if self._asked_for_triggerer and STARTS_IN_TRIGGERER:
+            from airflow_provider_codeocean.sensors.from_trigger import start_trigger_args
+
+            self.start_trigger_args = start_trigger_args(self)
+            self.start_from_trigger = True
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Map the sensor; see Airflow's own. Each task starts in the triggerer if that is asked for."""
+        partial = super().partial(**kwargs)
+        if not STARTS_IN_TRIGGERER:
+            return partial
+        from airflow_provider_codeocean.sensors.from_trigger import SensorPartial
+
+        return SensorPartial.instead_of(partial)
 
     @abstractmethod
     def new_wait(self, poll_interval: float) -> Wait:
@@ -114,6 +158,8 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in this process, or, if deferrable, take one look and leave the rest to the triggerer."""
         self.codeocean_url = ""
+        if self._asked_for_triggerer and not STARTS_IN_TRIGGERER:
+            self.log.warning("start_from_trigger needs Airflow 3.3: this wait begins and ends in a worker")
         if not self.deferrable:
             return self._wait_here(context)
         deadline = deadline_after(
@@ -148,6 +194,9 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: WaitEvent) -> Any:
         """Conclude from what the trigger saw, and from what is there by now."""
+        if event["status"] == "not_begun":
+            self.log.warning("This wait could not be begun in the triggerer: %s", event["message"])
+            return self.execute(context)
         hook = CodeOceanHook(self.codeocean_conn_id)
         try:
             with no_retry_for_what_it_cannot_mend():

@@ -35,6 +35,7 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
         super().__init__(**kwargs)
         self.computation_id = computation_id
         check_identifier("computation_id", known_now(computation_id))
+        self.start_as_asked_for()
 
     def new_wait(self, poll_interval: float) -> ComputationWait:
         """Make the wait, without a deadline; see the base class."""

@@ -35,6 +35,7 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
         super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
         check_identifier("data_asset_id", known_now(data_asset_id))
+        self.start_as_asked_for()
 
     def new_wait(self, poll_interval: float) -> DataAssetWait:
         """Make the wait, without a deadline; see the base class."""

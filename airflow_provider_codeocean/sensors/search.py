@@ -70,6 +70,7 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         if query is None and filters is None and type is None and ownership is None and origin is None:
             raise ValueError("give at least one of query, filters, type, ownership and origin")
         self.search_params(known_now)
+        self.start_as_asked_for()
 
     def search_params(self, read: ReadField = as_rendered) -> DataAssetSearchParams:
         """Build what to search for.

@@ -55,6 +55,7 @@ class CodeOceanTransferSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
         self.transfer_error = transfer_error
         check_identifier("data_asset_id", known_now(data_asset_id))
         _check_time("last_transferred", known_now(last_transferred, instead=None))
+        self.start_as_asked_for()
 
     def _before(self) -> dict[str, Any]:
         check_identifier("data_asset_id", self.data_asset_id)

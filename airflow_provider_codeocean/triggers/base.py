@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from abc import abstractmethod
 from datetime import timedelta
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
 
+log = logging.getLogger(__name__)
+
 #: Seconds to let Airflow wait for a trigger beyond the trigger's own deadline, before it ends the task
 #: itself and without a word about what it waited for.
-_GRACE = 60.0
+GRACE = 60.0
 
 
 class CodeOceanWaitTriggerBase(BaseTrigger):
@@ -58,7 +61,7 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
         """How long Airflow is to let a task be deferred for it: a little longer than it waits itself."""
         if self.deadline is None:
             return None
-        return timedelta(seconds=max(0.0, self.deadline - time.time()) + _GRACE)
+        return timedelta(seconds=max(0.0, self.deadline - time.time()) + GRACE)
 
     @abstractmethod
     def new_wait(self) -> Wait:
@@ -87,14 +90,8 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         wait = self._wait = self.new_wait()
-        self.log.info(
-            "Waiting for %s %s, looking at it at least every %g s",
-            wait.kind.value,
-            wait.id,
-            self.poll_interval,
-        )
         try:
-            event = await self._wait_for(wait)
+            event = await outcome(self.codeocean_conn_id, wait)
         except asyncio.CancelledError:
             await self.cancelled()
             raise
@@ -103,13 +100,23 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
     async def cancelled(self) -> None:
         """Do what is to be done where the wait was cancelled."""
 
-    async def _wait_for(self, wait: Wait) -> WaitEvent:
-        try:
-            await wait_in_triggerer(self.codeocean_conn_id, wait)
-        except (DataAssetFailed, TransferFailed, ComputationFailed) as error:
-            return {"status": "failed", "state": wait.last_state, "message": str(error)}
-        except WaitTimeout as error:
-            return {"status": "timeout", "state": wait.last_state, "message": str(error)}
-        except (CodeOceanError, ValueError) as error:
-            return {"status": "error", "state": wait.last_state, "message": str(error)}
-        return {"status": "success", "state": wait.last_state, "message": wait.describe_success()}
+
+async def outcome(codeocean_conn_id: str, wait: Wait) -> WaitEvent:
+    """Wait in the triggerer until something is over, however it ends.
+
+    :param codeocean_conn_id: id of the connection.
+    :param wait: for what, and for how long.
+    :returns: how it ended.
+    """
+    log.info(
+        "Waiting for %s %s, looking at it at least every %g s", wait.kind.value, wait.id, wait.poll_interval
+    )
+    try:
+        await wait_in_triggerer(codeocean_conn_id, wait)
+    except (DataAssetFailed, TransferFailed, ComputationFailed) as error:
+        return {"status": "failed", "state": wait.last_state, "message": str(error)}
+    except WaitTimeout as error:
+        return {"status": "timeout", "state": wait.last_state, "message": str(error)}
+    except (CodeOceanError, ValueError) as error:
+        return {"status": "error", "state": wait.last_state, "message": str(error)}
+    return {"status": "success", "state": wait.last_state, "message": wait.describe_success()}
