@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.polling.wait import Wait
 
-#: Seconds within which Airflow is to tell what the sensor's arguments are; what it does not answer, it never
-#: answers.
-_ANSWER_SECONDS = 60.0
+#: Seconds within which Airflow is to tell what the arguments are. A busy triggerer takes a minute to begin to
+#: answer, and what it does not know it never answers.
+_ANSWER_SECONDS = 180.0
 #: Seconds before its ``execution_timeout`` that a wait ends, so as to say for what it waited; and the part of
 #: a short one.
 _EARLY, _EARLY_PART = 10.0, 0.1

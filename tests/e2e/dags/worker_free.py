@@ -1,4 +1,4 @@
-"""Waits that start in the triggerer, and a task that reads what they left."""
+"""Waits that start in the triggerer, with all that may become of them, and tasks that read what they left."""
 
 from __future__ import annotations
 
@@ -10,38 +10,62 @@ from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
-from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
 
 IN_TRIGGERER: dict[str, Any] = {"start_from_trigger": True, "poke_interval": 1, "timeout": 120}
-
-PARAMS = {"data_asset_ids": [], "computation_id": "", "failing_id": "", "name": ""}
+PARAMS = {"ready": [""], "failing": "", "slow": "", "computation": "", "name": ""}
+READY = {"data_asset_id": "{{ params.ready[0] }}", **IN_TRIGGERER}
 
 with DAG("worker_free", schedule=None, params=PARAMS):
 
     @task
-    def ids(**context: Any) -> list[str]:
-        return list(context["params"]["data_asset_ids"])
+    def ready(**context: Any) -> list[str]:
+        return list(context["params"]["ready"])
 
     @task
     def first(**context: Any) -> str:
-        return str(context["params"]["data_asset_ids"][0])
+        return str(context["params"]["ready"][0])
 
     @task
-    def types(value: Any) -> list[list[str]]:
-        """Say what was read."""
-        assets = value if isinstance(value, list) else [value]
-        return [[type(asset).__name__, asset["id"], str(asset["size"]), asset["state"]] for asset in assets]
+    def types(value: Any) -> list[str]:
+        return [type(part).__name__ for part in (value, value["id"], value["created"], value["tags"])]
 
     @task
-    def name_of(asset: dict[str, Any]) -> str:
+    def id_of(asset: dict[str, Any]) -> str:
         return str(asset["id"])
 
-    plain = CodeOceanDataAssetSensor(
-        task_id="templated", data_asset_id="{{ params.data_asset_ids[0] }}", **IN_TRIGGERER
+    @task
+    def ids_of(assets: Any) -> list[str]:
+        return [asset["id"] for asset in assets]
+
+    ids, one = ready(), first()
+    templated = CodeOceanDataAssetSensor(task_id="templated", **READY)
+    types(templated.output)
+    CodeOceanDataAssetSensor(task_id="from_xcom", data_asset_id=one, **IN_TRIGGERER)
+    one >> CodeOceanDataAssetSensor(
+        task_id="pulled",
+        data_asset_id="{{ ti.xcom_pull(task_ids='first', map_indexes=-1) }}",
+        **IN_TRIGGERER,
     )
-    types.override(task_id="types_of_plain")(plain.output)
-    CodeOceanDataAssetSensor(task_id="from_xcom", data_asset_id=first(), **IN_TRIGGERER)
-    mapped = CodeOceanDataAssetSensor.partial(task_id="mapped", **IN_TRIGGERER).expand(data_asset_id=ids())
-    CodeOceanComputationSensor.partial(task_id="mapped_literal", **IN_TRIGGERER).expand(computation_id=["{{ params.computation_id }}"] * 2)
-    found = CodeOceanDataAssetSearchSensor(task_id="search", query="name:{{ params.name }}", **IN_TRIGGERER)
-    name_of.expand(asset=found.output)
+    mapped = CodeOceanDataAssetSensor.partial(task_id="mapped", **IN_TRIGGERER).expand(data_asset_id=ids)
+    ids_of(mapped.output)
+    CodeOceanComputationSensor.partial(task_id="mapped_templates", **IN_TRIGGERER).expand(
+        computation_id=["{{ params.computation }}", "{{ dag_run.conf['computation'] }}"]
+    )
+    found = CodeOceanDataAssetSearchSensor(task_id="found", query="name:{{ params.name }}", **IN_TRIGGERER)
+    id_of.expand(asset=found.output)
+
+    CodeOceanDataAssetSensor(task_id="quiet", do_xcom_push=False, **READY)
+    CodeOceanDataAssetSensor(task_id="outlet", outlets=[Asset("test://worker-free")], **READY)
+    CodeOceanDataAssetSensor(
+        task_id="tried_again",
+        codeocean_conn_id="{{ 'codeocean_default' if ti.try_number > 1 else 'not_there_at_first' }}",
+        retries=1,
+        retry_delay=timedelta(seconds=1),
+        **READY,
+    )
+    FAILING = {**READY, "data_asset_id": "{{ params.failing }}"}
+    CodeOceanDataAssetSensor(task_id="skipped", soft_fail=True, **FAILING)
+    CodeOceanDataAssetSensor(task_id="failed", retries=1, retry_delay=timedelta(seconds=1), **FAILING)
+    CodeOceanDataAssetSensor(
+        task_id="late", **{**READY, "data_asset_id": "{{ params.slow }}", "timeout": 3, "retries": 1}
+    )
