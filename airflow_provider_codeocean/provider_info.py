@@ -74,7 +74,7 @@ def get_provider_info() -> dict[str, Any]:
             "transfer",
         ),
         "sensors": modules("sensors", "computation", "data_asset", "search", "transfer"),
-        "triggers": modules("triggers", "computation", "data_asset", "search", "transfer"),
+        "triggers": modules("triggers", "computation", "data_asset", "search", "sensor", "transfer"),
         "connection-types": [
             {
                 "connection-type": "codeocean",

@@ -50,7 +50,7 @@ def test_all_that_it_names_is_there(info):
 @pytest.mark.parametrize("kind", ["operators", "sensors", "triggers"])
 def test_no_module_is_forgotten(info, kind):
     folder = Path(import_module("airflow_provider_codeocean").__path__[0], kind)
-    bases = {"__init__", "acting", "base", "creation", "once", "own", "running"}
+    bases = {"__init__", "acting", "base", "creation", "from_trigger", "mapped", "once", "own", "running"}
     found = {path.stem for path in folder.glob("*.py")} - bases
     named = {name.rpartition(".")[2] for each in info[kind] for name in each["python-modules"]}
     assert named == found

@@ -47,6 +47,11 @@ def start_trigger_args(sensor: CodeOceanWaitSensorBase) -> StartTriggerArgs:
     arguments: dict[str, Any] = {}
     xcoms: dict[str, tuple[str, str]] = {}
     for name in _own_arguments(type(sensor)):
+        if not hasattr(sensor, name):
+            raise TypeError(
+                f"{type(sensor).__name__}: set the attribute {name} before calling the constructor of the base "
+                f"class, {_LEAVE_OUT}"
+            )
         value = getattr(sensor, name)
         if isinstance(value, _Mapped):
             continue

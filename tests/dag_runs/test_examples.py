@@ -22,6 +22,7 @@ RUN_HERE = {
     "nightly_retention",
     "search_and_map",
     "share_with_group",
+    "wait_without_worker",
 }
 
 
@@ -119,6 +120,11 @@ def test_fan_out(run, code_ocean, assets):
         assert captured["provenance"]["computation"] == computation["id"]
         read |= {each["id"] for each in computation["data_assets"]}
     assert {each.id for each in assets} <= read
+
+
+def test_wait_without_worker(run, assets):
+    finished = run("wait_without_worker", data_asset_ids=[each.id for each in assets])
+    assert [finished.xcom("ready", map_index=index)["id"] for index in (0, 1)] == [each.id for each in assets]
 
 
 @pytest.mark.parametrize("really", [False, True])

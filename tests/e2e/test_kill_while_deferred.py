@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ DAG = "waits_for_drafts"
 TASKS = [f"deletes_{n}" for n in range(5)] + ["leaves_0", "leaves_1", "sensor", "mapped[0]", "mapped[1]"]
 FOREVER = {"transitions": {"assets": {"seconds": 86_400}}}
 SOON = 60.0
+#: The timeout of ``waits_to_its_end``.
+PATIENCE = 25.0
 
 # What a click in the UI does: Airflow 2 runs without its webserver here, and so without a REST API.
 AIRFLOW_2 = """
@@ -298,6 +301,28 @@ def test_a_triggerer_that_was_away_deletes_nothing(waiting, stopped, another_tri
         ends = waiting.ends("mapped[0]")
     waiting.wait_for_more(waiting.ends, "mapped[0]", ends)  # the first one gives it up
     waiting.check_untouched("mapped[0]")
+
+
+def test_a_wait_that_began_in_a_triggerer_that_was_killed_ends_when_it_was_to(waiting, airflow):
+    """Its arguments, made when the DAG was parsed, hold no time; it must not begin to count anew."""
+    dag_id, task = "waits_to_its_end", "wait"
+    run_id = airflow.trigger(dag_id, conf={"data_asset_id": waiting.assets["mapped[0]"]})
+
+    def starts():
+        log = airflow.task_log(dag_id, run_id, task)
+        return {line for line in log.splitlines() if "Waiting for data asset" in line}
+
+    airflow.wait_until(starts, awaited="the wait to begin", timeout=SOON, logs=["triggerer"])
+    before = starts()
+    airflow.kill("triggerer", signal.SIGKILL)
+    airflow.start("triggerer")
+    airflow.wait_healthy("triggerer")
+    airflow.wait_until(lambda: starts() - before, awaited="it to go on", timeout=SOON, logs=["triggerer"])
+    went_on = time.monotonic()
+    result = airflow.wait_for(dag_id, run_id, timeout=120)
+    assert result.tasks == {task: "failed"}
+    assert "was not ready in time; its last state was draft" in airflow.task_log(dag_id, run_id, task)
+    assert time.monotonic() - went_on < PATIENCE
 
 
 def test_a_dag_run_marked_as_failed_ends_its_tasks(waiting):

@@ -101,6 +101,26 @@ def test_a_thousand_cost_a_search_now_and_then(monkeypatch):
     assert len(waiting.deployment.clients) == 1
 
 
+def test_those_that_want_to_read_end_with_what_they_waited_for(monkeypatch):
+    deployment = Deployment(*many(200))
+    waiting = Waiting(deployment)
+    waits = [DataAssetWait(each, poll_interval=INTERVAL, deadline=None) for each in deployment.assets]
+    for wait in waits[::2]:
+        wait.wants_to_read = True
+
+    async def scene() -> None:
+        await asyncio.gather(*(waiting.wait(each.id, wait=each) for each in waits))
+
+    run(scene(), monkeypatch)
+    assert len(waiting.noticed) == 200
+    assert [(each.seen.id, each.seen.state) for each in waits[::2]] == [
+        (each.id, "ready") for each in waits[::2]
+    ]
+    assert deployment.searches > 0
+    assert deployment.readings < 100 + 0.2 * 200  # one each, and what checks the searches
+    assert max(waiting.lateness()) < INTERVAL
+
+
 def test_a_young_wait_ends_soon_and_an_old_one_costs_little(monkeypatch):
     young = wait_for(Asset("a", 3.0), monkeypatch=monkeypatch, interval=60)
     assert max(young.lateness()) < 1.1

@@ -2,8 +2,8 @@
 
 ``python -m tests.benchmarks.waits.server PORT [RATE [CERTIFICATE KEY]]``. Beside the API's endpoints it has
 ``GET ready/{id}``, 404 until the data asset is ready, for those who can wait for a status only; ``POST
-bench/assets`` makes data assets, ``POST bench/start`` starts their clocks, ``GET bench/stats`` tells what
-was asked.
+bench/assets`` makes data assets (where ``begun`` is false each begins with its first reading), ``POST
+bench/start`` starts their clocks, ``GET bench/stats`` tells what was asked.
 """
 
 from __future__ import annotations
@@ -28,16 +28,26 @@ Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
 
 @dataclass(slots=True)
 class Asset:
-    """A data asset: when it is ready, and what is answered before and after."""
+    """A data asset: when it is ready, and what is answered before and after.
+
+    :ivar is_shown: whether searches show it.
+    """
 
     ready_in: float
     ready_at: float
     draft: bytes
     ready: bytes
+    is_shown: bool = True
 
     def body(self, now: float) -> bytes:
         """Return what is answered now."""
         return self.ready if now >= self.ready_at else self.draft
+
+    def read(self, now: float) -> bytes:
+        """Return what is answered now. One that no search shows yet begins with its first reading."""
+        if not self.is_shown:
+            self.is_shown, self.ready_at = True, now + self.ready_in
+        return self.body(now)
 
 
 class Server:
@@ -84,7 +94,7 @@ class Server:
             case ["api", "v1", "data_assets", "search"] if method == "POST":
                 answer = self._limited("search") or (200, self._search(json.loads(body)), [])
             case ["api", "v1", "data_assets", asset_id] if asset_id in self.assets:
-                answer = self._limited("read") or (200, self.assets[asset_id].body(time.monotonic()), [])
+                answer = self._limited("read") or (200, self.assets[asset_id].read(time.monotonic()), [])
             case ["ready", asset_id] if asset_id in self.assets:
                 ready = time.monotonic() >= self.assets[asset_id].ready_at
                 answer = self._limited("read") or (200 if ready else 404, b"{}", [])
@@ -105,7 +115,7 @@ class Server:
         self.refused += 1
         return 429, b'{"message":"too many requests"}', [(b"retry-after", b"1")]
 
-    def _make(self, n: int, seed: int, first: float, last: float) -> bytes:
+    def _make(self, n: int, seed: int, first: float, last: float, begun: bool = True) -> bytes:
         chance = random.Random(seed)
         made = {}
         for number in range(n):
@@ -116,6 +126,7 @@ class Server:
                 NEVER,
                 draft=json.dumps({**fields, "state": "draft"}).encode(),
                 ready=json.dumps({**fields, "state": "ready", "files": 12, "size": 34567}).encode(),
+                is_shown=begun,
             )
             self.assets[asset_id] = asset
             self.newest.insert(0, asset)
@@ -135,7 +146,7 @@ class Server:
         begin = int(params.get("next_token") or 0)
         end = begin + (params.get("limit") or 100)
         more = end < len(self.newest)
-        results = b",".join([asset.body(now) for asset in self.newest[begin:end]])
+        results = b",".join([asset.body(now) for asset in self.newest[begin:end] if asset.is_shown])
         head = {"has_more": more, "next_token": str(end) if more else ""}
         return json.dumps(head).encode()[:-1] + b',"results":[' + results + b"]}"
 

@@ -1,0 +1,1 @@
+"""Waits that start in the triggerer, beside classic deferrable ones: see ``__main__``."""

@@ -1,0 +1,16 @@
+"""A wait that begins in the triggerer, from Airflow 3.3 on, and runs out of time."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+
+with DAG("waits_to_its_end", schedule=None, params={"data_asset_id": ""}):
+    CodeOceanDataAssetSensor(
+        task_id="wait",
+        data_asset_id="{{ params.data_asset_id }}",
+        start_from_trigger=True,
+        poke_interval=1,
+        timeout=25,
+    )
