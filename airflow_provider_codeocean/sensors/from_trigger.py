@@ -43,14 +43,15 @@ def start_trigger_args(sensor: CodeOceanWaitSensorBase) -> StartTriggerArgs:
     :param sensor: the sensor, with all its arguments.
     :returns: the trigger's class and arguments, always with a timeout.
     :raises ValueError: where the triggerer cannot know an argument, naming it.
+    :raises TypeError: where the sensor does not keep an argument in an attribute of its name.
     """
     arguments: dict[str, Any] = {}
     xcoms: dict[str, tuple[str, str]] = {}
     for name in _own_arguments(type(sensor)):
         if not hasattr(sensor, name):
             raise TypeError(
-                f"{type(sensor).__name__}: set the attribute {name} before calling the constructor of the base "
-                f"class, {_LEAVE_OUT}"
+                f"{type(sensor).__name__}: set the attribute {name} before calling the base class's "
+                f"constructor, {_LEAVE_OUT}"
             )
         value = getattr(sensor, name)
         if isinstance(value, _Mapped):

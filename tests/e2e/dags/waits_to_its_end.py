@@ -12,5 +12,5 @@ with DAG("waits_to_its_end", schedule=None, params={"data_asset_id": ""}):
         data_asset_id="{{ params.data_asset_id }}",
         start_from_trigger=True,
         poke_interval=1,
-        timeout=25,
+        timeout=20,
     )
