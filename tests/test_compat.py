@@ -11,7 +11,12 @@ import pytest
 
 from airflow_provider_codeocean import compat
 
-AIRFLOW_2 = version("apache-airflow").startswith("2.")
+RELEASE = tuple(map(int, version("apache-airflow").split(".")[:2]))
+AIRFLOW_2 = RELEASE < (3,)
+
+
+def test_airflow_starts_tasks_in_the_triggerer_from_3_3_on():
+    assert (RELEASE >= (3, 3)) is compat.STARTS_IN_TRIGGERER
 
 
 def trigger(map_index=-1, run_id="r"):

@@ -75,7 +75,6 @@ async def test_what_a_task_returned_is_read_and_not_to_be_rendered():
 @pytest.mark.parametrize(
     "expand_input",
     [
-        lambda: dict_of_lists({"x": xcom()}),
         lambda: dict_of_lists({"x": []}),
         lambda: dict_of_lists({"x": {"a": 1}}),
         lambda: dict_of_lists({"x": xcom(is_mapped=True)}),
@@ -85,8 +84,20 @@ async def test_what_a_task_returned_is_read_and_not_to_be_rendered():
     ],
 )
 async def test_what_only_a_worker_can_know_is_left_to_it(expand_input):
+    async def pull(task_id, key):
+        return ["an XCom", "of some task"]
+
     with pytest.raises(LookupError):
-        await given_to(0, expand_input(), nothing)
+        await given_to(0, expand_input(), pull)
+
+
+@pytest.mark.parametrize("value", [None, "text", {"a": 1}])
+async def test_what_is_no_list_is_left_to_it(value):
+    async def pull(task_id, key):
+        return value
+
+    with pytest.raises(LookupError, match="what task up has left"):
+        await given_to(0, dict_of_lists({"x": xcom()}), pull)
 
 
 @pytest.mark.parametrize("index", [-1, 4])

@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator
+from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
@@ -363,7 +363,7 @@ async def test_what_airflow_does_not_answer_is_for_a_worker(code_ocean, supervis
 
 
 async def test_a_worker_begins_what_could_not_be(code_ocean, create):
-    code_ocean.emulator.transitions = Transitions(assets=Policy())
+    code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     asset = create()
 
     class TaskInstance:
@@ -374,5 +374,6 @@ async def test_a_worker_begins_what_could_not_be(code_ocean, create):
 
     dag = wait(asset.id)
     event = {"status": "not_begun", "state": None, "message": "no such name"}
-    result = dag.get_task("wait").execute_complete({"ti": TaskInstance()}, event)
-    assert (result["id"], result["state"]) == (asset.id, "ready")
+    with pytest.raises(TaskDeferred) as caught:
+        dag.get_task("wait").execute_complete({"ti": TaskInstance()}, event)
+    assert caught.value.trigger.data_asset_id == asset.id
