@@ -303,18 +303,17 @@ def test_a_triggerer_that_was_away_deletes_nothing(waiting, stopped, another_tri
     waiting.check_untouched("mapped[0]")
 
 
-def test_a_wait_that_began_in_a_triggerer_that_was_killed_ends_when_it_was_to(waiting, airflow):
+def test_a_wait_that_began_in_a_triggerer_that_was_killed_ends_when_it_was_to(airflow):
     """Its arguments, made when the DAG was parsed, hold no time; it must not begin to count anew."""
     dag_id, task = "waits_to_its_end", "wait"
-    run_id = airflow.trigger(dag_id, conf={"data_asset_id": waiting.assets["mapped[0]"]})
+    run_id = airflow.trigger(dag_id)
 
     def starts():
         log = airflow.task_log(dag_id, run_id, task)
-        return {line for line in log.splitlines() if "Waiting for data asset" in line}
+        return {line for line in log.splitlines() if "Waiting for search" in line}
 
-    airflow.wait_until(starts, awaited="the wait to begin", timeout=SOON, logs=["triggerer"])
-    before = starts()
-    airflow.kill("triggerer", signal.SIGKILL)
+    before = airflow.wait_until(starts, awaited="the wait to begin", timeout=SOON, logs=["triggerer"])
+    airflow.kill("triggerer")
     airflow.start("triggerer")
     airflow.wait_healthy("triggerer")
     airflow.wait_until(lambda: starts() - before, awaited="it to go on", timeout=SOON, logs=["triggerer"])
@@ -322,7 +321,7 @@ def test_a_wait_that_began_in_a_triggerer_that_was_killed_ends_when_it_was_to(wa
     airflow.wait_for_task(dag_id, run_id, task, "scheduled", "queued", "running", "failed", timeout=SOON)
     assert time.monotonic() - went_on < PATIENCE
     assert airflow.wait_for(dag_id, run_id, timeout=SOON).tasks == {task: "failed"}
-    assert "was not ready in time; its last state was draft" in airflow.task_log(dag_id, run_id, task)
+    assert "found no data asset in time; its last state was 0 found" in airflow.task_log(dag_id, run_id, task)
 
 
 def test_a_dag_run_marked_as_failed_ends_its_tasks(waiting):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 
-with DAG("waits_to_its_end", schedule=None, params={"data_asset_id": ""}):
-    CodeOceanDataAssetSensor(
+with DAG("waits_to_its_end", schedule=None):
+    CodeOceanDataAssetSearchSensor(
         task_id="wait",
-        data_asset_id="{{ params.data_asset_id }}",
+        query="name:nothing-is-called-so",
         start_from_trigger=True,
         poke_interval=1,
         timeout=20,
