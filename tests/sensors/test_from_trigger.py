@@ -85,7 +85,7 @@ def test_before_airflow_3_3_they_are_deferrable(sensor_class, arguments):
     assert found.deferrable
     assert not found.start_from_trigger
     assert found.start_trigger_args is None
-    mapped = partial().expand(data_asset_id=["a", "{{ ti.xcom_pull('up') }}"])
+    mapped = partial(task_id="mapped").expand(data_asset_id=["a", HANGS])
     assert not mapped.start_trigger_args
 
 
