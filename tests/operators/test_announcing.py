@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import Asset, AssetAlias
+from airflow.providers.common.compat.sdk import Asset, AssetAlias, TaskDeferred
 
 from airflow_provider_codeocean.operators import once
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
@@ -120,6 +120,20 @@ def test_a_retry_knows_where_the_files_came_from(code_ocean):
     second = transfer(code_ocean, made["id"])
     second.execute(context(state=state))
     assert lineage(second)[0] == [f"data_assets/{made['id']}"]
+
+
+def test_a_transfer_that_waited_in_the_triggerer_knows_it_too(code_ocean):
+    made = capture(code_ocean).execute(context())
+    begins = transfer(code_ocean, made["id"])
+    begins.deferrable = True
+    with pytest.raises(TaskDeferred) as deferred:
+        begins.execute(context())
+    event = {"status": "success", "state": "ready", "message": "", **deferred.value.trigger.about()}
+    ends = transfer(code_ocean, made["id"])
+    running = context()
+    ends.execute_complete(running, event, **deferred.value.kwargs)
+    assert [each["data_asset_id"] for each in events(running)] == [made["id"]]
+    assert lineage(ends)[0] == [f"data_assets/{made['id']}"]
 
 
 def test_nothing_is_told_of_a_task_that_failed(code_ocean):
