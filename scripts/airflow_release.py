@@ -211,7 +211,8 @@ class Airflow3:
         :returns: the decoded answer.
         """
         if self._token is None:
-            self._token = request_json("GET", f"{self.settings.url}/auth/token")["access_token"]
+            answer = request_json("GET", f"{self.settings.url}/auth/token", timeout=_CALL_SECONDS)
+            self._token = answer["access_token"]
         send = partial(
             request_json,
             method,
