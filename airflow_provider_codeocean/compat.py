@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    AIRFLOW_V_3_1_PLUS,
+    AIRFLOW_V_3_2_PLUS,
+    AIRFLOW_V_3_3_PLUS,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
@@ -57,6 +66,67 @@ def overtaken(context: Context) -> bool:
         return False
     ti = context["ti"]
     return bool(_in_database(ti).try_number > ti.try_number)
+
+
+def is_asset(outlet: Any) -> bool:
+    """Tell whether an inlet or outlet is an asset: Airflow 3 also has references to them.
+
+    :param outlet: the inlet or outlet.
+    :returns: whether it is.
+    """
+    from airflow.providers.common.compat.sdk import Asset
+
+    if isinstance(outlet, Asset) or not AIRFLOW_V_3_0_PLUS:
+        return isinstance(outlet, Asset)
+    from airflow.sdk.definitions.asset import AssetRef
+
+    return isinstance(outlet, AssetRef)
+
+
+def told_under_alias(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the event of an asset alias tells, so that Airflow can keep it.
+
+    Before 3.1, Airflow puts it into a set on the way, and fails the task over a mapping or a list in it:
+    Airflow 2 in this process, 3.0 after it came there as JSON.
+
+    :param extra: what it tells: JSON values.
+    :returns: what becomes the same JSON; on 3.0, mappings and lists are JSON within a text.
+    """
+    if AIRFLOW_V_3_1_PLUS:
+        return dict(extra)
+    keep: Callable[[Any], Any] = json.dumps if AIRFLOW_V_3_0_PLUS else _hashable
+    return {key: keep(each) if isinstance(each, dict | list) else each for key, each in extra.items()}
+
+
+def _hashable(value: dict[str, Any] | list[Any]) -> Any:
+    return tuple(value) if isinstance(value, list) else _HashableDict(value)
+
+
+class _HashableDict(dict[str, Any]):
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(json.dumps(self, sort_keys=True))
+
+
+def hook_lineage_collector() -> Any | None:
+    """Return what collects which assets hooks have read and made.
+
+    Airflow's own makes itself even where it is to do nothing, and with it loads all providers, for a second.
+
+    :returns: the collector, None where no plugin wants to know.
+    """
+    if AIRFLOW_V_3_2_PLUS:
+        from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
+
+        readers: Any = get_hook_lineage_readers_plugins()
+    else:
+        plugins_manager: Any = import_module("airflow.plugins_manager")
+        plugins_manager.initialize_hook_lineage_readers_plugins()
+        readers = plugins_manager.hook_lineage_reader_classes
+    if not readers:
+        return None
+    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+    return get_hook_lineage_collector()
 
 
 async def task_state(trigger: BaseTrigger) -> str | None:

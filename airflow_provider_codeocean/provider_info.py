@@ -50,6 +50,15 @@ def get_provider_info() -> dict[str, Any]:
             }
         ]
 
+    # Without a handler, Airflow would take notice of none of them.
+    asset_uris = [
+        {
+            "schemes": ["codeocean"],
+            "handler": f"{package}.assets.sanitize_uri",
+            "factory": f"{package}.assets.create_asset",
+            "to_openlineage_converter": f"{package}.assets.convert_asset_to_openlineage",
+        }
+    ]
     return {
         "package-name": "airflow-provider-codeocean",
         "name": integration,
@@ -87,4 +96,6 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             f"{package}.links.{name}" for name in ("CodeOceanCapsuleLink", "CodeOceanDataAssetLink")
         ],
+        "asset-uris": asset_uris,
+        "dataset-uris": asset_uris,  # as Airflow 2 calls them
     }

@@ -211,7 +211,8 @@ class Airflow3:
         :returns: the decoded answer.
         """
         if self._token is None:
-            self._token = request_json("GET", f"{self.settings.url}/auth/token")["access_token"]
+            answer = request_json("GET", f"{self.settings.url}/auth/token", timeout=_CALL_SECONDS)
+            self._token = answer["access_token"]
         send = partial(
             request_json,
             method,
@@ -261,6 +262,9 @@ class Airflow2:
             "scheduler.min_file_process_interval": "10",
             "scheduler.dag_dir_list_interval": "3",
             "scheduler.parsing_processes": "2",
+            # A task that ends would schedule the next ones as well as the scheduler does. On a busy machine
+            # both do: the first try of a task is then number 2, and a capture takes it for a retry.
+            "scheduler.schedule_after_task_execution": "False",
             "metrics.timer_unit_consistency": "True",
         }
         variables = _as_variables(options)

@@ -13,6 +13,7 @@ import airflow
 import jsonschema
 import pytest
 
+from airflow_provider_codeocean import assets
 from airflow_provider_codeocean.provider_info import get_provider_info
 
 
@@ -47,10 +48,32 @@ def test_all_that_it_names_is_there(info):
         assert hasattr(import_module(module), attribute)
 
 
+def test_airflow_knows_what_to_do_with_asset_uris():
+    """Without its handler, an entry would be passed over in silence; Airflow 2 reads another one."""
+    from airflow.providers_manager import ProvidersManager
+
+    known, name = ProvidersManager(), "dataset" if version("apache-airflow").startswith("2.") else "asset"
+    assert getattr(known, f"{name}_uri_handlers")["codeocean"] is assets.sanitize_uri
+    assert getattr(known, f"{name}_factories")["codeocean"] is assets.create_asset
+    converters = getattr(known, f"{name}_to_openlineage_converters")
+    assert converters["codeocean"] is assets.convert_asset_to_openlineage
+
+
 @pytest.mark.parametrize("kind", ["operators", "sensors", "triggers"])
 def test_no_module_is_forgotten(info, kind):
     folder = Path(import_module("airflow_provider_codeocean").__path__[0], kind)
-    bases = {"__init__", "acting", "base", "creation", "from_trigger", "mapped", "once", "own", "running"}
+    bases = {
+        "__init__",
+        "acting",
+        "announcing",
+        "base",
+        "creation",
+        "from_trigger",
+        "mapped",
+        "once",
+        "own",
+        "running",
+    }
     found = {path.stem for path in folder.glob("*.py")} - bases
     named = {name.rpartition(".")[2] for each in info[kind] for name in each["python-modules"]}
     assert named == found

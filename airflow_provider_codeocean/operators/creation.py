@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.arguments import ReadField, as_rendered
 from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.lineage import of_creation
 from airflow_provider_codeocean.links import ShowsDataAsset
+from airflow_provider_codeocean.operators.announcing import AnnouncesDataAsset
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 
 
-class CodeOceanCreateDataAssetBase(ShowsDataAsset, CodeOceanMakeOnceBase):
+class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOceanMakeOnceBase):
     """Create a data asset once, wait until it is ready, and return it.
 
     A subclass says what to create, in :meth:`data_asset_params`. The result, in XCom, is the data asset with
@@ -55,6 +59,7 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, CodeOceanMakeOnceBase):
     carrier = DataAssetCapturing
     awaited = DataAssetWait
     made_id = "data_asset_id"
+    capsule_id: str | None = None
 
     def __init__(
         self,
@@ -119,6 +124,11 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, CodeOceanMakeOnceBase):
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
             values = checked_with(client, asked.to_json()["custom_metadata"], whole=True)
         return asked.model_copy(update={"custom_metadata": values})
+
+    def tell(self, context: Context, made: DataAsset, *, done: bool) -> None:
+        """Announce it to the task's outlets, and tell of what it was made; see the base class."""
+        self.announce(context, self.deployment, made, done=done, capsule_id=self.capsule_id)
+        self.tell_lineage(partial(of_creation, self.deployment, made, self.capsule_id))
 
     def new_trigger(self, made_id: str, deadline: float) -> CodeOceanDataAssetTrigger:
         """Make the trigger that waits; see the base class."""

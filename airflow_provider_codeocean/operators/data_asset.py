@@ -61,6 +61,8 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
     :param name_key: key of the name in that file; dots lead into what it holds. (templated)
     :param on_no_results: what to do where the computation has left no results: ``fail`` as Code Ocean
         refuses it, or ``skip`` the task, and with it what comes after.
+    :param capsule_id: id of the capsule or pipeline that was run, for asset events and lineage: of a
+        computation, Code Ocean does not tell it. (templated)
     :param **kwargs: what every operator that creates a data asset takes: see
         :class:`~airflow_provider_codeocean.operators.creation.CodeOceanCreateDataAssetBase`.
     """
@@ -71,6 +73,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         "target",
         "name_file",
         "name_key",
+        "capsule_id",
         *CodeOceanCreateDataAssetBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -87,6 +90,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         name_file: str | None = None,
         name_key: str = "name",
         on_no_results: OnNoResults = "fail",
+        capsule_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,6 +104,9 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         self.name_key = name_key
         check_choice("on_no_results", on_no_results, get_args(OnNoResults))
         self.on_no_results: OnNoResults = on_no_results
+        if capsule_id is not None:
+            check_identifier("capsule_id", known_now(capsule_id))
+        self.capsule_id = capsule_id
         self.data_asset_params(known_now)
 
     def data_asset_params(self, read: ReadField = as_rendered) -> DataAssetParams:

@@ -66,10 +66,12 @@ class CodeOceanMakeOnceBase(BaseOperator):
     :cvar carrier: how it is made and found again.
     :cvar awaited: how it is waited for.
     :cvar made_id: what its id is called, in XCom and in the trigger's event.
+    :ivar deployment: address of the deployment, without a slash at the end, as soon as it is known.
     """
 
     template_fields: Sequence[str] = ("codeocean_conn_id",)
     codeocean_url: str | None = None
+    deployment: str = ""
     carrier: ClassVar[type[Capturing[Any, Any]]]
     awaited: ClassVar[type[Wait]]
     made_id: ClassVar[str]
@@ -135,6 +137,15 @@ class CodeOceanMakeOnceBase(BaseOperator):
         :returns: the address of its page, where it has one.
         """
 
+    @abstractmethod
+    def tell(self, context: Context, made: Any, *, done: bool) -> None:
+        """Tell Airflow, and who else wants to know, what the task has read and made.
+
+        :param context: context of the running task.
+        :param made: what was made.
+        :param done: whether it is over with success, and not only begun.
+        """
+
     def checked_by_server(self, asked: Any) -> Any:
         """Check the parameters by what the deployment tells, just before it is made.
 
@@ -171,7 +182,8 @@ class CodeOceanMakeOnceBase(BaseOperator):
         hook = CodeOceanHook(self.codeocean_conn_id)
         made_id = str(dict(event)[self.made_id])
         with self._failing_clearly():
-            self.show(context, hook.url, made_id)
+            self.deployment = hook.url
+            self.show(context, self.deployment, made_id)
             # dag.test() loses all arguments but the event.
             asked = self.asked_for()
             capturing = self._capture_by(Keys(key) if key else self._keys(context, asked), asked, context)
@@ -244,6 +256,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
                 stays = capturing.finish(replace(capture, made=made))
                 if stays.id == made.id:
                     log.info("%s %s", self.carrier.what.capitalize(), capturing.describe(stays))
+                    self.tell(context, stays, done=self.carrier.verdict(stays) is Verdict.SUCCEEDED)
                     return as_xcom(stays, self.codeocean_url or None)
                 capture = Capture(stays, adopted=True)
             wait = partial(self._wait, context, capturing, capture)
@@ -253,7 +266,8 @@ class CodeOceanMakeOnceBase(BaseOperator):
         made = capture.made
         hook = CodeOceanHook(self.codeocean_conn_id)
         context["ti"].xcom_push(key=self.made_id, value=made.id)
-        url = self.show(context, hook.url, made.id)
+        self.deployment = hook.url
+        url = self.show(context, self.deployment, made.id)
         log.info("%s %s: %s", self.carrier.what.capitalize(), capturing.describe(made), url or "")
         if not self.wait_for_completion or self.carrier.verdict(made) is Verdict.SUCCEEDED:
             return made

@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -14,7 +15,9 @@ from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFai
 from airflow_provider_codeocean.arguments import ReadField, as_list, as_rendered, check_identifier, known_now
 from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing, what_is_run
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.lineage import of_run
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
+from airflow_provider_codeocean.operators.announcing import TellsLineage
 from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
 from airflow_provider_codeocean.polling.waits import ComputationWait
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
-    from airflow_provider_codeocean.api.models.computation import RunParams
+    from airflow_provider_codeocean.api.models.computation import Computation, RunParams
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 ARGUMENTS = {"named_parameters": "parameters"}
 
 
-class CodeOceanRunBase(CodeOceanMakeOnceBase):
+class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     """Run a capsule or pipeline once, wait until it has succeeded, and return the computation.
 
     It has succeeded where the computation is ``completed``, with the end status ``succeeded`` and the exit
@@ -125,6 +128,11 @@ class CodeOceanRunBase(CodeOceanMakeOnceBase):
         """Return the name, and when the task can have started it at the earliest; see the base class."""
         began = getattr(context.get("dag_run"), "start_date", None)
         return {"name": as_text(self.name), "not_before": began.timestamp() if began else 0.0}
+
+    def tell(self, context: Context, made: Computation, *, done: bool) -> None:  # noqa: ARG002
+        """Tell what was run, what it has read, and that it has left results; see the base class."""
+        page = self.codeocean_url or None
+        self.tell_lineage(partial(of_run, self.deployment, made, self.run_params(), page=page))
 
     def new_trigger(self, made_id: str, deadline: float) -> CodeOceanComputationTrigger:
         """Make the trigger that waits; see the base class."""

@@ -21,7 +21,9 @@ from airflow_provider_codeocean.arguments import (
 from airflow_provider_codeocean.compat import durable_state
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.lineage import of_transfer
 from airflow_provider_codeocean.operators.acting import CodeOceanOneDataAssetBase
+from airflow_provider_codeocean.operators.announcing import AnnouncesDataAsset
 from airflow_provider_codeocean.polling.wait import deadline_after
 from airflow_provider_codeocean.polling.waits import TransferWait
 from airflow_provider_codeocean.states import Verdict, as_xcom
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 _STATE_KEY = "codeocean_transfer"
 
 
-class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
+class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAssetBase):
     """Move the files of a data asset to a place in S3, and wait until that is done. For administrators.
 
     Source: ``POST data_assets/{id}/transfer``, user guide "Transfer data asset". It is done when
@@ -74,6 +76,7 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
     template_fields: Sequence[str] = ("target", *CodeOceanOneDataAssetBase.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"target": "json"}
     _wait: TransferWait | None = None
+    _came_from: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -119,27 +122,33 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
             params = self.transfer_params()
             hook = CodeOceanHook(self.codeocean_conn_id)
             with hook.get_conn() as client:
-                url = self.show_data_asset(context, client.url, self.data_asset_id)
+                self.show_data_asset(context, client.url, self.data_asset_id)
                 asset = self._begin(client, params, durable_state(context))
             wait = self._wait
             if wait is None or not self.wait_for_completion:
-                return as_xcom(asset, url)
+                return self._result(context, client.url, asset, done=wait is None)
             wait.deadline = deadline_after(
                 self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
             )
             if self.deferrable:
                 self._defer(wait, wait.deadline)
-            return as_xcom(self._conclude(context, wait, hook.wait_for), url)
+            return self._result(context, client.url, self._conclude(context, wait, hook.wait_for))
 
-    def execute_complete(self, context: Context, event: TransferEvent) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: TransferEvent, came_from: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what the data asset is by now."""
+        self._came_from = came_from
         hook = CodeOceanHook(self.codeocean_conn_id)
         wait = self._new_wait(
             {"last_transferred": event["last_transferred"], "transfer_error": event["transfer_error"]}
         )
         with no_retry_for_what_it_cannot_mend():
-            url = self.show_data_asset(context, hook.url, self.data_asset_id)
-            return as_xcom(self._conclude(context, wait, partial(hook.conclude, event)), url)
+            deployment = hook.url
+            self.show_data_asset(context, deployment, self.data_asset_id)
+            return self._result(
+                context, deployment, self._conclude(context, wait, partial(hook.conclude, event))
+            )
 
     def _conclude(
         self, context: Context, wait: TransferWait, conclude: Callable[[TransferWait], Any]
@@ -156,6 +165,18 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
             state.set(_STATE_KEY, {})
         return asset
 
+    def _result(
+        self, context: Context, deployment: str, asset: DataAsset, *, done: bool = True
+    ) -> dict[str, Any]:
+        """Tell what has been moved, and return the data asset."""
+        self.announce(context, deployment, asset, done=done)
+        if done and self._came_from is not None:
+            from airflow_provider_codeocean.api.models.data_asset import SourceBucket
+
+            came_from = SourceBucket.model_validate(self._came_from)
+            self.tell_lineage(partial(of_transfer, deployment, asset, came_from))
+        return as_xcom(asset, self.codeocean_url)
+
     def on_kill(self) -> None:
         """Say what goes on; Airflow kills the task."""
         if self._wait is not None:
@@ -169,6 +190,7 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
         memory = {"data_asset_id": asset.id, **params.to_json()}
         begun = None if state is None else state.get(_STATE_KEY)
         if isinstance(begun, dict) and memory.items() <= begun.items():
+            self._came_from = begun.get("came_from")
             wait = self._new_wait(begun["before"])
             verdict = wait.verdict(asset)
             if verdict is Verdict.SUCCEEDED:
@@ -181,13 +203,16 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
         if params.target.aws is not None and _is_there(asset, params.target.aws):
             log.info("The files of data asset %s are there", asset.id)
             return asset
+        bucket = asset.source_bucket
+        self._came_from = {} if bucket is None else bucket.model_dump(mode="json")
         before = {"last_transferred": asset.last_transferred, "transfer_error": asset.transfer_error}
         self._wait = self._new_wait(before)
+        memory |= {"before": before, "came_from": self._came_from}
         if state is not None:
-            state.set(_STATE_KEY, {**memory, "before": before})
+            state.set(_STATE_KEY, memory)
         client.data_assets.transfer(asset.id, params)
         if state is not None:
-            state.set(_STATE_KEY, {**memory, "before": before, "begun": True})
+            state.set(_STATE_KEY, memory | {"begun": True})
         log.info("Began to transfer data asset %s (%s)", asset.id, asset.name)
         return asset
 
@@ -203,7 +228,12 @@ class CodeOceanTransferDataAssetOperator(CodeOceanOneDataAssetBase):
             poll_interval=self.poll_interval,
             deadline=deadline,
         )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"came_from": self._came_from},
+            timeout=trigger.patience,
+        )
 
     def _describe(self) -> str:
         if self._wait is None:

@@ -95,6 +95,7 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
                     task_id="capture",
                     computation_id=run_left["computation_id"],
                     name=name,
+                    capsule_id=capsule_id or pipeline_id,
                     **waiting | {"on_no_results": "skip"} | dict(capture or {}),
                 )
             capture_left: Any = self.capture.output

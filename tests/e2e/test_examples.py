@@ -13,6 +13,8 @@ RUN_HERE = {
     "capture_anew",
     "capture_many_results",
     "move_to_bucket",
+    "publish_results",
+    "use_new_results",
     "wait_for_data_asset",
 }
 
@@ -91,6 +93,25 @@ def test_files_are_moved_while_no_worker_is_held(airflow, emulator):
     assert moved["source_bucket"]["bucket"] == conf["bucket"]
     assert moved["last_transferred"]
     assert f"Waiting for data asset {asset_id}" in airflow.task_log("move_to_bucket", run.run_id, "move")
+
+
+def test_a_dag_begins_with_what_another_has_captured(airflow, emulator):
+    airflow.wait_for_dag("use_new_results")
+    run = airflow.run(
+        "publish_results", conf={"capsule_id": emulator.variables["CODEOCEAN_CAPSULE_ID"]}, timeout=120
+    )
+    assert run.tasks == {"sort.run": "success", "sort.capture": "success"}
+
+    def begun():
+        rows = airflow.database.query("SELECT run_id FROM dag_run WHERE dag_id = 'use_new_results'")
+        return rows[0][0] if rows else None
+
+    begun_id = airflow.wait_until(begun, awaited="a run of use_new_results", timeout=60)
+    assert airflow.wait_for("use_new_results", begun_id, timeout=60).tasks == {"look": "success"}
+    asset = airflow.xcom("publish_results", run.run_id, "sort.capture")
+    (event,) = airflow.xcom("use_new_results", begun_id, "look")
+    assert (event["data_asset_id"], event["size"], event["url"]) == (asset["id"], asset["size"], asset["url"])
+    assert event["provenance"]["capsule"] == emulator.variables["CODEOCEAN_CAPSULE_ID"]
 
 
 def test_the_token_is_in_no_log(airflow, emulator):

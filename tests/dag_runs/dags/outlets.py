@@ -1,0 +1,80 @@
+"""Tasks that make or move data assets, and have outlets of both kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, Param, task
+
+from airflow_provider_codeocean.operators.data_asset import (
+    CodeOceanCaptureResultOperator,
+    CodeOceanCreateDataAssetOperator,
+)
+from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
+
+PARAMS = {"computation_id": "", "data_asset_id": "", "capsule_id": "", "bucket": "", "ids": []}
+WAYS: dict[str, dict[str, Any]] = {
+    "deferred": {"deferrable": True},
+    "in_worker": {"deferrable": False},
+    "without_waiting": {"wait_for_completion": False},
+}
+DAGS: list[DAG] = []
+
+
+def dag(dag_id: str) -> DAG:
+    """Make a DAG and list it."""
+    DAGS.append(DAG(dag_id, schedule=None, params={name: Param(value) for name, value in PARAMS.items()}))
+    return DAGS[-1]
+
+
+for way, arguments in WAYS.items():
+    with dag(f"announce_capture_{way}") as made:
+        CodeOceanCaptureResultOperator(
+            task_id="act",
+            computation_id="{{ params.computation_id }}",
+            capsule_id="{{ params.capsule_id }}",
+            name="announced",
+            target={"bucket": "{{ params.bucket }}", "prefix": "/announced/"},
+            outlets=[AssetAlias(f"alias of {made.dag_id}"), Asset(f"x-test://{made.dag_id}")],
+            poll_interval=0.05,
+            **arguments,
+        )
+
+    with dag(f"announce_transfer_{way}") as made:
+        CodeOceanTransferDataAssetOperator(
+            task_id="act",
+            data_asset_id="{{ params.data_asset_id }}",
+            target={"bucket": "{{ params.bucket }}"},
+            outlets=[AssetAlias(f"alias of {made.dag_id}"), Asset(f"x-test://{made.dag_id}")],
+            poll_interval=0.05,
+            **arguments,
+        )
+
+with dag("announce_combined"):
+    CodeOceanCreateDataAssetOperator(
+        task_id="act",
+        name="combined",
+        data_asset_ids=["{{ params.data_asset_id }}"],
+        outlets=[AssetAlias("alias of announce_combined")],
+        poll_interval=0.05,
+    )
+
+with dag("announce_mapped"):
+
+    @task
+    def computations(params: dict[str, Any] | None = None) -> list[str]:
+        return list((params or {})["ids"])
+
+    CodeOceanCaptureResultOperator.partial(
+        task_id="act", name="mapped", outlets=[AssetAlias("alias of announce_mapped")], poll_interval=0.05
+    ).expand(computation_id=computations())
+
+with dag("announce_failed"):
+    CodeOceanCaptureResultOperator(
+        task_id="act",
+        computation_id="{{ params.computation_id }}",
+        name="failed",
+        target={"bucket": "no-such-bucket"},
+        outlets=[AssetAlias("alias of announce_failed"), Asset("x-test://announce_failed")],
+        poll_interval=0.05,
+    )
