@@ -81,7 +81,7 @@ ui: .venv/.ready ## Look at the connection form and the link in a headless Chrom
 	@$(ON_2_11) -m pytest -q tests/ui/test_airflow_2_ui.py; $(ELSE_SKIP)
 
 bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" chooses
-	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer worker_free crash_matrix); do \
+	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer worker_free events crash_matrix); do \
 	  echo "== $$name"; \
 	  $(PY) -m tests.benchmarks.$$name; \
 	done

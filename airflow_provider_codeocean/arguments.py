@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
 P = TypeVar("P", bound="Params")
+T = TypeVar("T")
 
 
 class ReadField(Protocol):
@@ -56,6 +58,37 @@ def check_identifier(name: str, value: Any) -> str:
     return value
 
 
+def check_template(name: str, value: T) -> T:
+    """Check that a template can be read as one; what it will render to is not known yet.
+
+    :param name: name of the argument.
+    :param value: the template; what is no text is none.
+    :returns: the template.
+    :raises ValueError: where it cannot be read.
+    """
+    if isinstance(value, str):
+        from jinja2 import Environment, TemplateSyntaxError
+
+        try:
+            Environment().parse(value)  # noqa: S701 - nothing is rendered
+        except TemplateSyntaxError as error:
+            raise ValueError(f"{name} is no template: {error}, in {value!r}") from None
+    return value
+
+
+def check_no_template(name: str, value: T) -> T:
+    """Check that a value is no template, where nothing renders any.
+
+    :param name: name of the argument.
+    :param value: the value.
+    :returns: the value.
+    :raises ValueError: where it is a template.
+    """
+    if known_now(value) != value:
+        raise ValueError(f"{name} must not be a template: nothing renders it here, got {value!r}")
+    return value
+
+
 def as_list(value: Any) -> Any:
     """Return a sequence as a list: what mapped tasks return is none.
 
@@ -87,6 +120,28 @@ def check_count(name: str, value: Any, most: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+
+
+def check_moment(name: str, value: datetime | str | float) -> float:
+    """Check a moment.
+
+    :param name: name of the argument.
+    :param value: a time with a zone, the same as an ISO 8601 text, or Unix seconds.
+    :returns: Unix seconds.
+    :raises ValueError: where it is none of them.
+    """
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            return moment.timestamp()
+        if isinstance(moment, int | float) and not isinstance(moment, bool) and math.isfinite(moment):
+            return float(moment)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{name} must be a time with a zone, such as 2026-01-31T12:00:00+00:00, or Unix seconds, "
+        f"got {value!r}"
+    )
 
 
 def check_one_of(**identifiers: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,22 +18,46 @@ from airflow.providers.common.compat.version_compat import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger  # noqa: PLC0414 - others import it from here
     from airflow.triggers.base import BaseTrigger
 
 #: Whether Airflow starts tasks in the triggerer as it should. Those before either start them in a worker all
 #: the same, or give the trigger its templates as they are.
 STARTS_IN_TRIGGERER = AIRFLOW_V_3_3_PLUS
 
+#: Whether assets have a state that survives all that befalls tasks and triggers.
+ASSETS_HAVE_STATE = AIRFLOW_V_3_3_PLUS
+
 #: Seconds for Airflow to tell the state of a task: to the first question it makes an API server of its own.
 _STATE_SECONDS = 60.0
-
 #: The map index of what is not mapped.
 _NOT_MAPPED = -1
 
 
+def __getattr__(name: str) -> Any:
+    """Import the base of triggers that watch for events when it is asked for: Airflow 2 has none."""
+    if name != "BaseEventTrigger":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    need_asset_watchers()
+    from airflow.triggers.base import BaseEventTrigger
+
+    return BaseEventTrigger
+
+
+def need_asset_watchers() -> None:
+    """Say where there are no asset watchers.
+
+    :raises ImportError: before Airflow 3.0.
+    """
+    if not AIRFLOW_V_3_0_PLUS:
+        raise ImportError(
+            "Watching for events needs Airflow 3.0 or later: before, there are no asset watchers"
+        )
+
+
 class DurableState(Protocol):
-    """State of a task instance that survives a killed process, a retry, a deferral and a Clear."""
+    """State of a task instance or an asset that survives killed processes, retries, deferrals and Clears."""
 
     def get(self, key: str) -> Any:
         """Return a value, None where there is none."""
@@ -51,6 +76,66 @@ def durable_state(context: Context) -> DurableState | None:
     """
     state: DurableState | None = context.get("task_state_store")
     return state
+
+
+class AsyncState(Protocol):
+    """State of an asset, from where it must be awaited."""
+
+    async def aget(self, key: str) -> Any:
+        """Return a value, None where there is none."""
+        ...
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Write a JSON value, not None."""
+        ...
+
+
+def states_of_watched_assets(trigger: BaseEventTrigger) -> list[AsyncState]:
+    """Return the state of each asset that a trigger watches for: Airflow has it from 3.3 on.
+
+    :param trigger: the trigger, in the triggerer.
+    :returns: the states; none where Airflow has none.
+    """
+    states = getattr(trigger, "asset_state_store", None)
+    if states is None:
+        return []
+    # Airflow lets a trigger that several assets share reach none of their states: it does not name them.
+    return [*states._by_name.values(), *states._by_uri.values()]  # noqa: SLF001
+
+
+def state_of_asset(context: Context, asset: Asset) -> DurableState:
+    """Return the state of an asset that is an inlet of the running task.
+
+    Before Airflow 3.3 assets have none, and Airflow's Variables stand in for it.
+
+    :param context: context of the running task.
+    :param asset: the asset.
+    :returns: the state.
+    """
+    if ASSETS_HAVE_STATE:
+        state: DurableState = context["asset_state_store"][asset]
+        return state
+    return _StateInVariables(asset.name)
+
+
+class _StateInVariables:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def get(self, key: str) -> Any:
+        from airflow.providers.common.compat.sdk import Variable
+
+        return Variable.get(self._variable(key), None, deserialize_json=True)
+
+    def set(self, key: str, value: Any) -> None:
+        from airflow.providers.common.compat.sdk import Variable
+
+        description = f"Of the asset {self._name}"
+        Variable.set(self._variable(key), value, description, serialize_json=True)
+
+    def _variable(self, key: str) -> str:
+        # The name itself may look to Airflow like that of a secret, which it would hide from all logs.
+        return f"{key}_{hashlib.sha256(self._name.encode()).hexdigest()[:16]}"
 
 
 def overtaken(context: Context) -> bool:

@@ -78,12 +78,15 @@ def get_provider_info() -> dict[str, Any]:
             "computation",
             "data_asset",
             "files",
+            "finished",
             "permissions",
             "search",
             "transfer",
         ),
         "sensors": modules("sensors", "computation", "data_asset", "search", "transfer"),
-        "triggers": modules("triggers", "computation", "data_asset", "search", "sensor", "transfer"),
+        "triggers": modules(
+            "triggers", "computation", "data_asset", "events", "search", "sensor", "transfer"
+        ),
         "connection-types": [
             {
                 "connection-type": "codeocean",

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.arguments import as_rendered, check_seconds, checked, known_now
+from airflow_provider_codeocean.arguments import (
+    as_rendered,
+    check_moment,
+    check_seconds,
+    check_template,
+    checked,
+    known_now,
+)
 
 JSON_LIKE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -26,6 +33,36 @@ def test_a_duration_is_seconds_or_a_timedelta(given_value, seconds):
 def test_a_wrong_duration_is_refused_by_name(wrong):
     with pytest.raises(ValueError, match=r"poll_interval must be a number of seconds .* greater than 0"):
         check_seconds("poll_interval", wrong)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [datetime(2026, 1, 31, 12, tzinfo=UTC), "2026-01-31T12:00:00Z", "2026-01-31 13:00:00+01:00", 1769860800],
+)
+def test_a_moment_has_a_zone_or_is_unix_seconds(moment):
+    assert check_moment("since", moment) == 1769860800.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["2026-01-31", "soon", datetime(2026, 1, 31), True, float("nan"), None, [1]],  # noqa: DTZ001
+)
+def test_a_wrong_moment_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=r"since must be a time with a zone, such as .*, or Unix seconds"):
+        check_moment("since", wrong)
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "{{ computation.name }}", "{% if x %}y{% endif %}", 7, None, ["{{"]]
+)
+def test_a_template_is_given_back(value):
+    assert check_template("name", value) is value
+
+
+@pytest.mark.parametrize("wrong", ["{{ computation.name", "{% if %}x", "{{ a b }}"])
+def test_what_is_no_template_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match="name is no template"):
+        check_template("name", wrong)
 
 
 @pytest.mark.parametrize("template", ["{{ params.x }}", "run_{{ ds }}", "{% if x %}y{% endif %}"])

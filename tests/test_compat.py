@@ -116,6 +116,40 @@ async def test_a_triggerer_that_ends_meanwhile_does_not_answer(monkeypatch):
         await compat.task_state(trigger())
 
 
+@pytest.mark.skipif(not AIRFLOW_2, reason="Airflow 3 has asset watchers")
+def test_airflow_2_says_that_it_has_no_asset_watchers():
+    for look in (compat.need_asset_watchers, lambda: compat.BaseEventTrigger):
+        with pytest.raises(ImportError, match=r"Watching for events needs Airflow 3\.0 or later"):
+            look()
+
+
+@pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 has no asset watchers")
+def test_asset_watchers_are_there_from_airflow_3_on():
+    from airflow.triggers.base import BaseEventTrigger
+
+    compat.need_asset_watchers()
+    assert compat.BaseEventTrigger is BaseEventTrigger
+
+
+def test_what_it_does_not_have_is_not_there():
+    assert not hasattr(compat, "NoSuchThing")
+
+
+@pytest.mark.skipif(not compat.ASSETS_HAVE_STATE, reason="assets have a state from Airflow 3.3 on")
+def test_the_states_of_all_watched_assets_are_found():
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+    watched = [Asset("one"), Asset("two"), Asset.ref(uri="s3://three")]
+    states = AssetStateStoreAccessors(inlets=watched)
+    found = compat.states_of_watched_assets(SimpleNamespace(asset_state_store=states))
+    assert found == [states[each] for each in watched]
+
+
+def test_before_airflow_3_3_a_watched_asset_has_no_state():
+    assert compat.states_of_watched_assets(SimpleNamespace()) == []
+
+
 def test_durable_state_is_there_where_airflow_has_it():
     state = object()
     assert compat.durable_state({"task_state_store": state}) is state

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.polling.pace import Pace
     from airflow_provider_codeocean.polling.sender import Sender
     from airflow_provider_codeocean.polling.trust import Trust
+    from airflow_provider_codeocean.polling.wait import Look
     from airflow_provider_codeocean.polling.watched import Watched
     from airflow_provider_codeocean.polling.watchlist import Watchlist
 
@@ -103,7 +104,7 @@ class Reading:
 
     async def _read(self, watched: Watched) -> None:
         try:
-            seen = await self._sender.send(watched.call, "read")
+            seen = await self._look(watched.look())
         except CodeOceanError as error:
             if error.transient:
                 self._bear(watched, error)
@@ -116,6 +117,16 @@ class Reading:
         finally:
             watched.being_read = False
             self._wake_by(watched.due)
+
+    async def _look(self, look: Look) -> Any:
+        call = next(look)
+        while True:
+            answer = await self._sender.send(call, "read")
+            try:
+                call = look.send(answer)
+            except StopIteration as over:
+                return over.value
+            await self._sender.turn()
 
     def _take(self, watched: Watched, seen: Any) -> None:
         now = self._now()
@@ -134,6 +145,6 @@ class Reading:
 
     def _bear(self, watched: Watched, error: CodeOceanError) -> None:
         for wait in watched.waits:
-            wait.last_error = error
+            wait.miss(error)
         if not isinstance(error, RateLimited):  # the pace sees to that: it is due as before
             watched.was_not_read(self._now())

@@ -11,6 +11,7 @@ import enum
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
@@ -34,6 +35,12 @@ class Kind(enum.Enum):
     DATA_ASSET = "data asset"
     COMPUTATION = "computation"
     SEARCH = "search"
+    COMPUTATIONS = "computations of"
+    MATCHES = "data assets that match"
+
+
+#: One look: yields each request that it takes, is sent the answer, and returns what they show together.
+Look = Generator["Call[Any]", Any, Any]
 
 
 class Wait(ABC):
@@ -116,6 +123,17 @@ class Wait(ABC):
         self.last_state = seen.state
         self.last_error = None
 
+    def look(self) -> Look:
+        """Look at the thing, with one request unless a subclass needs more."""
+        return (yield self.call)
+
+    def miss(self, error: CodeOceanError) -> None:
+        """Remember that a look did not succeed, but may the next time.
+
+        :param error: why it did not.
+        """
+        self.last_error = error
+
     def bear(self, error: CodeOceanError) -> None:
         """Take that a look did not succeed: a server in trouble or out of reach is waited for.
 
@@ -124,7 +142,7 @@ class Wait(ABC):
         """
         if not error.transient:
             raise error
-        self.last_error = error
+        self.miss(error)
         self._asked_to_wait = getattr(error, "retry_after", None) or 0.0
 
     def interval(self, now: float) -> float:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.polling.wait import Kind
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
-    from airflow_provider_codeocean.api.call import Call
-    from airflow_provider_codeocean.polling.wait import Wait
+    from airflow_provider_codeocean.polling.wait import Look, Wait
 
 #: How much of its interval a look may come early, where it costs nothing.
 _EARLY = 0.25
@@ -29,7 +29,7 @@ class Watched:
 
     :ivar kind: what it is.
     :ivar id: its identifier.
-    :ivar call: the request that reads it.
+    :ivar look: reads it.
     :ivar since: since when it is watched.
     :ivar waits: who waits, each with the future that its end goes to.
     :ivar due: when to look at it next.
@@ -44,7 +44,7 @@ class Watched:
 
     kind: Kind
     id: str
-    call: Call[Any]
+    look: Callable[[], Look]
     since: float
     waits: dict[Wait, asyncio.Future[None]] = field(default_factory=dict)
     due: float = field(init=False)

@@ -48,7 +48,7 @@ class Watchlist:
         """
         key, now = (wait.kind, wait.id), self._now()
         known = self._watched.get(key)
-        watched = self._watched[key] = known or Watched(*key, wait.call, since=now)
+        watched = self._watched[key] = known or Watched(*key, wait.look, since=now)
         future = watched.waits[wait] = asyncio.get_running_loop().create_future()
         due = watched.due
         watched.schedule(now, first_jitter())

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, TaskGroup
+from airflow.providers.common.compat.sdk import TaskGroup
 
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
-from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
-from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
-from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
+from airflow_provider_codeocean.task_groups.steps import about, capture_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+    from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
     from airflow_provider_codeocean.operators.running import CodeOceanRunBase
-
-#: Arguments that only tasks have that make something, that the group gives them, and that only those have
-#: that wait.
-_OF_WHAT_IS_MADE = frozenset({"on_existing", "on_kill"})
-_OF_THE_GROUP = frozenset({"task_id", "capsule_id", "pipeline_id", "computation_id", "data_asset_id"})
-_OF_WAITS = frozenset({"deferrable", "poll_interval", "timeout", "wait_for_completion"})
+    from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
 
 
 class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
@@ -57,8 +51,8 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
 
     run: CodeOceanRunBase
     capture: CodeOceanCaptureResultOperator
-    share: CodeOceanSetDataAssetPermissionsOperator | None = None
-    transfer: CodeOceanTransferDataAssetOperator | None = None
+    share: CodeOceanSetDataAssetPermissionsOperator | None
+    transfer: CodeOceanTransferDataAssetOperator | None
 
     def __init__(
         self,
@@ -79,10 +73,8 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
             raise ValueError("give exactly one of capsule_id and pipeline_id")
         super().__init__(group_id=group_id, **kwargs)
         waiting = dict(task_arguments or {}) | ({} if deferrable is None else {"deferrable": deferrable})
-        moving = {name: value for name, value in waiting.items() if name not in _OF_WHAT_IS_MADE}
-        acting = {name: value for name, value in moving.items() if name not in _OF_WAITS}
         with self:
-            with _about("run", run):
+            with about("run", run):
                 if capsule_id is not None:
                     what: dict[str, Any] = {"task_id": "run", "capsule_id": capsule_id}
                     self.run = CodeOceanRunCapsuleOperator(**what, **waiting | dict(run or {}))
@@ -90,45 +82,15 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
                     what = {"task_id": "run", "pipeline_id": pipeline_id}
                     self.run = CodeOceanRunPipelineOperator(**what, **waiting | dict(run or {}))
             run_left: Any = self.run.output  # its item is one of the XComs that the task leaves
-            with _about("capture", capture):
-                self.capture = CodeOceanCaptureResultOperator(
-                    task_id="capture",
-                    computation_id=run_left["computation_id"],
-                    name=name,
-                    capsule_id=capsule_id or pipeline_id,
-                    **waiting | {"on_no_results": "skip"} | dict(capture or {}),
-                )
-            capture_left: Any = self.capture.output
-            data_asset_id = capture_left["data_asset_id"]
-            last: Any = self.capture
-            if share is not None:
-                with _about("share", share):
-                    self.share = CodeOceanSetDataAssetPermissionsOperator(
-                        task_id="share",
-                        data_asset_id=data_asset_id,
-                        **acting | {"mode": "ensure"} | dict(share),
-                    )
-                last >> self.share
-                last = self.share
-            if transfer is not None:
-                with _about("transfer", transfer):
-                    self.transfer = CodeOceanTransferDataAssetOperator(
-                        task_id="transfer", data_asset_id=data_asset_id, **moving | dict(transfer)
-                    )
-                last >> self.transfer
-
-
-@contextmanager
-def _about(what: str, arguments: Mapping[str, Any] | None) -> Iterator[None]:
-    """Refuse arguments that the group gives itself, and name the mapping in what is wrong with others."""
-    for name in arguments or ():
-        if name in _OF_THE_GROUP:
-            raise ValueError(f"{what}: {name!r} is given by the group itself")
-        if name == "params":
-            raise ValueError(
-                f"{what}: 'params' are Airflow's own; a capsule's or pipeline's are 'parameters'"
+            steps = capture_steps(
+                {
+                    "computation_id": run_left["computation_id"],
+                    "name": name,
+                    "capsule_id": capsule_id or pipeline_id,
+                },
+                capture=capture,
+                share=share,
+                transfer=transfer,
+                task_arguments=waiting,
             )
-    try:
-        yield
-    except (ValueError, TypeError, AirflowException) as error:
-        raise ValueError(f"{what}: {error}") from error
+        self.capture, self.share, self.transfer = steps.capture, steps.share, steps.transfer

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams, DataAssetSearchParams
+from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from tests.dag_runs.conftest import Run
+from tests.e2e.test_events import EXAMPLES as STARTED_BY_EVENTS
 from tests.e2e.test_examples import RUN_HERE as RUN_IN_A_REAL_AIRFLOW
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
 RUN_HERE = {
     "capture_after_run",
+    "capture_on_completion",
     "combine_for_training",
     "download_results",
     "fan_out",
@@ -27,7 +31,9 @@ RUN_HERE = {
 
 
 def test_every_example_is_run_somewhere():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == RUN_HERE | RUN_IN_A_REAL_AIRFLOW
+    assert {
+        path.stem for path in EXAMPLES.glob("*.py")
+    } == RUN_HERE | RUN_IN_A_REAL_AIRFLOW | STARTED_BY_EVENTS
 
 
 @pytest.fixture
@@ -49,11 +55,12 @@ def assets(code_ocean, client):
 def run(airflow_database, code_ocean):
     """Runs an example to success."""
 
-    def run(name, **conf):
+    def run(name, *, attribute=None, **conf):
         spec = spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
-        finished = Run(getattr(module, name)().test(run_conf=conf))
+        dag = getattr(module, attribute) if attribute else getattr(module, name)()
+        finished = Run(dag.test(run_conf=conf))
         assert finished.dag_run.state == "success"
         return finished
 
@@ -125,6 +132,19 @@ def test_fan_out(run, code_ocean, assets):
 def test_wait_without_worker(run, assets):
     finished = run("wait_without_worker", data_asset_ids=[each.id for each in assets])
     assert [finished.xcom("ready", map_index=index)["id"] for index in (0, 1)] == [each.id for each in assets]
+
+
+@pytest.mark.skipif(version("apache-airflow").startswith("2."), reason="Airflow 2 has no asset watchers")
+def test_capture_on_completion(monkeypatch, run, code_ocean, client):
+    monkeypatch.setenv("CODEOCEAN_WATCHED_CAPSULE_ID", code_ocean.env["CODEOCEAN_CAPSULE_ID"])
+    monkeypatch.setenv("CODEOCEAN_GROUP", code_ocean.env["CODEOCEAN_GROUP"])
+    [over] = seed_computations(code_ocean.emulator, ComputationSeed(name="sort"))
+    finished = run("capture_on_completion", attribute="dag")
+    taken = [each["computation_id"] for each in finished.xcom("take")]
+    asset = finished.xcom("finished.capture", map_index=taken.index(over.id))
+    assert (asset["name"], asset["tags"][0]) == (f"sort 0 ({over.id[:8]})", "on completion")
+    (group,) = client.data_assets.get_permissions(asset["id"]).groups
+    assert (group.group, group.role) == (code_ocean.env["CODEOCEAN_GROUP"], "viewer")
 
 
 @pytest.mark.parametrize("really", [False, True])

@@ -1,0 +1,183 @@
+"""The operator that takes computations that have finished, each for one run of its DAG."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, get_args
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, conf
+
+from airflow_provider_codeocean.arguments import (
+    check_choice,
+    check_count,
+    check_moment,
+    check_one_of,
+    check_template,
+)
+from airflow_provider_codeocean.compat import ASSETS_HAVE_STATE, need_asset_watchers, state_of_asset
+from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.watching.ledger import Forgotten, Ledger
+from airflow_provider_codeocean.watching.over import (
+    TOLD_OF_COMPUTATIONS,
+    EndStatus,
+    described,
+    ended,
+    has_ended_as,
+)
+from airflow_provider_codeocean.watching.seen import BASELINE, TAKEN, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Asset, Context
+
+    from airflow_provider_codeocean.api.models.computation import Computation
+    from airflow_provider_codeocean.compat import DurableState
+
+log = logging.getLogger(__name__)
+
+
+class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
+    """Take the computations of a capsule or pipeline that have finished and that no other run has taken.
+
+    Source: ``GET capsules/{id}/computations``, one request. For a DAG that an asset's watcher starts
+    (:class:`~airflow_provider_codeocean.triggers.events.CodeOceanComputationsFinishedTrigger`): what the
+    events say is not asked, because Airflow may start one run for several of them and show it the first only.
+
+    Each computation belongs to one run: what a run has taken is written down with the asset before it is
+    returned, and a retry of the task, or the task cleared, returns the same list in the same order. Give the
+    DAG ``max_active_runs=1``: runs at the same time could take the same. Where more are left than a run may
+    take, the task makes an event of the asset, which starts the next run.
+
+    The result, in XCom, is a list to ``.expand()`` over: the oldest first, each with the fields of an event's
+    ``computations``, or with what ``each`` makes of it.
+
+    :param asset: the asset that is watched, and that starts the DAG.
+    :param capsule_id: id of the capsule; either this or ``pipeline_id``. (templated)
+    :param pipeline_id: id of the pipeline. (templated)
+    :param status: take those that have ``succeeded``, that have ``failed`` (or were stopped), or ``any``.
+    :param since: take what was created at this moment or later: a time with a zone, as a datetime or as an
+        ISO 8601 text, or Unix seconds. None, from Airflow 3.3 on, takes what was not over when the watcher
+        looked for the first time.
+    :param each: what to return of each computation: templates by name, in which ``computation`` has the
+        fields of Code Ocean's API; for ``.expand_kwargs()``. None returns its fields.
+    :param limit: the most that a run takes, from 1; None takes as many as Airflow can map
+        (``[core] max_map_length``).
+    :param on_empty: what to do where there is nothing to take: ``return`` an empty list, ``skip`` the task or
+        ``fail`` it, which keeps its retries.
+    :param codeocean_conn_id: id of the connection. (templated)
+    :param **kwargs: what every operator takes, but inlets and outlets.
+    """
+
+    template_fields: Sequence[str] = ("capsule_id", "pipeline_id", "codeocean_conn_id")
+    ui_color = "#e8f1fb"
+
+    def __init__(
+        self,
+        *,
+        asset: Asset,
+        capsule_id: str | None = None,
+        pipeline_id: str | None = None,
+        status: EndStatus = "succeeded",
+        since: datetime | str | float | None = None,
+        each: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        on_empty: OnEmpty = "skip",
+        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        need_asset_watchers()
+        # An event of the asset is made where it is asked for, and not each time: that takes an alias.
+        self._alias = AssetAlias(f"{asset.name} again")
+        # The state of an asset is reached through an inlet; dag.test() of Airflow 3.0 takes none.
+        inlets = [asset] if ASSETS_HAVE_STATE else []
+        super().__init__(inlets=inlets, outlets=[self._alias], **kwargs)
+        self.asset = asset
+        check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
+        self.capsule_id = capsule_id
+        self.pipeline_id = pipeline_id
+        check_choice("status", status, get_args(EndStatus))
+        self.status: EndStatus = status
+        if since is None and not ASSETS_HAVE_STATE:
+            raise ValueError(
+                "since must be given: before Airflow 3.3 nobody knows what was over when the watch began"
+            )
+        self.since = None if since is None else check_moment("since", since)
+        self.each = None if each is None else {key: check_template(key, each[key]) for key in each}
+        most = conf.getint("core", "max_map_length", fallback=1024)
+        if limit is not None:
+            check_count("limit", limit, most)
+        self.limit = limit or most
+        check_choice("on_empty", on_empty, get_args(OnEmpty))
+        self.on_empty: OnEmpty = on_empty
+        self.codeocean_conn_id = codeocean_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Take what there is, or what an earlier try has taken."""
+        with no_retry_for_what_it_cannot_mend():
+            # First: the less there is between reading and writing what was taken, the better.
+            there = {each.id: each for each in ended(self._computations(), self.since)}
+            state = state_of_asset(context, self.asset)
+            ledger = self._ledger(state)
+            if ledger is None:
+                end_as_asked_for(
+                    self.on_empty, f"The watcher of asset {self.asset.name!r} has not looked yet"
+                )
+                return []
+            mine = self._take(context["run_id"], ledger, state, list(there.values()), context)
+            if not mine:
+                end_as_asked_for(self.on_empty, "No computation has finished that no other run has taken")
+            # One that was deleted since keeps its place: the others are not to change theirs.
+            taken = [there.get(each) or _gone(each) for each in mine]
+            return [self._returned(each, context) for each in taken]
+
+    def _computations(self) -> list[Computation]:
+        which = check_one_of(capsule_id=self.capsule_id, pipeline_id=self.pipeline_id)
+        with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
+            if which == "capsule_id":
+                return client.capsules.list_computations(str(self.capsule_id))
+            return client.pipelines.list_computations(str(self.pipeline_id))
+
+    def _ledger(self, state: DurableState) -> Ledger | None:
+        """Read what was taken; None where nobody knows yet what was over when the watch began."""
+        try:
+            written = state.get(TAKEN)
+            if written is not None:
+                return Ledger.read(written)
+            if self.since is not None:
+                return Ledger()
+            baseline = state.get(BASELINE)
+            return None if baseline is None else Ledger(taken=Seen.read(baseline))
+        except ValueError as error:
+            raise ValueError(f"asset {self.asset.name!r}: {error}") from error
+
+    def _take(
+        self, run_id: str, ledger: Ledger, state: DurableState, there: list[Computation], context: Context
+    ) -> list[str]:
+        wanted = [each.id for each in there if has_ended_as(each, self.status)]
+        has_taken = run_id in ledger.runs
+        try:
+            mine, is_more_left = ledger.take(run_id, wanted, self.limit)
+        except Forgotten as error:
+            raise AirflowFailException(str(error)) from error
+        if mine and not has_taken:
+            state.set(TAKEN, ledger.shortened().written())
+        log.info("Run %s %s %d computations", run_id, "had taken" if has_taken else "has taken", len(mine))
+        if is_more_left:
+            log.info("More than %d have finished: the next run takes the others", len(mine))
+            context["outlet_events"][self._alias].add(self.asset)
+        return mine
+
+    def _returned(self, computation: Computation, context: Context) -> dict[str, Any]:
+        if self.each is None:
+            return described(computation, TOLD_OF_COMPUTATIONS)
+        known: Any = {**context, "computation": computation}
+        return {name: self.render_template(value, known) for name, value in self.each.items()}
+
+
+def _gone(computation_id: str) -> Computation:
+    from airflow_provider_codeocean.api.models.computation import Computation
+
+    return Computation(id=computation_id, name=computation_id)

@@ -1,0 +1,1 @@
+"""What there is to tell of a look, and what has been told and taken: pure decisions, and no Airflow."""

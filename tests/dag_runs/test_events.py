@@ -1,0 +1,61 @@
+"""Whole runs of the DAG that captures what finishes, against the emulator."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+
+import pytest
+
+from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
+
+pytestmark = pytest.mark.skipif(
+    version("apache-airflow").startswith("2."), reason="Airflow 2 has no asset watchers"
+)
+
+
+@pytest.fixture
+def finish(code_ocean, monkeypatch):
+    """Lets a computation of the watched capsule be over, some seconds ago, and returns its id."""
+    monkeypatch.setenv("CODEOCEAN_CAPSULE_ID", code_ocean.env["CODEOCEAN_CAPSULE_ID"])
+    monkeypatch.setenv("SINCE", str(time.time() - 1000))
+
+    def finish(age, **fields):
+        [made] = seed_computations(code_ocean.emulator, ComputationSeed(age=age, **fields))
+        return made.id
+
+    return finish
+
+
+def test_each_is_captured_once_and_a_failure_holds_back_none(run_dag, finish, client):
+    finish(2000, name="before since")
+    finish(700, name="badly", end_status="failed", exit_code=1)
+    last = finish(100, name="last")
+    third = finish(200, name="third")
+    nothing = finish(300, name="without results", has_results=False)
+    first = finish(400, name="{{ 7 * 7 }}")
+
+    run = run_dag("capture_finished")
+    assert [each["computation_id"] for each in run.xcom("take")] == [first, nothing, third]
+    assert run.states == {
+        "take": "success",
+        "finished.capture[0]": "success",
+        "finished.capture[1]": "failed",
+        "finished.capture[2]": "success",
+        "finished.share[0]": "success",
+        "finished.share[1]": "upstream_failed",
+        "finished.share[2]": "success",
+    }
+    asset = run.xcom("finished.capture", map_index=0)
+    assert asset["name"] == f"{{{{ 7 * 7 }}}} 0 of {first}"  # what somebody else wrote is no template
+    assert asset["description"] == "0 parameters"
+    assert asset["tags"][0] == "finished"
+    assert asset["provenance"]["computation"] == first
+    assert client.data_assets.get_permissions(asset["id"]).everyone == "viewer"
+
+    run = run_dag("capture_finished")
+    assert [each["computation_id"] for each in run.xcom("take")] == [last]
+    assert set(run.states.values()) == {"success"}
+
+    run = run_dag("capture_finished")
+    assert set(run.states.values()) == {"skipped"}

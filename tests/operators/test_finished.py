@@ -1,0 +1,243 @@
+"""Taking computations that have finished: each for one run, and the same again for a run that takes again."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+from airflow_provider_codeocean import compat
+from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
+from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.operators import finished
+from airflow_provider_codeocean.operators.finished import CodeOceanTakeFinishedComputationsOperator
+from airflow_provider_codeocean.watching import ledger as keeping
+from airflow_provider_codeocean.watching.seen import BASELINE, TAKEN, Seen
+
+AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
+if AIRFLOW < (3, 0):
+    pytest.skip("Airflow 2 has no asset watchers", allow_module_level=True)
+else:
+    from airflow.sdk import Asset, AssetAlias
+
+ASSET = Asset("what is watched")
+
+
+class Airflow:
+    """Airflow at the wire between a task and its supervisor: what it keeps for assets, and its Variables.
+
+    :ivar kept: what is kept, by key.
+    """
+
+    def __init__(self, monkeypatch):
+        from airflow.sdk.execution_time import task_runner
+
+        self.kept = {}
+        self.descriptions = {}
+        self.is_killed_at_writing = False
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", self, raising=False)
+
+    def send(self, message):
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time import comms
+
+        kind = type(message).__name__
+        if kind == "MaskSecret":
+            return None
+        if kind.startswith(("Set", "Put")):
+            if self.is_killed_at_writing:
+                raise KeyboardInterrupt
+            self.kept[message.key] = message.value
+            self.descriptions[message.key] = getattr(message, "description", None)
+            return None
+        if kind == "GetVariable":
+            if message.key in self.kept:
+                return comms.VariableResult(key=message.key, value=self.kept[message.key])
+            return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+        assert kind == "GetAssetStateStoreByName"
+        assert message.name == ASSET.name
+        if message.key in self.kept:
+            return comms.AssetStateStoreResult(value=self.kept[message.key])
+        return comms.ErrorResponse(error=ErrorType.ASSET_STORE_NOT_FOUND)
+
+
+@pytest.fixture(params=["state of assets", "Variables"])
+def airflow(request, monkeypatch):
+    """What is written down, in each of the places where Airflow has one."""
+    has_state = request.param == "state of assets"
+    if has_state and AIRFLOW < (3, 3):
+        pytest.skip("assets have a state from Airflow 3.3 on")
+    for module in (compat, finished):
+        monkeypatch.setattr(module, "ASSETS_HAVE_STATE", has_state)
+    return Airflow(monkeypatch)
+
+
+@pytest.fixture
+def take(code_ocean, airflow):
+    """Takes for a run, and returns the ids, and how many events of the asset were made."""
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+
+    env = code_ocean.env
+
+    def take(run_id, **arguments):
+        usual = {"capsule_id": env["CODEOCEAN_CAPSULE_ID"], "since": code_ocean.emulator.now() - 1000}
+        operator = CodeOceanTakeFinishedComputationsOperator(
+            task_id="take", asset=ASSET, **{"on_empty": "return", **usual, **arguments}
+        )
+        context = {"run_id": run_id, "outlet_events": OutletEventAccessors()}
+        if AIRFLOW >= (3, 3):
+            from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+            context["asset_state_store"] = AssetStateStoreAccessors(operator.inlets, operator.outlets)
+        returned = operator.execute(context)
+        events = context["outlet_events"][AssetAlias("what is watched again")].asset_alias_events
+        return returned, len(events)
+
+    return take
+
+
+@pytest.fixture
+def finish(code_ocean):
+    def finish(age=500.0, **fields):
+        [made] = seed_computations(code_ocean.emulator, ComputationSeed(age=age, **fields))
+        return made.id
+
+    return finish
+
+
+def ids(returned):
+    return [each["id"] for each in returned]
+
+
+def test_the_oldest_are_taken_first_and_each_by_one_run(take, finish):
+    later, first = finish(400), finish(500)
+    assert ids(take("r1")[0]) == [first, later]
+    last = finish(300)
+    assert ids(take("r2")[0]) == [last]
+    assert take("r3") == ([], 0)
+
+
+def test_a_run_that_takes_again_gets_the_same_in_the_same_order(take, finish):
+    later = finish(400)
+    assert ids(take("r1")[0]) == [later]
+    finish(500)  # which would come first
+    assert ids(take("r1")[0]) == [later]
+
+
+def test_where_more_are_left_the_next_run_is_started_and_only_there(take, finish):
+    first, second, third = finish(500), finish(400), finish(300)
+    returned, events = take("r1", limit=2)
+    assert (ids(returned), events) == ([first, second], 1)
+    returned, events = take("r2", limit=2)
+    assert (ids(returned), events) == ([third], 0)
+
+
+def test_killed_before_it_has_written_it_down_it_has_taken_nothing(take, finish, airflow):
+    first = finish()
+    airflow.is_killed_at_writing = True
+    with pytest.raises(KeyboardInterrupt):
+        take("r1")
+    airflow.is_killed_at_writing = False
+    assert ids(take("r2")[0]) == [first]
+
+
+def test_one_that_was_deleted_keeps_its_place(take, finish, code_ocean):
+    first, second = finish(500), finish(400)
+    take("r1")
+    code_ocean.store.computations.delete(first)
+    returned, _ = take("r1", each={"id": "{{ computation.id }}", "name": "{{ computation.name }}"})
+    assert returned == [{"id": first, "name": first}, {"id": second, "name": "seeded run 0"}]
+
+
+def test_what_is_made_of_each_knows_it_and_the_run(take, finish):
+    over = finish(name="{{ run_id }}")
+    each = {
+        "name": "{{ run_id }}: {{ computation.name }}",
+        "parts": ["{{ computation.id }}", 7],
+        "more": None,
+    }
+    assert take("r1", each=each)[0] == [{"name": "r1: {{ run_id }} 0", "parts": [over, 7], "more": None}]
+
+
+@pytest.mark.parametrize(("status", "names"), [("succeeded", ["well"]), ("failed", ["badly"]), ("any", None)])
+def test_how_it_ended_makes_the_difference(take, finish, status, names):
+    finish(500, name="well")
+    finish(400, name="badly", end_status="failed", exit_code=1)
+    finish(300, name="going", policy=Policy(seconds=3600))
+    found = [each["name"].removesuffix(" 0") for each in take("r1", status=status)[0]]
+    assert found == (names or ["well", "badly"])
+
+
+def test_of_pipelines_as_of_capsules(take, code_ocean):
+    assert take("r1", capsule_id=None, pipeline_id=code_ocean.env["CODEOCEAN_PIPELINE_ID"])[0] == []
+
+
+def test_before_the_watch_has_looked_there_is_nothing_to_take(take, finish, airflow):
+    if not finished.ASSETS_HAVE_STATE:
+        with pytest.raises(ValueError, match=r"since must be given: before Airflow 3\.3"):
+            take("r1", since=None)
+        return
+    old = finish()
+    assert take("r1", since=None)[0] == []
+    airflow.kept[BASELINE] = Seen().with_all([old]).written()
+    new = finish()
+    taken = ids(take("r2", since=None)[0])
+    assert new in taken
+    assert old not in taken
+    assert ids(take("r1", since=None)[0]) == []
+
+
+def test_with_nothing_to_take_it_is_skipped(take):
+    with pytest.raises(AirflowSkipException, match="No computation has finished that no other run has taken"):
+        take("r1", on_empty="skip")
+
+
+def test_a_run_too_long_ago_says_so(take, finish, airflow, monkeypatch):
+    monkeypatch.setattr(keeping, "_IDENTIFIERS", 1)
+    for run_id in ("r1", "r2", "r3"):
+        finish()
+        take(run_id)
+    with pytest.raises(AirflowFailException, match="what run r1 has taken is so long ago"):
+        take("r1")
+
+
+def test_what_is_written_down_tells_whose_it_is(take, finish, airflow):
+    over = finish()
+    take("r1")
+    [(key, value)] = airflow.kept.items()
+    written = json.loads(value) if isinstance(value, str) else value
+    assert written["runs"] == {"r1": [over]}
+    if finished.ASSETS_HAVE_STATE:
+        assert key == TAKEN
+    else:
+        assert key.startswith("codeocean_taken_")
+        assert airflow.descriptions[key] == "Of the asset what is watched"
+
+
+def test_what_somebody_has_spoilt_is_told(take, finish, airflow):
+    finish()
+    take("r1")
+    [key] = airflow.kept
+    airflow.kept[key] = "[]" if key != TAKEN else []
+    with pytest.raises(AirflowFailException, match="asset 'what is watched': this is no record"):
+        take("r2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"capsule_id": None}, "give exactly one of capsule_id, pipeline_id, got none"),
+        ({"status": "over"}, "status must be one of"),
+        ({"limit": 0}, "limit must be a whole number from 1 to 1024"),
+        ({"limit": 1025}, "limit must be a whole number from 1 to 1024"),
+        ({"since": "yesterday"}, "since must be a time with a zone"),
+        ({"each": {"name": "{{ computation.name"}}, "name is no template"),
+        ({"on_empty": "wait"}, "on_empty must be one of"),
+    ],
+)
+def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+    usual = {"capsule_id": "c1", "since": 0}
+    with pytest.raises(ValueError, match=message):
+        CodeOceanTakeFinishedComputationsOperator(task_id="take", asset=ASSET, **{**usual, **arguments})
