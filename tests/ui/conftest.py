@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from scripts.emulator_process import EmulatorProcess
 from scripts.real_airflow import RealAirflow
@@ -69,6 +69,10 @@ def airflow(
         tmp_path_factory.mktemp("airflow"),
         dags_folder=CHECKOUT / "dags_examples",
         connections={"codeocean_default": emulator.connection},
+        env={
+            "CODEOCEAN_WATCHED_CAPSULE_ID": emulator.variables["CODEOCEAN_CAPSULE_ID"],
+            "CODEOCEAN_GROUP": emulator.variables["CODEOCEAN_GROUP"],
+        },
         ui=True,
     ) as running:
         yield running
@@ -77,6 +81,7 @@ def airflow(
 @pytest.fixture(scope="session")
 def pages(chromium: str) -> Iterator[Callable[[], Page]]:
     with sync_playwright() as playwright:
+        expect.set_options(timeout=15_000)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield lambda: browser.new_page(viewport={"width": 1280, "height": 960}, locale="en-GB")
         browser.close()

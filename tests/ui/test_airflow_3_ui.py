@@ -1,4 +1,4 @@
-"""What a person meets in the UI of Airflow 3: the connection's form and test, and the link on the task."""
+"""What a person meets in the UI of Airflow 3: the connection's form and test, links, assets, and events."""
 
 from __future__ import annotations
 
@@ -93,3 +93,68 @@ def test_link_to_the_data_asset(page: Page, airflow: RealAirflow, emulator: Emul
     expect(asset_page).to_have_url(f"{emulator.url}/data-assets/{asset_id}")
     expect(asset_page.get_by_text(re.compile("results_")).first).to_be_visible()
     screenshot(asset_page, "data_asset_page")
+
+
+def test_capsule_leads_to_results_in_the_asset_graph(
+    page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot
+):
+    capsule_id = emulator.variables["CODEOCEAN_CAPSULE_ID"]
+    run_id = airflow.trigger("publish_results", conf={"capsule_id": capsule_id})
+    for task in ("sort.run", "sort.capture"):
+        airflow.wait_for_task("publish_results", run_id, task, "deferred", timeout=60)
+        emulator.call("POST", "/_emulator/advance", {"seconds": 600})
+    assert airflow.wait_for("publish_results", run_id, timeout=60).state == "success"
+    asset_id = airflow.xcom("publish_results", run_id, "sort.capture", "data_asset_id")
+    node = page.locator(".react-flow__node")
+
+    page.goto(f"{airflow.url}/assets")
+    page.get_by_role("link", name="sorted_results", exact=True).click()
+    expect(node.filter(has_text="publish_results")).to_be_visible()
+    expect(node.filter(has_text="use_new_results")).to_be_visible()
+    expect(node.filter(has_text=f"/data_assets/{asset_id}")).to_be_visible()
+    expect(page.get_by_text("1 Asset Event", exact=True)).to_be_visible()
+    expect(page.get_by_test_id("card-list").get_by_role("link", name="use_new_results")).to_be_visible()
+    screenshot(page, "asset_graph_of_dags")
+
+    page.get_by_role("button", name="Task Dependencies").click()
+    expect(node.filter(has_text="codeocean://codeocean.example.com/capsules/")).to_be_visible()
+    expect(node.filter(has_text="sort.capture")).to_be_visible()
+    expect(node.filter(has_text="sorted_results")).to_be_visible()
+    expect(page.locator(".react-flow__edge")).to_have_count(2)
+    page.locator(".react-flow__controls-fitview").click()
+    screenshot(page, "asset_graph_of_tasks")
+
+
+def test_a_run_that_an_event_has_started(
+    page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot
+):
+    dag_id = "capture_on_completion"
+    airflow.wait_for_dag(dag_id)
+    page.goto(f"{airflow.url}/dags/{dag_id}")
+    page.get_by_test_id("toggle-pause").click()  # nobody triggers it
+
+    runs = airflow.wait_until(
+        lambda: airflow.release.call("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"],
+        awaited=f"a run of {dag_id}",
+        timeout=90,
+    )
+    run_id = runs[0]["dag_run_id"]
+    airflow.wait_for_task(dag_id, run_id, "take", "success", timeout=60)
+    taken = airflow.xcom(dag_id, run_id, "take")
+    assert emulator.computation_id in {each["computation_id"] for each in taken}
+    for index in range(len(taken)):
+        airflow.wait_until(
+            lambda index=index: airflow.xcom(dag_id, run_id, "finished.capture", "data_asset_id", index),
+            awaited=f"the data asset of computation {index}",
+            timeout=60,
+        )
+    emulator.call("POST", "/_emulator/advance", {"seconds": 600})
+    assert airflow.wait_for(dag_id, run_id, timeout=60).state == "success"
+
+    page.goto(f"{airflow.url}/dags/{dag_id}/runs/{run_id}")
+    expect(page.get_by_text("Asset Triggered", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="finished.share").first).to_be_visible()
+    screenshot(page, "run_that_an_event_started")
+    page.get_by_role("link", name="Asset Events").click()
+    expect(page.get_by_text("1 Asset Event", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=f"finished computations of {dag_id}")).to_be_visible()
