@@ -2,7 +2,7 @@
 
 ``codeocean://{host}/data_assets/{id}`` is a data asset, ``codeocean://{host}/capsules/{id}`` a capsule or
 pipeline, ``codeocean://{host}/computations/{id}`` the results of a computation. The host is that of the
-connection, with its port where that is not the one of https.
+connection, with its port unless that is 443, or 80 of http.
 
 Airflow reads the functions from the provider info, in each process that makes a Code Ocean asset.
 """
@@ -24,7 +24,6 @@ SCHEME = "codeocean"
 #: What is in Code Ocean, as URIs call it.
 KINDS = ("data_assets", "capsules", "computations")
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, SCHEME: 443}
 _RIGHT = f"{SCHEME}://HOST/data_assets/ID, or the same with capsules or computations"
 #: What an event holds at most, for the sake of Airflow's database.
 _LONGEST, _MOST = 1024, 100
@@ -67,7 +66,7 @@ def namespace_of(deployment: str) -> str:
     """Return what the URIs of a deployment begin with.
 
     :param deployment: its address or host; https if no scheme is given.
-    :returns: scheme, host and, where it is not the default, port.
+    :returns: scheme, host and, where it is neither 443 nor 80 of http, port.
     :raises ValueError: where that is no host.
     """
     address = deployment.strip()
@@ -169,8 +168,8 @@ def _provenance(made_by: Provenance, capsule_id: str | None) -> dict[str, Any]:
 
 def _name_in(uri: SplitResult) -> str:
     """Return kind and id in the one form that they have."""
-    if uri.query:
-        raise ValueError(f"it has the query {uri.query!r}")
+    if uri.query:  # which may hold a token
+        raise ValueError("it must have no query")
     match uri.path.rstrip("/").split("/"):
         case ["", kind, its_id] if kind in KINDS and unquote(its_id).strip():
             return name_of(kind, unquote(its_id))
@@ -190,8 +189,10 @@ def _host(parts: SplitResult) -> str:
         host = host.encode("idna").decode()
     if quote(host, safe="[:]") != host:
         raise ValueError(f"it has the host {host!r}")
-    port = parts.port
-    return host if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}"
+    # An asset's URI does not tell http from https: what it leaves out is left out of any address.
+    if parts.port in (None, 443) or (parts.scheme, parts.port) == ("http", 80):
+        return host
+    return f"{host}:{parts.port}"
 
 
 def _bounded(value: Any) -> Any:

@@ -77,7 +77,7 @@ def of_creation(deployment: str, asset: DataAsset, capsule_id: str | None = None
     stay there.
 
     :param deployment: address of the deployment.
-    :param asset: the data asset, ready.
+    :param asset: the data asset.
     :param capsule_id: capsule or pipeline that made it, where the data asset does not tell.
     :returns: the flow.
     """

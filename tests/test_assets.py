@@ -56,7 +56,8 @@ def test_a_host_is_the_same_however_it_is_written(host):
     for written in (f"https://{host}", f"https://{host}/", host.upper(), f" {host} ", namespace):
         assert namespace_of(written) == namespace
     if urlsplit(f"//{host}").port is None:
-        assert namespace_of(f"{host}:443") == namespace_of(f"http://{host}:80") == namespace
+        for written in (f"{host}:443", f"http://{host}", f"http://{host}:80", f"http://{host}:443"):
+            assert namespace_of(written) == namespace
 
 
 @given(
@@ -101,7 +102,7 @@ WRONG = {
     "codeocean://co/data_assets/a/b": "the path '/data_assets/a/b'",
     "codeocean://co//data_assets/a": "the path '//data_assets/a'",
     "codeocean://co:99999/data_assets/a": "Port",
-    "codeocean://co/data_assets/a?v=1": "the query 'v=1'",
+    "codeocean://co/data_assets/a?token=cop_secret": "no query",
     "codeocean://{{ host }}/data_assets/a": "the host '{{ host }}'",
     "codeocean://co/data_assets/{{ run_id }}": "is not rendered",
     "codeocean://cop_secret@co/data_assets/a": "neither a user nor a token",

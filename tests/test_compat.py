@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -17,6 +18,20 @@ AIRFLOW_2 = RELEASE < (3,)
 
 def test_airflow_starts_tasks_in_the_triggerer_from_3_3_on():
     assert (RELEASE >= (3, 3)) is compat.STARTS_IN_TRIGGERER
+
+
+@pytest.mark.parametrize(("from_3_0", "from_3_1"), [(False, False), (True, False), (True, True)])
+def test_what_an_event_of_an_alias_tells_is_kept_by_each_airflow(monkeypatch, from_3_0, from_3_1):
+    """Airflow 2 puts it into a set at once, 3.0 after it went through JSON, and those after it never."""
+    monkeypatch.setattr(compat, "AIRFLOW_V_3_0_PLUS", from_3_0)
+    monkeypatch.setattr(compat, "AIRFLOW_V_3_1_PLUS", from_3_1)
+    extra = {"text": "a", "none": None, "list": ["b"], "mapping": {"c": ["d"], "e": {"f": 1}}}
+    told = compat.told_under_alias(extra)
+    came_there = json.loads(json.dumps(told))
+    if not from_3_1:
+        assert len(frozenset((came_there if from_3_0 else told).items())) == len(extra)
+    texts = {"list", "mapping"} if from_3_0 and not from_3_1 else set()
+    assert {key: json.loads(each) if key in texts else each for key, each in came_there.items()} == extra
 
 
 def trigger(map_index=-1, run_id="r"):

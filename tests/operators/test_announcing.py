@@ -98,6 +98,13 @@ def test_what_an_earlier_try_made_is_announced_as_well_and_once(code_ocean):
     assert lineage(adopting)[1] == [f"data_assets/{made['id']}"]
 
 
+def test_the_capsule_does_not_tell_one_capture_from_another(code_ocean):
+    """A task that gets its ``capsule_id`` between two tries goes on with what the first has made."""
+    made = capture(code_ocean).execute(context())
+    again = capture(code_ocean, capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"])
+    assert again.execute(context(try_number=2))["id"] == made["id"]
+
+
 def test_files_that_are_there_are_announced_but_have_not_come_from_anywhere(code_ocean):
     made = capture(code_ocean).execute(context())
     for outputs in (2, 0):  # the data asset and its place; the second time nothing is moved
