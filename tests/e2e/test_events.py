@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 DAGS_EXAMPLES = HERE.parent.parent / "dags_examples"
 #: The example DAGs that are run here.
 EXAMPLES = {"label_when_ready"}
-FINISHING = int(os.environ.get("EVENTS_COMPUTATIONS", "16"))
+FINISHING = int(os.environ.get("EVENTS_COMPUTATIONS", "8"))
 LIMIT = FINISHING * 2 // 3
 OLD = 3
 POLL_INTERVAL = 1.0
@@ -176,7 +176,7 @@ def test_a_cleared_run_takes_the_same_again_and_captures_nothing_twice(captures,
 
 
 def test_data_assets_are_told_of_once_they_are_ready(captures, airflow, emulator):
-    seed = {"count": 3, "tags": ["inbox"], "policy": {"seconds": 2}}
+    seed = {"count": 2, "tags": ["inbox"], "policy": {"seconds": 2}}
     made = {each["id"] for each in emulator.call("POST", "/_emulator/data_assets", seed)["data_assets"]}
 
     def seen():
