@@ -22,6 +22,7 @@ if AIRFLOW < (3, 0):
     pytest.skip("Airflow 2 has no asset watchers", allow_module_level=True)
 else:
     from airflow.sdk import DAG, Asset, AssetAlias
+    from airflow.sdk.exceptions import AirflowRuntimeError
 
 ASSET = Asset("what is watched")
 
@@ -38,6 +39,7 @@ class Airflow:
         self.kept = {}
         self.descriptions = {}
         self.is_killed_at_writing = False
+        self.is_in_trouble = False
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", self, raising=False)
 
     def send(self, message):
@@ -53,15 +55,17 @@ class Airflow:
             self.kept[message.key] = message.value
             self.descriptions[message.key] = getattr(message, "description", None)
             return None
+        missing = {
+            "GetVariable": "VARIABLE_NOT_FOUND",
+            "GetAssetStateStoreByName": "ASSET_STORE_NOT_FOUND",
+        }[kind]
+        if self.is_in_trouble or message.key not in self.kept:
+            error = "API_SERVER_ERROR" if self.is_in_trouble else missing
+            return comms.ErrorResponse(error=ErrorType[error])
         if kind == "GetVariable":
-            if message.key in self.kept:
-                return comms.VariableResult(key=message.key, value=self.kept[message.key])
-            return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
-        assert kind == "GetAssetStateStoreByName"
+            return comms.VariableResult(key=message.key, value=self.kept[message.key])
         assert message.name == ASSET.name
-        if message.key in self.kept:
-            return comms.AssetStateStoreResult(value=self.kept[message.key])
-        return comms.ErrorResponse(error=ErrorType.ASSET_STORE_NOT_FOUND)
+        return comms.AssetStateStoreResult(value=self.kept[message.key])
 
 
 @pytest.fixture(params=["state of assets", "Variables"])
@@ -148,6 +152,17 @@ def test_killed_before_it_has_written_it_down_it_has_taken_nothing(take, finish,
     assert ids(take("r2")[0]) == [first]
 
 
+def test_what_cannot_be_read_is_not_taken_for_nothing_taken(take, finish, airflow):
+    first = finish()
+    take("r1")
+    airflow.is_in_trouble = True
+    with pytest.raises(AirflowRuntimeError, match="API_SERVER_ERROR"):
+        take("r2")
+    airflow.is_in_trouble = False
+    assert ids(take("r1")[0]) == [first]
+    assert take("r2")[0] == []
+
+
 def test_one_that_was_deleted_keeps_its_place(take, finish, code_ocean):
     first, second = finish(500), finish(400)
     take("r1")
@@ -191,7 +206,7 @@ def test_templates_that_can_be_rendered_for_none_fail_the_task_and_can_be_mended
 def test_the_events_of_a_run_are_not_believed(take, finish):
     told, *others = finish(500), finish(400), finish(300)
     event = SimpleNamespace(extra={"payload": {"computations": [{"id": told}]}})
-    assert ids(take("r1", events={ASSET: [event]})[0]) == [told, *others]
+    assert ids(take("r1", events={ASSET.name: [event]})[0]) == [told, *others]
 
 
 @pytest.mark.parametrize(("status", "names"), [("succeeded", ["well"]), ("failed", ["badly"]), ("any", None)])
