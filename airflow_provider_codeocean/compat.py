@@ -123,9 +123,18 @@ class _StateInVariables:
         self._name = name
 
     def get(self, key: str) -> Any:
-        from airflow.providers.common.compat.sdk import Variable
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+        from airflow.sdk.execution_time import task_runner
+        from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
 
-        return Variable.get(self._variable(key), None, deserialize_json=True)
+        # Not Variable.get: from 3.1 on, to it a Variable is not there where the API server is in trouble.
+        comms: Any = task_runner.SUPERVISOR_COMMS
+        answer = comms.send(GetVariable(key=self._variable(key)))
+        if not isinstance(answer, ErrorResponse):
+            return json.loads(answer.value)
+        if answer.error == ErrorType.VARIABLE_NOT_FOUND:
+            return None
+        raise AirflowRuntimeError(answer)
 
     def set(self, key: str, value: Any) -> None:
         from airflow.providers.common.compat.sdk import Variable

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, conf
+from jinja2 import TemplateError
 
 from airflow_provider_codeocean.arguments import (
     check_choice,
@@ -32,11 +33,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Asset, Context
+    from jinja2 import Environment
 
     from airflow_provider_codeocean.api.models.computation import Computation
     from airflow_provider_codeocean.compat import DurableState
 
 log = logging.getLogger(__name__)
+
+#: How templates fail over what they are given, and not because Airflow does not answer them.
+_OF_TEMPLATES = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
@@ -62,7 +67,9 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         ISO 8601 text, or Unix seconds. None, from Airflow 3.3 on, takes what was not over when the watcher
         looked for the first time.
     :param each: what to return of each computation: templates by name, in which ``computation`` has the
-        fields of Code Ocean's API; for ``.expand_kwargs()``. None returns its fields.
+        fields of Code Ocean's API; for ``.expand_kwargs()``. They make text, in any DAG. One for which they
+        cannot be rendered gets empty texts, so that its tasks fail alone; where there is no other, this task
+        fails. None returns its fields.
     :param limit: the most that a run takes, from 1; None takes as many as Airflow can map
         (``[core] max_map_length``).
     :param on_empty: what to do where there is nothing to take: ``return`` an empty list, ``skip`` the task or
@@ -131,7 +138,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
                 end_as_asked_for(self.on_empty, "No computation has finished that no other run has taken")
             # One that was deleted since keeps its place: the others are not to change theirs.
             taken = [there.get(each) or _gone(each) for each in mine]
-            return [self._returned(each, context) for each in taken]
+            return self._returned(taken, context)
 
     def _computations(self) -> list[Computation]:
         which = check_one_of(capsule_id=self.capsule_id, pipeline_id=self.pipeline_id)
@@ -170,11 +177,35 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
             context["outlet_events"][self._alias].add(self.asset)
         return mine
 
-    def _returned(self, computation: Computation, context: Context) -> dict[str, Any]:
+    def _returned(self, taken: list[Computation], context: Context) -> list[dict[str, Any]]:
         if self.each is None:
-            return described(computation, TOLD_OF_COMPUTATIONS)
-        known: Any = {**context, "computation": computation}
-        return {name: self.render_template(value, known) for name, value in self.each.items()}
+            return [described(each, TOLD_OF_COMPUTATIONS) for each in taken]
+        # Text also where the DAG makes objects of what it renders: what others call "2024" is no number.
+        dag = self.get_dag()
+        jinja = dag.get_template_env(force_sandboxed=True) if dag else self.get_template_env()
+        returned: list[dict[str, Any]] = []
+        wrong: dict[str, Exception] = {}
+        for computation in taken:
+            known: Any = {**context, "computation": computation}
+            try:
+                returned.append(_rendered(self.each, jinja, known))
+            except _OF_TEMPLATES as error:
+                wrong[computation.id] = error
+                returned.append(dict.fromkeys(self.each, ""))
+        for computation_id, problem in wrong.items():
+            message = f"each cannot be rendered for computation {computation_id}: {problem}"
+            if len(wrong) == len(taken):
+                raise ValueError(message) from problem
+            log.error("%s; its tasks get empty texts", message)
+        return returned
+
+
+def _rendered(value: Any, jinja: Environment, known: Mapping[str, Any]) -> Any:
+    if isinstance(value, str):
+        return jinja.from_string(value).render(known)
+    if isinstance(value, dict):
+        return {name: _rendered(each, jinja, known) for name, each in value.items()}
+    return [_rendered(each, jinja, known) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _gone(computation_id: str) -> Computation:

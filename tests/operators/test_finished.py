@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -20,7 +21,8 @@ AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 if AIRFLOW < (3, 0):
     pytest.skip("Airflow 2 has no asset watchers", allow_module_level=True)
 else:
-    from airflow.sdk import Asset, AssetAlias
+    from airflow.sdk import DAG, Asset, AssetAlias
+    from airflow.sdk.exceptions import AirflowRuntimeError
 
 ASSET = Asset("what is watched")
 
@@ -37,6 +39,7 @@ class Airflow:
         self.kept = {}
         self.descriptions = {}
         self.is_killed_at_writing = False
+        self.is_in_trouble = False
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", self, raising=False)
 
     def send(self, message):
@@ -52,15 +55,17 @@ class Airflow:
             self.kept[message.key] = message.value
             self.descriptions[message.key] = getattr(message, "description", None)
             return None
+        missing = {
+            "GetVariable": "VARIABLE_NOT_FOUND",
+            "GetAssetStateStoreByName": "ASSET_STORE_NOT_FOUND",
+        }[kind]
+        if self.is_in_trouble or message.key not in self.kept:
+            error = "API_SERVER_ERROR" if self.is_in_trouble else missing
+            return comms.ErrorResponse(error=ErrorType[error])
         if kind == "GetVariable":
-            if message.key in self.kept:
-                return comms.VariableResult(key=message.key, value=self.kept[message.key])
-            return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
-        assert kind == "GetAssetStateStoreByName"
+            return comms.VariableResult(key=message.key, value=self.kept[message.key])
         assert message.name == ASSET.name
-        if message.key in self.kept:
-            return comms.AssetStateStoreResult(value=self.kept[message.key])
-        return comms.ErrorResponse(error=ErrorType.ASSET_STORE_NOT_FOUND)
+        return comms.AssetStateStoreResult(value=self.kept[message.key])
 
 
 @pytest.fixture(params=["state of assets", "Variables"])
@@ -81,12 +86,16 @@ def take(code_ocean, airflow):
 
     env = code_ocean.env
 
-    def take(run_id, **arguments):
+    def take(run_id, events=None, **arguments):
         usual = {"capsule_id": env["CODEOCEAN_CAPSULE_ID"], "since": code_ocean.emulator.now() - 1000}
         operator = CodeOceanTakeFinishedComputationsOperator(
             task_id="take", asset=ASSET, **{"on_empty": "return", **usual, **arguments}
         )
-        context = {"run_id": run_id, "outlet_events": OutletEventAccessors()}
+        context = {
+            "run_id": run_id,
+            "outlet_events": OutletEventAccessors(),
+            "triggering_asset_events": events or {},
+        }
         if AIRFLOW >= (3, 3):
             from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
@@ -143,6 +152,17 @@ def test_killed_before_it_has_written_it_down_it_has_taken_nothing(take, finish,
     assert ids(take("r2")[0]) == [first]
 
 
+def test_what_cannot_be_read_is_not_taken_for_nothing_taken(take, finish, airflow):
+    first = finish()
+    take("r1")
+    airflow.is_in_trouble = True
+    with pytest.raises(AirflowRuntimeError, match="API_SERVER_ERROR"):
+        take("r2")
+    airflow.is_in_trouble = False
+    assert ids(take("r1")[0]) == [first]
+    assert take("r2")[0] == []
+
+
 def test_one_that_was_deleted_keeps_its_place(take, finish, code_ocean):
     first, second = finish(500), finish(400)
     take("r1")
@@ -159,6 +179,34 @@ def test_what_is_made_of_each_knows_it_and_the_run(take, finish):
         "more": None,
     }
     assert take("r1", each=each)[0] == [{"name": "r1: {{ run_id }} 0", "parts": [over, 7], "more": None}]
+
+
+def test_what_is_made_of_each_is_text_in_every_dag(take, finish):
+    over = finish(name="2024")
+    each = {"id": "{{ computation.id }}", "size": "{{ computation.name[:4] }}"}
+    dag = DAG("native", schedule=None, render_template_as_native_obj=True)
+    assert take("r1", each=each, dag=dag)[0] == [{"id": over, "size": "2024"}]
+
+
+def test_one_that_templates_cannot_be_rendered_for_does_not_hold_back_the_others(take, finish, caplog):
+    bad, good = finish(500, name="x"), finish(400, name="7")
+    each = {"id": "{{ computation.id }}", "half": "{{ 7 / (computation.name[0] | int) }}"}
+    returned = take("r1", each=each)[0]
+    assert returned == [{"id": "", "half": ""}, {"id": good, "half": "1.0"}]
+    assert f"each cannot be rendered for computation {bad}: division by zero" in caplog.text
+
+
+def test_templates_that_can_be_rendered_for_none_fail_the_task_and_can_be_mended(take, finish):
+    over = finish()
+    with pytest.raises(AirflowFailException, match=f"each cannot be rendered for computation {over}: .*9"):
+        take("r1", each={"id": "{{ computation.parameters[9].value }}"})
+    assert take("r1", each={"id": "{{ computation.id }}"})[0] == [{"id": over}]
+
+
+def test_the_events_of_a_run_are_not_believed(take, finish):
+    told, *others = finish(500), finish(400), finish(300)
+    event = SimpleNamespace(extra={"payload": {"computations": [{"id": told}]}})
+    assert ids(take("r1", events={ASSET.name: [event]})[0]) == [told, *others]
 
 
 @pytest.mark.parametrize(("status", "names"), [("succeeded", ["well"]), ("failed", ["badly"]), ("any", None)])
