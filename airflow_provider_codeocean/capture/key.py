@@ -94,6 +94,15 @@ def key_in(text: str) -> str | None:
     return found[-1].lower() if found else None
 
 
+def without_keys(text: str) -> str:
+    """Return a display name without the keys of captures that it holds.
+
+    :param text: the name.
+    :returns: the name as people gave it.
+    """
+    return " ".join(_KEY.sub(" ", text).split())
+
+
 def with_key(text: str, key: str) -> str:
     """Return a display name with a key at its end, and without those of others that it may quote.
 
@@ -101,4 +110,4 @@ def with_key(text: str, key: str) -> str:
     :param key: the key.
     :returns: the name with the key.
     """
-    return " ".join([*_KEY.sub(" ", text).split(), key])
+    return f"{without_keys(text)} {key}".lstrip()

@@ -15,6 +15,7 @@ from airflow_provider_codeocean.arguments import (
     check_one_of,
     check_template,
 )
+from airflow_provider_codeocean.capture.key import without_keys
 from airflow_provider_codeocean.compat import ASSETS_HAVE_STATE, need_asset_watchers, state_of_asset
 from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -67,7 +68,8 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         ISO 8601 text, or Unix seconds. None, from Airflow 3.3 on, takes what was not over when the watcher
         looked for the first time.
     :param each: what to return of each computation: templates by name, in which ``computation`` has the
-        fields of Code Ocean's API; for ``.expand_kwargs()``. They make text, in any DAG. One for which they
+        fields of Code Ocean's API, but for the key that a task may have put into its name; for
+        ``.expand_kwargs()``. They make text, in any DAG. One for which they
         cannot be rendered gets empty texts, so that its tasks fail alone; where there is no other, this task
         fails. None returns its fields.
     :param limit: the most that a run takes, from 1; None takes as many as Airflow can map
@@ -186,7 +188,8 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         returned: list[dict[str, Any]] = []
         wrong: dict[str, Exception] = {}
         for computation in taken:
-            known: Any = {**context, "computation": computation}
+            as_named = computation.model_copy(update={"name": without_keys(computation.name)})
+            known: Any = {**context, "computation": as_named}
             try:
                 returned.append(_rendered(self.each, jinja, known))
             except _OF_TEMPLATES as error:

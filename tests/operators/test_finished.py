@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_codeocean import compat
+from airflow_provider_codeocean.capture.key import with_key
 from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.operators import finished
@@ -179,6 +180,11 @@ def test_what_is_made_of_each_knows_it_and_the_run(take, finish):
         "more": None,
     }
     assert take("r1", each=each)[0] == [{"name": "r1: {{ run_id }} 0", "parts": [over, 7], "more": None}]
+
+
+def test_the_key_of_a_run_is_no_part_of_its_name(take, finish):
+    finish(name=with_key("sort", f"airflow{7:032x}"))
+    assert take("r1", each={"name": "{{ computation.name }}"})[0] == [{"name": "sort 0"}]
 
 
 def test_what_is_made_of_each_is_text_in_every_dag(take, finish):
