@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,8 +26,9 @@ from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
 if TYPE_CHECKING:
     from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 
-#: Arguments that say where a sensor waits, and not for what.
-_WHERE = frozenset({"deferrable", "start_from_trigger"})
+#: Parameters of constructors that say for what a sensor waits are of these kinds, and are none of these.
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_WHERE = frozenset({"self", "deferrable", "start_from_trigger"})
 _LEAVE_OUT = "or leave out start_from_trigger"
 
 
@@ -125,7 +127,8 @@ class SensorPartial(OperatorPartial):
             for each in kwargs:
                 for name, value in each.items():
                     _check(self.operator_class, name, value)
-            _start_in_triggerer(task, next(iter(names), ()))
+            for each in names:  # none, where there is nothing to map over
+                _start_in_triggerer(task, sorted(each))
         return task
 
 
@@ -135,7 +138,7 @@ def _is_asked_for(task: MappedOperator) -> bool:
     return bool(ChainMap(task.partial_kwargs, *defaults).get("start_from_trigger"))
 
 
-def _start_in_triggerer(task: MappedOperator, names: Iterable[str]) -> None:
+def _start_in_triggerer(task: MappedOperator, names: Collection[str]) -> None:
     sensor_class: Any = task.operator_class
     for name in sorted(set(names) - set(_own_arguments(sensor_class))):
         raise ValueError(
@@ -145,7 +148,10 @@ def _start_in_triggerer(task: MappedOperator, names: Iterable[str]) -> None:
     task.partial_kwargs.pop("start_from_trigger", None)
     # Airflow would take these from the class, and start all mapped tasks with its arguments.
     one: Any = task.unmap({**dict.fromkeys(names, _MAPPED), "start_from_trigger": True})
-    task.start_trigger_args = one.start_trigger_args
+    start: StartTriggerArgs = one.start_trigger_args
+    task.start_trigger_args = replace(
+        start, trigger_kwargs={**(start.trigger_kwargs or {}), "mapped_over": list(names)}
+    )
     task.start_from_trigger = True
     # What a worker makes of it, for one that is begun there.
     task.partial_kwargs |= {"start_from_trigger": False, "deferrable": True}
@@ -158,7 +164,7 @@ def _own_arguments(sensor_class: Any) -> Iterator[str]:
             return
         if "__init__" in vars(each):
             for name, parameter in inspect.signature(each.__init__).parameters.items():
-                if parameter.kind is parameter.KEYWORD_ONLY and name not in _WHERE:
+                if parameter.kind in _BY_NAME and name not in _WHERE:
                     yield name
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, task_group
 from airflow.triggers.base import StartTriggerArgs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
@@ -259,7 +259,19 @@ def test_mapping_over_what_one_task_returns_and_over_a_product():
         "codeocean_conn_id": "codeocean_default",
         "transfer_error": "e",
     }
+    assert given_to_the_trigger(mapped)["mapped_over"] == ["data_asset_id", "last_transferred"]
     assert mapped.upstream_task_ids == {"up"}
+
+
+@needs_3_3
+def test_mapping_over_nothing_is_no_error(dag):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    partial().expand(data_asset_id=[])
+    partial(task_id="kwargs").expand_kwargs([])
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert stored.get_task("wait").start_trigger_args
+    assert not stored.get_task("kwargs").start_trigger_args
 
 
 @needs_3_3
@@ -315,6 +327,17 @@ def test_a_sensor_of_ones_own_starts_there_with_its_own_arguments():
 
 
 @needs_3_3
+def test_arguments_that_could_be_positional_are_its_own_too():
+    class MySensor(CodeOceanDataAssetSensor):
+        def __init__(self, subject="all", **kwargs):
+            self.subject = subject
+            super().__init__(**kwargs)
+
+    found = MySensor(task_id="mine", subject="s", data_asset_id="a1", start_from_trigger=True)
+    assert given_to_the_trigger(found)["arguments"]["subject"] == "s"
+
+
+@needs_3_3
 def test_one_that_keeps_an_argument_too_late_is_told_so():
     class LateSensor(CodeOceanDataAssetSensor):
         def __init__(self, *, subject, **kwargs):
@@ -332,6 +355,7 @@ JSON = st.recursive(
 
 
 @needs_3_3
+@settings(deadline=None)  # the first example imports the scheduler
 @given(st.dictionaries(st.sampled_from(["data_asset_id", "filters", "query"]), JSON))
 def test_what_the_trigger_is_given_arrives_there(arguments):
     from airflow.models.trigger import Trigger

@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, TaskDeferred
@@ -78,12 +79,12 @@ def supervisor(monkeypatch):
 
 
 def start(dag, *, map_index=-1, conf=None, ends_in=None, task_id="wait"):
-    """Make the trigger of a task as Airflow's triggerer does, from the DAG as it is stored."""
+    """Make the trigger of a task as Airflow's triggerer does, from the DAG as databases keep it: sorted."""
     from airflow.executors.workloads.task import TaskInstanceDTO
     from airflow.jobs.triggerer_job_runner import TriggerRunner
     from airflow.serialization.serialized_objects import BaseSerialization, DagSerialization
 
-    stored = json.loads(json.dumps(DagSerialization.to_dict(dag)))
+    stored = json.loads(json.dumps(DagSerialization.to_dict(dag), sort_keys=True))
     ti = TaskInstanceDTO(
         id=uuid.uuid4(),
         dag_version_id=uuid.uuid4(),
@@ -203,6 +204,17 @@ async def test_a_mapped_one_does_not_render_what_another_task_returned(superviso
     event = await event_of(start(dag, map_index=0))
     assert event.payload["status"] == "error"
     assert "rendered" not in event.payload["message"]
+
+
+@pytest.mark.parametrize("index", range(4))
+async def test_one_of_a_product_is_that_of_a_worker(supervisor, index):
+    with DAG("d", schedule=None) as dag:
+        mapped = CodeOceanDataAssetSearchSensor.partial(task_id="wait", type="result", **START).expand(
+            query=["name:mine", "tag:t"], origin=["internal", None]
+        )
+    expected, _ = mapped.expand_input.resolve({"ti": SimpleNamespace(map_index=index)})
+    sensor = await start(dag, map_index=index)._make_sensor()
+    assert {"query": sensor.query, "origin": sensor.origin} == expected
 
 
 async def test_it_reads_what_one_task_left(supervisor, draft):
