@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_codeocean.templates import check_for_triggerer
@@ -24,6 +26,8 @@ from airflow_provider_codeocean.triggers.mapped import is_one_task
 from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import DAG, Param
+
     from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 
 #: Parameters of constructors that say for what a sensor waits are of these kinds, and are none of these.
@@ -81,6 +85,37 @@ def start_trigger_args(sensor: CodeOceanWaitSensorBase) -> StartTriggerArgs:
         next_method="execute_complete",
         timeout=timedelta(seconds=sensor.timeout + GRACE),
     )
+
+
+def own_params(params: Any, dag: DAG | None) -> ParamsDict:
+    """Return a task's params without those that it has from its DAG, which count for it all the same.
+
+    Airflow's whole triggerer ends over a stored task with a param that has no value, whatever the run gives.
+
+    :param params: all params of the task.
+    :param dag: its DAG.
+    :returns: the task's own.
+    :raises ValueError: where one of these has no value, or none that fits.
+    """
+    of_dag: Any = ParamsDict() if dag is None else dag.params
+    own = {}
+    for name in params:
+        param = params.get_param(name)
+        if name in of_dag and _same(param, of_dag.get_param(name)):
+            continue
+        try:
+            param.resolve()
+        except ParamValidationError as error:
+            raise ValueError(
+                f"params: give {name} a value that fits, or give it to the DAG, {_LEAVE_OUT}: {error}"
+            ) from None
+        own[name] = param
+    return ParamsDict(own)
+
+
+def _same(param: Param, other: Param) -> bool:
+    value, other_value = param.resolve(suppress_exception=True), other.resolve(suppress_exception=True)
+    return bool(value == other_value and param.schema == other.schema)
 
 
 class SensorPartial(OperatorPartial):
@@ -153,6 +188,7 @@ def _start_in_triggerer(task: MappedOperator, names: Collection[str]) -> None:
         start, trigger_kwargs={**(start.trigger_kwargs or {}), "mapped_over": list(names)}
     )
     task.start_from_trigger = True
+    task.params = one.params
     # What a worker makes of it, for one that is begun there.
     task.partial_kwargs |= {"start_from_trigger": False, "deferrable": True}
 

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseOperator, task_group
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, Param, task_group
 from airflow.triggers.base import StartTriggerArgs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,6 +223,20 @@ def test_the_dags_own_jinja_is_refused():
         pytest.raises(ValueError, match="does not know the DAG's jinja_environment_kwargs"),
     ):
         sensor("[[ params.x ]]")
+
+
+@needs_3_3
+@pytest.mark.parametrize("make", [sensor, lambda **of_task: partial(**of_task).expand(data_asset_id=["a"])])
+def test_params_of_the_dag_are_left_to_it(dag, make):
+    dag.params.update({"needed": Param(type="string"), "days": 5})
+    assert make(params={"days": 7, "own": None}).params.dump() == {"days": 7, "own": None}
+
+
+@needs_3_3
+@pytest.mark.parametrize("make", [sensor, lambda **of_task: partial(**of_task).expand(data_asset_id=["a"])])
+def test_params_of_its_own_without_a_value_are_refused(make):
+    with pytest.raises(ValueError, match="params: give days a value that fits, or give it to the DAG"):
+        make(params={"days": Param(type="integer")})
 
 
 @needs_3_3
