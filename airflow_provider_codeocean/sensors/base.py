@@ -86,8 +86,9 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
         :raises ValueError: where the triggerer cannot know an argument, naming it.
         """
         if self._asked_for_triggerer and STARTS_IN_TRIGGERER:
-            from airflow_provider_codeocean.sensors.from_trigger import start_trigger_args
+            from airflow_provider_codeocean.sensors.from_trigger import own_params, start_trigger_args
 
+            self.params = own_params(self.params, self.get_dag())
             self.start_trigger_args = start_trigger_args(self)
             self.start_from_trigger = True
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import inspect
 import json
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_codeocean.templates import check_for_triggerer
@@ -23,10 +26,13 @@ from airflow_provider_codeocean.triggers.mapped import is_one_task
 from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import DAG, Param
+
     from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 
-#: Arguments that say where a sensor waits, and not for what.
-_WHERE = frozenset({"deferrable", "start_from_trigger"})
+#: Parameters of constructors that say for what a sensor waits are of these kinds, and are none of these.
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_WHERE = frozenset({"self", "deferrable", "start_from_trigger"})
 _LEAVE_OUT = "or leave out start_from_trigger"
 
 
@@ -81,6 +87,37 @@ def start_trigger_args(sensor: CodeOceanWaitSensorBase) -> StartTriggerArgs:
     )
 
 
+def own_params(params: Any, dag: DAG | None) -> ParamsDict:
+    """Return a task's params without those that it has from its DAG, which count for it all the same.
+
+    Airflow's whole triggerer ends over a stored task with a param that has no value, whatever the run gives.
+
+    :param params: all params of the task.
+    :param dag: its DAG.
+    :returns: the task's own.
+    :raises ValueError: where one of these has no value, or none that fits.
+    """
+    of_dag: Any = ParamsDict() if dag is None else dag.params
+    own = {}
+    for name in params:
+        param = params.get_param(name)
+        if name in of_dag and _same(param, of_dag.get_param(name)):
+            continue
+        try:
+            param.resolve()
+        except ParamValidationError as error:
+            raise ValueError(
+                f"params: give {name} a value that fits, or give it to the DAG, {_LEAVE_OUT}: {error}"
+            ) from None
+        own[name] = param
+    return ParamsDict(own)
+
+
+def _same(param: Param, other: Param) -> bool:
+    value, other_value = param.resolve(suppress_exception=True), other.resolve(suppress_exception=True)
+    return bool(value == other_value and param.schema == other.schema)
+
+
 class SensorPartial(OperatorPartial):
     """What a sensor's ``partial`` returns: starts each mapped task in the triggerer, if it is told to."""
 
@@ -125,7 +162,8 @@ class SensorPartial(OperatorPartial):
             for each in kwargs:
                 for name, value in each.items():
                     _check(self.operator_class, name, value)
-            _start_in_triggerer(task, next(iter(names), ()))
+            for each in names:  # none, where there is nothing to map over
+                _start_in_triggerer(task, sorted(each))
         return task
 
 
@@ -135,7 +173,7 @@ def _is_asked_for(task: MappedOperator) -> bool:
     return bool(ChainMap(task.partial_kwargs, *defaults).get("start_from_trigger"))
 
 
-def _start_in_triggerer(task: MappedOperator, names: Iterable[str]) -> None:
+def _start_in_triggerer(task: MappedOperator, names: Collection[str]) -> None:
     sensor_class: Any = task.operator_class
     for name in sorted(set(names) - set(_own_arguments(sensor_class))):
         raise ValueError(
@@ -145,8 +183,12 @@ def _start_in_triggerer(task: MappedOperator, names: Iterable[str]) -> None:
     task.partial_kwargs.pop("start_from_trigger", None)
     # Airflow would take these from the class, and start all mapped tasks with its arguments.
     one: Any = task.unmap({**dict.fromkeys(names, _MAPPED), "start_from_trigger": True})
-    task.start_trigger_args = one.start_trigger_args
+    start: StartTriggerArgs = one.start_trigger_args
+    task.start_trigger_args = replace(
+        start, trigger_kwargs={**(start.trigger_kwargs or {}), "mapped_over": list(names)}
+    )
     task.start_from_trigger = True
+    task.params = one.params
     # What a worker makes of it, for one that is begun there.
     task.partial_kwargs |= {"start_from_trigger": False, "deferrable": True}
 
@@ -158,7 +200,7 @@ def _own_arguments(sensor_class: Any) -> Iterator[str]:
             return
         if "__init__" in vars(each):
             for name, parameter in inspect.signature(each.__init__).parameters.items():
-                if parameter.kind is parameter.KEYWORD_ONLY and name not in _WHERE:
+                if parameter.kind in _BY_NAME and name not in _WHERE:
                     yield name
 
 

@@ -25,11 +25,12 @@ class Given(NamedTuple):
     resolved: frozenset[str]
 
 
-async def given_to(map_index: int, expand_input: Any, pull: Pull) -> Given:
+async def given_to(map_index: int, expand_input: Any, order: Sequence[str], pull: Pull) -> Given:
     """Find what a mapped task was given.
 
     :param map_index: the index of the task.
     :param expand_input: what the stored operator is mapped over.
+    :param order: the arguments of ``expand`` as the DAG file gives them: databases sort what is stored.
     :param pull: reads XComs.
     :returns: what it was given.
     :raises LookupError: where that can be known in a worker only.
@@ -41,7 +42,9 @@ async def given_to(map_index: int, expand_input: Any, pull: Pull) -> Given:
         if not isinstance(value, list | tuple) or not isinstance(value[map_index], Mapping):
             raise LookupError("expand_kwargs() over what other tasks return")
         return Given(dict(value[map_index]), frozenset())
-    columns = {name: await _column(each, pull) for name, each in value.items()}
+    if set(order) != set(value):
+        raise LookupError(f"mapped over {', '.join(value)} by now, and over {', '.join(order)} at first")
+    columns = {name: await _column(value[name], pull) for name in order}
     chosen = one_of_product({name: len(column) for name, column in columns.items()}, map_index)
     return Given(
         {name: columns[name][index] for name, index in chosen.items()},

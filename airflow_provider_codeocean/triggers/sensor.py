@@ -16,7 +16,7 @@ from airflow_provider_codeocean.triggers.base import GRACE, outcome
 from airflow_provider_codeocean.triggers.mapped import given_to
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from airflow_provider_codeocean.polling.wait import Wait
@@ -67,6 +67,7 @@ class CodeOceanSensorTrigger(BaseTrigger):
     :param xcoms: the arguments that are what another task has left in XCom: its id and the XCom's key.
     :param poll_interval: the most seconds between two looks, above 0.
     :param timeout: seconds to wait, from the start of the task on.
+    :param mapped_over: the arguments that ``expand`` was given, in that order: they are stored in another.
     """
 
     #: When Airflow ends the task, which it tells before :meth:`run`.
@@ -79,6 +80,8 @@ class CodeOceanSensorTrigger(BaseTrigger):
         xcoms: Mapping[str, tuple[str, str]],
         poll_interval: float,
         timeout: float,
+        *,
+        mapped_over: Sequence[str] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         # None of these is called like a field of the sensor's: Airflow would render it, and leave out what is
@@ -88,6 +91,7 @@ class CodeOceanSensorTrigger(BaseTrigger):
         self.xcoms = xcoms
         self.poll_interval = poll_interval
         self.timeout = timeout
+        self.mapped_over = mapped_over
 
     @property
     def _ti(self) -> Any:
@@ -109,6 +113,7 @@ class CodeOceanSensorTrigger(BaseTrigger):
                 "xcoms": {name: list(xcom) for name, xcom in self.xcoms.items()},
                 "poll_interval": self.poll_interval,
                 "timeout": self.timeout,
+                "mapped_over": list(self.mapped_over),
             },
         )
 
@@ -142,7 +147,9 @@ class CodeOceanSensorTrigger(BaseTrigger):
         task, ti = self._stored, self._ti
         pull = partial(pull_xcom, ti)
         values, resolved = (
-            await given_to(ti.map_index, task.expand_input, pull) if task.is_mapped else ({}, ())
+            await given_to(ti.map_index, task.expand_input, self.mapped_over, pull)
+            if task.is_mapped
+            else ({}, ())
         )
         arguments = {**self.arguments, **values}
         for name in arguments.keys() & set(sensor_class.template_fields):

@@ -6,9 +6,9 @@ import json
 from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseOperator, task_group
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, Param, task_group
 from airflow.triggers.base import StartTriggerArgs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
@@ -226,6 +226,20 @@ def test_the_dags_own_jinja_is_refused():
 
 
 @needs_3_3
+@pytest.mark.parametrize("make", [sensor, lambda **of_task: partial(**of_task).expand(data_asset_id=["a"])])
+def test_params_of_the_dag_are_left_to_it(dag, make):
+    dag.params.update({"needed": Param(type="string"), "days": 5})
+    assert make(params={"days": 7, "own": None}).params.dump() == {"days": 7, "own": None}
+
+
+@needs_3_3
+@pytest.mark.parametrize("make", [sensor, lambda **of_task: partial(**of_task).expand(data_asset_id=["a"])])
+def test_params_of_its_own_without_a_value_are_refused(make):
+    with pytest.raises(ValueError, match="params: give days a value that fits, or give it to the DAG"):
+        make(params={"days": Param(type="integer")})
+
+
+@needs_3_3
 def test_mapping_is_one_line():
     mapped = partial(codeocean_conn_id="lab", timeout=90, poke_interval=7).expand(data_asset_id=["a", "b"])
     assert mapped.start_from_trigger is True
@@ -259,7 +273,19 @@ def test_mapping_over_what_one_task_returns_and_over_a_product():
         "codeocean_conn_id": "codeocean_default",
         "transfer_error": "e",
     }
+    assert given_to_the_trigger(mapped)["mapped_over"] == ["data_asset_id", "last_transferred"]
     assert mapped.upstream_task_ids == {"up"}
+
+
+@needs_3_3
+def test_mapping_over_nothing_is_no_error(dag):
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    partial().expand(data_asset_id=[])
+    partial(task_id="kwargs").expand_kwargs([])
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert stored.get_task("wait").start_trigger_args
+    assert not stored.get_task("kwargs").start_trigger_args
 
 
 @needs_3_3
@@ -315,6 +341,17 @@ def test_a_sensor_of_ones_own_starts_there_with_its_own_arguments():
 
 
 @needs_3_3
+def test_arguments_that_could_be_positional_are_its_own_too():
+    class MySensor(CodeOceanDataAssetSensor):
+        def __init__(self, subject="all", **kwargs):
+            self.subject = subject
+            super().__init__(**kwargs)
+
+    found = MySensor(task_id="mine", subject="s", data_asset_id="a1", start_from_trigger=True)
+    assert given_to_the_trigger(found)["arguments"]["subject"] == "s"
+
+
+@needs_3_3
 def test_one_that_keeps_an_argument_too_late_is_told_so():
     class LateSensor(CodeOceanDataAssetSensor):
         def __init__(self, *, subject, **kwargs):
@@ -332,6 +369,7 @@ JSON = st.recursive(
 
 
 @needs_3_3
+@settings(deadline=None)  # the first example imports the scheduler
 @given(st.dictionaries(st.sampled_from(["data_asset_id", "filters", "query"]), JSON))
 def test_what_the_trigger_is_given_arrives_there(arguments):
     from airflow.models.trigger import Trigger

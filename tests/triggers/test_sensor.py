@@ -7,9 +7,10 @@ import json
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, Param, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
@@ -78,12 +79,12 @@ def supervisor(monkeypatch):
 
 
 def start(dag, *, map_index=-1, conf=None, ends_in=None, task_id="wait"):
-    """Make the trigger of a task as Airflow's triggerer does, from the DAG as it is stored."""
+    """Make the trigger of a task as Airflow's triggerer does, from the DAG as databases keep it: sorted."""
     from airflow.executors.workloads.task import TaskInstanceDTO
     from airflow.jobs.triggerer_job_runner import TriggerRunner
     from airflow.serialization.serialized_objects import BaseSerialization, DagSerialization
 
-    stored = json.loads(json.dumps(DagSerialization.to_dict(dag)))
+    stored = json.loads(json.dumps(DagSerialization.to_dict(dag), sort_keys=True))
     ti = TaskInstanceDTO(
         id=uuid.uuid4(),
         dag_version_id=uuid.uuid4(),
@@ -126,6 +127,12 @@ def start(dag, *, map_index=-1, conf=None, ends_in=None, task_id="wait"):
 async def event_of(trigger):
     (event,) = [event async for event in trigger.run()]
     return event
+
+
+async def told_to_worker(trigger):
+    event = await event_of(trigger)
+    assert not isinstance(event, TaskSuccessEvent), "it ended in the triggerer"
+    return event.payload
 
 
 def wait(data_asset_id, *, sensor=CodeOceanDataAssetSensor, **arguments):
@@ -200,9 +207,20 @@ async def test_a_mapped_one_does_not_render_what_another_task_returned(superviso
     with DAG("d", schedule=None, params={"data_asset_id": "rendered"}) as dag:
         up = UpOperator(task_id="up")
         CodeOceanDataAssetSensor.partial(task_id="wait", **START).expand(data_asset_id=up.output)
-    event = await event_of(start(dag, map_index=0))
-    assert event.payload["status"] == "error"
-    assert "rendered" not in event.payload["message"]
+    told = await told_to_worker(start(dag, map_index=0))
+    assert told["status"] == "error"
+    assert "rendered" not in told["message"]
+
+
+@pytest.mark.parametrize("index", range(4))
+async def test_one_of_a_product_is_that_of_a_worker(supervisor, index):
+    with DAG("d", schedule=None) as dag:
+        mapped = CodeOceanDataAssetSearchSensor.partial(task_id="wait", type="result", **START).expand(
+            query=["name:mine", "tag:t"], origin=["internal", None]
+        )
+    expected, _ = mapped.expand_input.resolve({"ti": SimpleNamespace(map_index=index)})
+    sensor = await start(dag, map_index=index)._make_sensor()
+    assert {"query": sensor.query, "origin": sensor.origin} == expected
 
 
 async def test_it_reads_what_one_task_left(supervisor, draft):
@@ -236,7 +254,7 @@ async def test_a_worker_complains_where_tasks_are_mapped_over_no_result(supervis
     with DAG("d", schedule=None) as dag:
         found = CodeOceanDataAssetSearchSensor(task_id="wait", query="tag:t", do_xcom_push=False, **START)
         UpOperator.partial(task_id="after").expand(asset=found.output)
-    assert (await event_of(start(dag))).payload["status"] == "success"
+    assert (await told_to_worker(start(dag)))["status"] == "success"
 
 
 @pytest.mark.parametrize(
@@ -255,8 +273,8 @@ async def test_what_airflow_sees_to_in_workers_only_is_left_to_one(supervisor, d
         with DAG("d", schedule=None) as dag:
             partial = CodeOceanDataAssetSensor.partial(task_id="wait", **START, **arguments)
             partial.expand(data_asset_id=[draft.id])
-    event = await event_of(start(dag, map_index=0 if mapped else -1))
-    assert (event.payload["status"], event.payload["state"]) == ("success", "ready")
+    told = await told_to_worker(start(dag, map_index=0 if mapped else -1))
+    assert (told["status"], told["state"]) == ("success", "ready")
     assert all(key != "return_value" for _, key, _ in supervisor.xcoms)
 
 
@@ -269,14 +287,14 @@ async def test_a_result_that_cannot_be_written_is_left_to_a_worker(supervisor, d
         await push(result)
 
     trigger._push = push_later
-    assert (await event_of(trigger)).payload["status"] == "success"
+    assert (await told_to_worker(trigger))["status"] == "success"
 
 
 async def test_what_failed_is_left_to_a_worker(supervisor, create):
     failing = create(target={"aws": {"bucket": "no-such-bucket"}})
-    event = await event_of(start(wait(failing.id)))
-    assert (event.payload["status"], event.payload["state"]) == ("failed", "failed")
-    assert "no-such-bucket" in event.payload["message"]
+    told = await told_to_worker(start(wait(failing.id)))
+    assert (told["status"], told["state"]) == ("failed", "failed")
+    assert "no-such-bucket" in told["message"]
 
 
 async def test_trouble_on_the_way_is_outlasted(code_ocean, supervisor, draft):
@@ -291,9 +309,9 @@ async def test_trouble_on_the_way_is_outlasted(code_ocean, supervisor, draft):
 async def test_time_runs_out_before_airflow_ends_it(code_ocean, supervisor, create):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     slow = create()
-    event = await event_of(start(wait(slow.id, timeout=0.3)))
-    assert event.payload["status"] == "timeout"
-    assert f"Data asset {slow.id} was not ready in time" in event.payload["message"]
+    told = await told_to_worker(start(wait(slow.id, timeout=0.3)))
+    assert told["status"] == "timeout"
+    assert f"Data asset {slow.id} was not ready in time" in told["message"]
 
 
 @pytest.mark.parametrize(
@@ -335,18 +353,34 @@ NOT_BEGUN = {
 async def test_what_cannot_be_begun_is_begun_in_a_worker(code_ocean, supervisor, monkeypatch, case):
     arguments, message = NOT_BEGUN[case]
     monkeypatch.setattr(sensor_trigger, "_ANSWER_SECONDS", 2.0)
-    event = await event_of(start(wait(**arguments)))
-    assert (event.payload["status"], event.payload["state"]) == ("not_begun", None)
-    assert message in event.payload["message"] or case == "no connection"
+    told = await told_to_worker(start(wait(**arguments)))
+    assert (told["status"], told["state"]) == ("not_begun", None)
+    assert message in told["message"] or case == "no connection"
     assert not supervisor.xcoms
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_param_without_a_default_does_not_end_the_triggerer(mapped):
+    """Airflow makes the context of a task before its trigger runs, and ends with all waits over an error."""
+    with DAG("d", schedule=None, params={"needed": Param(type="string")}) as dag:
+        if mapped:
+            CodeOceanDataAssetSensor.partial(task_id="wait", params={"own": 1}, **START).expand(
+                data_asset_id=["{{ params.needed }}"]
+            )
+        else:
+            CodeOceanDataAssetSensor(
+                task_id="wait", data_asset_id="{{ params.needed }}", params={"own": 1}, **START
+            )
+    trigger = start(dag, map_index=0 if mapped else -1, conf={"needed": "given"})
+    assert trigger._rendered("{{ params.needed }} {{ params.own }}") == "given 1"
 
 
 async def test_what_a_task_has_not_left_is_for_a_worker_to_miss(code_ocean, supervisor):
     with DAG("d", schedule=None) as dag:
         CodeOceanDataAssetSensor(task_id="wait", data_asset_id=UpOperator(task_id="up").output, **START)
-    event = await event_of(start(dag))
-    assert event.payload["status"] == "not_begun"
-    assert "data_asset_id: task up has left no XCom return_value" in event.payload["message"]
+    told = await told_to_worker(start(dag))
+    assert told["status"] == "not_begun"
+    assert "data_asset_id: task up has left no XCom return_value" in told["message"]
 
 
 async def test_what_airflow_does_not_answer_is_for_a_worker(code_ocean, supervisor, monkeypatch, draft):
@@ -358,8 +392,8 @@ async def test_what_airflow_does_not_answer_is_for_a_worker(code_ocean, supervis
         await supervisor.asend("a question that is not known")
 
     monkeypatch.setattr(sensor_trigger, "push_xcom", hangs)
-    event = await event_of(trigger)
-    assert (event.payload["status"], event.payload["message"]) == ("not_begun", "TimeoutError: ")
+    told = await told_to_worker(trigger)
+    assert (told["status"], told["message"]) == ("not_begun", "TimeoutError: ")
 
 
 async def test_a_worker_begins_what_could_not_be(code_ocean, create):

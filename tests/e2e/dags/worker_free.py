@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, task
+from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 
 IN_TRIGGERER: dict[str, Any] = {"start_from_trigger": True, "poke_interval": 1, "timeout": 120}
-PARAMS = {"ready": [""], "failing": "", "slow": "", "computation": "", "name": ""}
+PARAMS = {
+    "ready": Param(type="array"),  # without a default, over which a triggerer can end
+    "failing": "",
+    "slow": "",
+    "computation": "",
+    "name": "",
+}
 READY = {"data_asset_id": "{{ params.ready[0] }}", **IN_TRIGGERER}
 
 with DAG("worker_free", schedule=None, params=PARAMS):
