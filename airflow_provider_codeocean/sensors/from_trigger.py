@@ -209,7 +209,7 @@ def _check(sensor_class: Any, name: str, value: Any) -> Any:
     if name in sensor_class.template_fields:
         check_for_triggerer(name, value)
     try:
-        return json.loads(json.dumps(value))
+        return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError):
         raise ValueError(
             f"{name}: the triggerer can be given texts, numbers, lists and mappings, and as the whole of an "

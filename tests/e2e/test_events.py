@@ -149,12 +149,13 @@ def test_what_finishes_together_is_captured_once_each_though_the_triggerer_is_ki
         print(json.dumps(requests, indent=2))  # noqa: T201
 
 
-def test_what_finishes_while_nobody_looks_is_captured_too(captures, airflow):
+def test_what_finishes_while_airflow_is_down_is_captured_too(captures, airflow):
     before, tasks = captures.by_computation(), captures.tasks()
-    # It is all of Airflow that looks: to start the rest again, too, takes its time and tells nothing.
-    airflow.kill("triggerer")
+    for component in ("scheduler", "triggerer"):
+        airflow.kill(component)
     new = captures.finish("while nobody looked", 2)
-    airflow.start("triggerer")
+    for component in ("scheduler", "triggerer"):
+        airflow.start(component)
     captures.wait_for(tasks + len(new))
     assert captures.by_computation() - before == dict.fromkeys(new, 1)
 

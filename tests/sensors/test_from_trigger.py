@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import timedelta
 
 import pytest
@@ -164,6 +165,12 @@ def test_what_the_triggerer_cannot_read_is_refused(kind, use):
         ValueError, match="data_asset_id: the triggerer does not know what mapped tasks return"
     ):
         use(XCOMS[kind]())
+
+
+@needs_3_3
+def test_a_number_that_json_lacks_is_refused():
+    with pytest.raises(ValueError, match=r"data_asset_id: the triggerer can be given texts.*inf"):
+        partial().expand(data_asset_id=["a1", math.inf])
 
 
 @needs_3_3
@@ -363,7 +370,11 @@ def test_one_that_keeps_an_argument_too_late_is_told_so():
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(min_size=1), each, max_size=3),
 )
 
