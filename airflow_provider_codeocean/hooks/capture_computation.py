@@ -85,7 +85,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
 
     def find(self, client: CodeOceanClient, step: Find) -> list[str]:
         """Find what carries one of the keys, and give the key to what is to carry it; see the base class."""
-        resource, its_id = what_is_run(client, self._asked)
+        resource, its_id = what_is_run(client, self._asked.capsule_id, self._asked.pipeline_id)
         listed = resource.list_computations(its_id)
         computations = [each for each in listed if not each.cloud_workstation]
         ours = [each for each in computations if key_in(each.name) in step.keys]
@@ -148,16 +148,19 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
             )
 
 
-def what_is_run(client: CodeOceanClient, asked: RunParams) -> tuple[Capsules[Sender], str]:
+def what_is_run(
+    client: CodeOceanClient, capsule_id: str | None, pipeline_id: str | None
+) -> tuple[Capsules[Sender], str]:
     """Return what has the capsule or pipeline that is run.
 
     :param client: the client.
-    :param asked: what to run.
+    :param capsule_id: id of the capsule, None where it is a pipeline.
+    :param pipeline_id: id of the pipeline.
     :returns: the client's methods for it, and its id.
     """
-    if asked.capsule_id is not None:
-        return client.capsules, asked.capsule_id
-    return client.pipelines, asked.pipeline_id or ""
+    if capsule_id is not None:
+        return client.capsules, capsule_id
+    return client.pipelines, pipeline_id or ""
 
 
 def _was_asked_for(made: Computation, asked: RunParams) -> bool:

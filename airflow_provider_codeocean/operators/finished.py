@@ -18,6 +18,7 @@ from airflow_provider_codeocean.arguments import (
 from airflow_provider_codeocean.capture.key import without_keys
 from airflow_provider_codeocean.compat import ASSETS_HAVE_STATE, need_asset_watchers, state_of_asset
 from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.hooks.capture_computation import what_is_run
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.watching.ledger import Forgotten, Ledger
 from airflow_provider_codeocean.watching.over import (
@@ -143,11 +144,10 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
             return self._returned(taken, context)
 
     def _computations(self) -> list[Computation]:
-        which = check_one_of(capsule_id=self.capsule_id, pipeline_id=self.pipeline_id)
+        check_one_of(capsule_id=self.capsule_id, pipeline_id=self.pipeline_id)
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            if which == "capsule_id":
-                return client.capsules.list_computations(str(self.capsule_id))
-            return client.pipelines.list_computations(str(self.pipeline_id))
+            resource, its_id = what_is_run(client, self.capsule_id, self.pipeline_id)
+            return resource.list_computations(its_id)
 
     def _ledger(self, state: DurableState) -> Ledger | None:
         """Read what was taken; None where nobody knows yet what was over when the watch began."""

@@ -148,7 +148,8 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         """Show the capsule or pipeline in the UI, if it can be read; see the base class."""
         try:
             with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
-                resource, its_id = what_is_run(client, self.run_params())
+                asked = self.run_params()
+                resource, its_id = what_is_run(client, asked.capsule_id, asked.pipeline_id)
                 slug = resource.get(its_id).slug
         except CodeOceanError as error:
             log.info("There is no link to what is run: %s", error)
