@@ -18,7 +18,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash ui bench matrix locks clean
+.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash cluster ui bench matrix locks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +74,9 @@ crash: .venv/.ready ## Kill captures and runs at every point, on real Airflows 3
 	  elif [ $$release != 3.3 ]; then $(MAKE) --no-print-directory .venv-$$release/.ready || exit 1; fi; \
 	done; $(PY) -m tests.crash $$releases
 
+cluster: .venv-cluster/.ready ## Kill parts of an Airflow of several machines under 500 captures; CAPTURES=40 for fewer
+	@.venv-cluster/bin/python -m tests.cluster $(if $(CAPTURES),--captures $(CAPTURES))
+
 ui: .venv/.ready ## Look at the connection form and the link in a headless Chromium, on 3.3 and 2.11
 	@echo "== Airflow's UI in a browser, Airflow 3.3"
 	@$(PY) -m pytest -q tests/ui/test_airflow_3_ui.py
@@ -99,6 +102,9 @@ clean: ## Remove everything that was made here, environments too
 
 .venv/.ready: locks/airflow-3.3.txt pyproject.toml
 	@scripts/setup_env .venv $<
+
+.venv-cluster/.ready: locks/cluster-3.3.txt pyproject.toml
+	@scripts/setup_env .venv-cluster $<
 
 .venv-%/.ready: locks/airflow-%.txt pyproject.toml
 	@scripts/setup_env .venv-$* $<
