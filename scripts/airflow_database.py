@@ -57,12 +57,18 @@ class MetadataDatabase:
         with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
             return connection.execute(sql, parameters).fetchall()
 
-    def latest_job(self, job_type: str) -> tuple[int, str]:
+    def latest_job(self, job_type: str, host: str | None = None) -> tuple[int, str]:
         """Return id and state of the newest job of a type, ``(0, "none")`` if there never was one.
 
         :param job_type: ``SchedulerJob``, ``TriggererJob`` or ``DagProcessorJob``.
+        :param host: the host that it runs on; any by default.
         """
-        rows = self.query("SELECT id, state FROM job WHERE job_type = ? ORDER BY id DESC LIMIT 1", job_type)
+        rows = self.query(
+            "SELECT id, state FROM job WHERE job_type = ? AND hostname = COALESCE(?, hostname)"
+            " ORDER BY id DESC LIMIT 1",
+            job_type,
+            host,
+        )
         return (int(rows[0][0]), str(rows[0][1])) if rows else (0, "none")
 
     def has_dag(self, dag_id: str) -> bool:

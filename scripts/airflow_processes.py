@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import psutil
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-_JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
+JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
 
 
 class RealAirflowError(Exception):
@@ -34,6 +34,8 @@ class RealAirflowError(Exception):
 
 class AirflowProcesses:
     """One Airflow: SQLite, LocalExecutor, every component a process of its own.
+
+    A subclass may have another database, other components, and an environment for each of them.
 
     :param home: its AIRFLOW_HOME; made if missing, and made anew if it came from here.
     :param dags_folder: the directory with the DAG files.
@@ -72,8 +74,8 @@ class AirflowProcesses:
             self.home, dags_folder.absolute(), port, (log_ports[0], log_ports[1]), parallelism
         )
         self.url = settings.url
-        self.database = MetadataDatabase(settings.database)
-        self.release = Airflow3(settings) if self.version >= (3,) else Airflow2(settings, self.run_code)
+        self.database = self.new_database(settings)
+        self.release = self.new_release(settings)
         self.env = {
             **component_environment(self.home, python, self.release.environment()),
             **{
@@ -95,11 +97,11 @@ class AirflowProcesses:
             undo.callback(self.stop)
             make_home(self.home)
             self.release.prepare()
-            cached = CHECKOUT / ".airflow" / "templates" / f"airflow-{self.release_name}.db"
-            make_database(self.database.path, python=self._interpreter, env=self.env, cached=cached)
+            self.make_database()
             for name, arguments in self.release.components(ui=self._ui).items():
                 command = [self._interpreter, "-m", "airflow", *arguments]
-                self._components[name] = GuardedProcess(name, command, env=self.env, directory=self.logs)
+                env = {**self.env, **self.own_env(name)}
+                self._components[name] = GuardedProcess(name, command, env=env, directory=self.logs)
                 self.start(name)
             for name in self._components:
                 self.wait_healthy(name, timeout=self._start_timeout)
@@ -118,6 +120,39 @@ class AirflowProcesses:
             component.release()
         for component in self._components.values():
             component.stop()
+
+    def new_database(self, settings: Settings) -> MetadataDatabase:
+        """Return what reads the metadata database.
+
+        :param settings: what this Airflow is to be like.
+        """
+        return MetadataDatabase(settings.database)
+
+    def new_release(self, settings: Settings) -> Airflow2 | Airflow3:
+        """Return what its release does in its own way.
+
+        :param settings: what this Airflow is to be like.
+        """
+        return Airflow3(settings) if self.version >= (3,) else Airflow2(settings, self.run_code)
+
+    def make_database(self) -> None:
+        """Make the metadata database, empty and migrated."""
+        cached = CHECKOUT / ".airflow" / "templates" / f"airflow-{self.release_name}.db"
+        make_database(self.database.path, python=self._interpreter, env=self.env, cached=cached)
+
+    def own_env(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - for subclasses
+        """Return the environment variables that a component has for itself.
+
+        :param name: the component.
+        """
+        return {}
+
+    def job_of(self, name: str) -> tuple[str, str | None] | None:
+        """Return the type and host of a component's jobs in Airflow's table of them; None where it has none.
+
+        :param name: the component.
+        """
+        return (JOBS[name], None) if name in JOBS else None
 
     @property
     def release_name(self) -> str:
@@ -162,13 +197,21 @@ class AirflowProcesses:
         self._killed.add(name)
         self._components[name].kill(signal_number)
 
+    def kill_all(self, name: str) -> None:
+        """Send SIGKILL to all processes of a component, and wait for their end: its machine has died.
+
+        :param name: the component.
+        """
+        self._killed.add(name)
+        self._components[name].kill_all()
+
     def start(self, name: str) -> None:
         """Start a component (again), without waiting for it; see :meth:`wait_healthy`.
 
         :param name: the component.
         """
-        if name in _JOBS:
-            self._jobs_before[name], _ = self.database.latest_job(_JOBS[name])
+        if job := self.job_of(name):
+            self._jobs_before[name], _ = self.database.latest_job(*job)
         self._components[name].start()
         self._killed.discard(name)
 
@@ -180,12 +223,16 @@ class AirflowProcesses:
         :raises RealAirflowError: when it ends, or the time is over.
         """
         self.wait_until(
-            lambda: self._is_healthy(name), awaited=f"a healthy {name}", timeout=timeout, logs=[name]
+            lambda: self.is_healthy(name), awaited=f"a healthy {name}", timeout=timeout, logs=[name]
         )
 
-    def _is_healthy(self, name: str) -> bool:
-        if name in _JOBS:
-            number, state = self.database.latest_job(_JOBS[name])
+    def is_healthy(self, name: str) -> bool:
+        """Return whether a component that was started does its work.
+
+        :param name: the component.
+        """
+        if job := self.job_of(name):
+            number, state = self.database.latest_job(*job)
             return number > self._jobs_before[name] and state == "running"
         try:
             request_json("GET", self.url + self.release.health_path, timeout=5)

@@ -155,7 +155,7 @@ class Airflow3:
             "dag_processor.min_file_process_interval": "10",
             "dag_processor.parsing_processes": "2",
         }
-        return _as_variables(options)
+        return as_variables(options)
 
     def prepare(self) -> None:
         """Write what the components read from the home; nothing here."""
@@ -267,7 +267,7 @@ class Airflow2:
             "scheduler.schedule_after_task_execution": "False",
             "metrics.timer_unit_consistency": "True",
         }
-        variables = _as_variables(options)
+        variables = as_variables(options)
         # Airflow 2 refuses SQLite with the LocalExecutor; for one machine and one scheduler it does.
         variables["_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK"] = "1"
         return variables
@@ -322,6 +322,6 @@ class Airflow2:
         raise NotImplementedError("the REST API is there on Airflow 3 only")
 
 
-def _as_variables(options: Mapping[str, str]) -> dict[str, str]:
+def as_variables(options: Mapping[str, str]) -> dict[str, str]:
     """Turn ``section.key`` into the environment variable that Airflow reads it from."""
     return {"AIRFLOW__" + name.upper().replace(".", "__"): value for name, value in options.items()}

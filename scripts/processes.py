@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,22 @@ class GuardedProcess:
         os.kill(self.pid, signal_number)
         if signal_number in {signal.SIGKILL, signal.SIGTERM}:
             wait_until(lambda: not self.running, awaited=f"{self.name} to end", timeout=timeout, every=0.02)
+
+    def kill_all(self, *, timeout: float = 30.0) -> None:
+        """Send SIGKILL to the command and all its descendants, as if their machine had died.
+
+        :param timeout: seconds to wait for their end.
+        :raises WaitExpiredError: when they do not end.
+        """
+
+        def gone() -> bool:
+            left = self.tree()  # parents first, so that none tells of its child's death
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            return not left and not self.running
+
+        wait_until(gone, awaited=f"the end of all that belongs to {self.name}", timeout=timeout, every=0.02)
 
     def release(self) -> None:
         """Tell the guards to end everything, without waiting."""
