@@ -298,6 +298,7 @@ class AirflowProcesses:
         *,
         awaited: str,
         timeout: float,
+        every: float = 0.1,
         logs: Sequence[str] = ("scheduler",),
         evidence: Callable[[], list[str]] = list,
     ) -> Found:
@@ -306,6 +307,7 @@ class AirflowProcesses:
         :param condition: returns something true when what is awaited has come.
         :param awaited: what is waited for, for the error's text.
         :param timeout: seconds.
+        :param every: seconds between two looks.
         :param logs: the components whose logs explain a failure.
         :param evidence: called after a failure for more that explains it, in paragraphs.
         :returns: the condition's answer.
@@ -317,7 +319,7 @@ class AirflowProcesses:
             return condition()
 
         try:
-            return wait_until(alive_and_true, awaited=awaited, timeout=timeout)
+            return wait_until(alive_and_true, awaited=awaited, timeout=timeout, every=every)
         except WaitExpiredError as expired:
             parts = [f"{expired}. All logs are in {self.logs}"]
             parts += [

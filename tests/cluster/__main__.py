@@ -2,7 +2,8 @@
 
 Two schedulers, two triggerers and two Celery workers share PostgreSQL and Redis. A DAG captures many
 computations, of a Code Ocean that refuses, fails and loses answers, while a worker, a triggerer and a
-scheduler are killed and started again. Exits 0 if each capture has left one data asset and no task has failed.
+scheduler are killed and started again. Exits 0 if each capture has left one data asset and no task has
+failed.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / ".airflow" / "cluster"
 #: Exit codes: captures were doubled, lost or failed; the run could not be made.
 NOT_ONCE, NOT_RUN = 1, 2
+#: Seconds between two looks at the run.
+_EVERY = 0.5
 
 
 class Run:
@@ -75,6 +78,7 @@ class Run:
             lambda: self._goes_on(run_id),
             awaited=f"the end of {run_id}, and for all that died to be back",
             timeout=max(1.0, self._deadline - begin),
+            every=_EVERY,
             logs=("scheduler-1", "scheduler-2"),
         )
         seconds = time.monotonic() - begin

@@ -101,6 +101,9 @@ class ClusterRelease(Airflow3):
                 "celery.result_backend": f"db+postgresql+psycopg2://{database}",
                 # Longer than any task is in a worker: until then Airflow's own timeouts find what was lost.
                 "celery_broker_transport_options.visibility_timeout": "600",
+                # What others may use too is asked less often than where one task is waited for.
+                "scheduler.scheduler_idle_sleep_time": "1",
+                "dag_processor.min_file_process_interval": "60",
                 **NOTICE,
             }
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.cluster.progress import Progress
 
 #: Seconds between two looks at the memory, which takes the kernel its time.
-_EVERY = 5.0
+_EVERY = 10.0
 
 
 class Load:
