@@ -66,11 +66,11 @@ def postgres_database(server: str) -> Iterator[str]:
     :yields: the new one's URL.
     :raises ServiceError: where that cannot be done.
     """
-    from psycopg2 import Error
-
     url = urlsplit(server)
     if url.scheme not in {"postgresql", "postgres"} or not url.hostname:
         raise ServiceError(f"{POSTGRES} has to look like postgresql://user:password@host:5432/database")
+    from psycopg2 import Error
+
     name = f"codeocean_cluster_{secrets.token_hex(4)}"
     try:
         _execute(server, f"CREATE DATABASE {name}")
@@ -100,11 +100,11 @@ def redis_database(server: str) -> Iterator[str]:
     :yields: the database's URL.
     :raises ServiceError: where none is empty.
     """
-    from redis import Redis, RedisError
-
     url = urlsplit(server)
     if url.scheme not in {"redis", "rediss"} or not url.hostname:
         raise ServiceError(f"{REDIS} has to look like redis://:password@host:6379/15")
+    from redis import Redis, RedisError
+
     path = url.path.strip("/")
     try:
         for number in [int(path)] if path else _NUMBERS:

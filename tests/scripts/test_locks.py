@@ -10,7 +10,13 @@ import pytest
 
 CHECKOUT = Path(__file__).parent.parent.parent
 LOCKS = sorted((CHECKOUT / "locks").glob("airflow-*.txt"))
+CLUSTER = CHECKOUT / "locks" / "cluster-3.3.txt"
 PIN = re.compile(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ;@/]+( ; [^@/]+)?")
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """What a lock file pins: name and version."""
+    return dict(line.split(" ; ")[0].split("==") for line in lock.read_text().splitlines())
 
 
 def test_there_is_one_for_each_airflow():
@@ -19,7 +25,7 @@ def test_there_is_one_for_each_airflow():
     ]
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("lock", [*LOCKS, CLUSTER], ids=lambda path: path.stem)
 def test_every_line_is_a_pin(lock):
     lines = lock.read_text().splitlines()
     assert [line for line in lines if not PIN.fullmatch(line)] == []
@@ -31,6 +37,12 @@ def test_what_an_environment_needs_is_pinned(lock):
     names = {line.partition("==")[0]: line for line in lock.read_text().splitlines()}
     assert names["apache-airflow"].startswith(f"apache-airflow=={release}.")
     assert {"uv", "hatchling", "pytest", "codeocean", "ruff", "mypy"} <= names.keys()
+
+
+def test_the_cluster_runs_what_the_tests_of_its_airflow_run():
+    cluster, tested = pins(CLUSTER), pins(LOCKS[-1])
+    assert {"apache-airflow-providers-celery", "asyncpg", "psycopg2-binary", "redis", "uv"} <= cluster.keys()
+    assert {name for name in cluster.keys() & tested.keys() if cluster[name] != tested[name]} == set()
 
 
 @pytest.mark.parametrize("release", ["2.11.2", "3.3.2"])

@@ -74,6 +74,19 @@ def test_stop_ends_descendants_that_left_the_session_or_ignore_sigterm(tmp_path,
     assert process.exit_code == -signal.SIGTERM
 
 
+def test_kill_all_leaves_nothing_and_it_can_be_started_again(tmp_path, mark):
+    process = family(tmp_path)
+
+    process.kill_all()
+
+    assert process.tree() == []
+    assert process.exit_code == -signal.SIGKILL
+    process.start()
+    wait_until(lambda: process.log.read_text().count("here") == 2, awaited="the next family", timeout=20)
+    process.stop()
+    assert mark() == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_when_the_owner_is_killed(tmp_path, mark, number):
     code = f"""
