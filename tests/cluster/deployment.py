@@ -29,7 +29,7 @@ NOTICE = {
     "scheduler.scheduler_health_check_threshold": "20",
     "scheduler.orphaned_tasks_check_interval": "10",
     "scheduler.task_instance_heartbeat_sec": "5",
-    "scheduler.task_instance_heartbeat_timeout": "60",
+    "scheduler.task_instance_heartbeat_timeout": "30",
     "scheduler.task_instance_heartbeat_timeout_detection_interval": "5",
     "scheduler.task_queued_timeout": "60",
     "scheduler.task_queued_timeout_check_interval": "10",

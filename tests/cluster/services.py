@@ -116,7 +116,8 @@ def redis_database(server: str) -> Iterator[str]:
                         break
                     client.delete(_CLAIM)
         else:
-            raise ServiceError(f"Redis at {_place(server)} has no empty database: name one, as in /15")
+            found = f"database {path} is not empty" if path else "no empty database from 1 to 15"
+            raise ServiceError(f"Redis at {_place(server)}: {found}")
     except (RedisError, ValueError) as error:
         raise ServiceError(f"Redis at {_place(server)} cannot be used: {error}") from error
     try:
