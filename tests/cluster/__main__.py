@@ -96,7 +96,7 @@ class Run:
         ended = self._cluster.database.run_state(DAG_ID, run_id) in {"success", "failed"}
         seen = look(self._cluster.database, run_id)
         self._load.look(seen)
-        self._drill.go_on(seen)
+        self._drill.go_on(seen, ended=ended)
         tenth = 10 * (seen.begun + seen.succeeded) // self._captures
         if tenth != self._told:
             self._told = tenth

@@ -66,17 +66,18 @@ class Drill:
         """Whether machines are to die for which the run has to go on."""
         return bool(self._to_come) and not (self._dead or self._starting)
 
-    def go_on(self, seen: Progress) -> None:
+    def go_on(self, seen: Progress, *, ended: bool = False) -> None:
         """Do what is to be done at this moment.
 
         :param seen: how far the run is.
+        :param ended: whether the run has ended, so that nothing gets on any more.
         """
         if self._starting:
             if self._cluster.is_healthy(self._starting):
                 self._tell(f"{self._starting} is back")
                 self._starting = None
         elif self._dead:
-            if self._gone_without(seen):
+            if ended or self._gone_without(seen):
                 self._cluster.start(self._dead)
                 self._starting, self._dead = self._dead, None
         elif self._to_come:

@@ -60,6 +60,19 @@ def test_they_die_with_work_in_hand_and_come_back_when_others_have_got_on():
     assert not drill.over
 
 
+def test_what_died_last_comes_back_when_the_run_has_ended():
+    machines = Machines()
+    machines.healthy = True
+    drill = Drill(machines, CAPTURES, lambda line: None, DEATHS[:1])
+    drill.go_on(seen(100, succeeded=99, running={"worker-1": 1}))
+    drill.go_on(seen(100, succeeded=100))
+    assert machines.done == ["kill worker-1"]
+    drill.go_on(seen(100, succeeded=100), ended=True)
+    drill.go_on(seen(100, succeeded=100), ended=True)
+    assert machines.done == ["kill worker-1", "start worker-1"]
+    assert drill.over
+
+
 def test_a_triggerer_comes_back_when_others_have_its_waits():
     machines = Machines()
     machines.healthy = True
