@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean import templates
-from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.templates import check_for_triggerer
 
 #: Where in a template an expression can be.
@@ -106,7 +106,8 @@ def test_any_other_value_passes(value):
 
 
 @pytest.mark.skipif(
-    not STARTS_IN_TRIGGERER, reason="Airflow before 3.3 does not start tasks in the triggerer"
+    not Feature.STARTS_IN_TRIGGERER.is_there,
+    reason="Airflow before 3.3 does not start tasks in the triggerer",
 )
 def test_the_triggerer_still_does_not_answer_what_is_refused():
     from typing import get_args

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.capture.once import CaptureOnce
     from airflow_provider_codeocean.capture.steps import Capture
-    from airflow_provider_codeocean.compat import DurableState
+    from airflow_provider_codeocean.compat.state import DurableState
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
     from airflow_provider_codeocean.removal import Removed
     from airflow_provider_codeocean.states import Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.compat import hook_lineage_collector
+from airflow_provider_codeocean.compat.assets import hook_lineage_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable

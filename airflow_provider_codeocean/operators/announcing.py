@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AssetAlias
 
 from airflow_provider_codeocean.assets import create_asset, event_of
-from airflow_provider_codeocean.compat import is_asset, told_under_alias
+from airflow_provider_codeocean.compat.assets import is_asset, told_under_alias
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.hooks.lineage import collect
 

@@ -16,7 +16,9 @@ from airflow_provider_codeocean.arguments import (
     check_template,
 )
 from airflow_provider_codeocean.capture.key import without_keys
-from airflow_provider_codeocean.compat import ASSETS_HAVE_STATE, need_asset_watchers, state_of_asset
+from airflow_provider_codeocean.compat.features import Feature
+from airflow_provider_codeocean.compat.state import state_of_asset
+from airflow_provider_codeocean.compat.watchers import need_asset_watchers
 from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.capture_computation import what_is_run
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from airflow_provider_codeocean.api.models.computation import Computation
-    from airflow_provider_codeocean.compat import DurableState
+    from airflow_provider_codeocean.compat.state import DurableState
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         # An event of the asset is made where it is asked for, and not each time: that takes an alias.
         self._alias = AssetAlias(f"{asset.name} again")
         # The state of an asset is reached through an inlet; dag.test() of Airflow 3.0 takes none.
-        inlets = [asset] if ASSETS_HAVE_STATE else []
+        inlets = [asset] if Feature.ASSET_STATE.is_there else []
         super().__init__(inlets=inlets, outlets=[self._alias], **kwargs)
         self.asset = asset
         check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
@@ -110,7 +112,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         self.pipeline_id = pipeline_id
         check_choice("status", status, get_args(EndStatus))
         self.status: EndStatus = status
-        if since is None and not ASSETS_HAVE_STATE:
+        if since is None and not Feature.ASSET_STATE.is_there:
             raise ValueError(
                 "since must be given: before Airflow 3.3 nobody knows what was over when the watch began"
             )

@@ -17,7 +17,8 @@ from airflow_provider_codeocean.arguments import check_choice, check_seconds
 from airflow_provider_codeocean.capture.key import Keys, OnExisting
 from airflow_provider_codeocean.capture.once import CaptureOnce
 from airflow_provider_codeocean.capture.steps import Capture
-from airflow_provider_codeocean.compat import durable_state, overtaken
+from airflow_provider_codeocean.compat.state import durable_state
+from airflow_provider_codeocean.compat.tasks import overtaken
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.capture import attempt_of
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook

@@ -18,7 +18,7 @@ from airflow_provider_codeocean.arguments import (
     checked,
     known_now,
 )
-from airflow_provider_codeocean.compat import durable_state
+from airflow_provider_codeocean.compat.state import durable_state
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage import of_transfer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import AWSTarget, TransferParams
-    from airflow_provider_codeocean.compat import DurableState
+    from airflow_provider_codeocean.compat.state import DurableState
     from airflow_provider_codeocean.states import TransferEvent
 
 log = logging.getLogger(__name__)

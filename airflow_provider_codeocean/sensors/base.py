@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
-from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import deadline_after
@@ -85,7 +85,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
 
         :raises ValueError: where the triggerer cannot know an argument, naming it.
         """
-        if self._asked_for_triggerer and STARTS_IN_TRIGGERER:
+        if self._asked_for_triggerer and Feature.STARTS_IN_TRIGGERER.is_there:
             from airflow_provider_codeocean.sensors.from_trigger import own_params, start_trigger_args
 
             self.params = own_params(self.params, self.get_dag())
@@ -96,7 +96,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
     def partial(cls, **kwargs: Any) -> Any:
         """Map the sensor; see Airflow's own. Each task starts in the triggerer if that is asked for."""
         partial = super().partial(**kwargs)
-        if not STARTS_IN_TRIGGERER:
+        if not Feature.STARTS_IN_TRIGGERER.is_there:
             return partial
         from airflow_provider_codeocean.sensors.from_trigger import SensorPartial
 
@@ -159,7 +159,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in this process, or, if deferrable, take one look and leave the rest to the triggerer."""
         self.codeocean_url = ""
-        if self._asked_for_triggerer and not STARTS_IN_TRIGGERER:
+        if self._asked_for_triggerer and not Feature.STARTS_IN_TRIGGERER.is_there:
             self.log.warning("start_from_trigger needs Airflow 3.3: this wait begins and ends in a worker")
         if not self.deferrable:
             return self._wait_here(context)

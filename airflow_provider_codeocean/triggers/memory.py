@@ -7,13 +7,14 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.compat import states_of_watched_assets
+from airflow_provider_codeocean.compat.state import states_of_watched_assets
 from airflow_provider_codeocean.watching.seen import BASELINE, TOLD, Seen, told_to_all
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airflow_provider_codeocean.compat import AsyncState, BaseEventTrigger
+    from airflow_provider_codeocean.compat.state import AsyncState
+    from airflow_provider_codeocean.compat.watchers import BaseEventTrigger
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_codeocean.compat import task_state
+from airflow_provider_codeocean.compat.tasks import task_state
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.removal import remove_async
 from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase

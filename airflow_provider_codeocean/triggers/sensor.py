@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from jinja2 import StrictUndefined
 
-from airflow_provider_codeocean.compat import pull_xcom, push_xcom
+from airflow_provider_codeocean.compat.tasks import pull_xcom, push_xcom
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.triggers.base import GRACE, outcome
 from airflow_provider_codeocean.triggers.mapped import given_to

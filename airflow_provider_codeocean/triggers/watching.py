@@ -15,7 +15,7 @@ from airflow_provider_codeocean.arguments import (
     check_no_template,
     check_seconds,
 )
-from airflow_provider_codeocean.compat import BaseEventTrigger
+from airflow_provider_codeocean.compat.watchers import BaseEventTrigger
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
 from airflow_provider_codeocean.polling.watch import follow

@@ -9,16 +9,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
-
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "index.md").read_text()
 DAGS = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "with DAG" in code]
 COMMANDS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.skipif(
-    version("apache-airflow").startswith("3.2."), reason="its `dags test` fails, as the page says"
-)
 def test_what_the_landing_page_says_works_the_first_time(emulator, tmp_path):
     install, start, connect, *runs = COMMANDS
     assert install.startswith("pip install")

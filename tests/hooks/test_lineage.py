@@ -7,9 +7,7 @@ import sys
 
 import pytest
 from airflow.providers.common.compat.lineage import hook as airflows
-from airflow.providers.common.compat.sdk import Asset, AssetAlias, BaseHook
 
-from airflow_provider_codeocean import compat
 from airflow_provider_codeocean.hooks import lineage
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.hooks.lineage import collect
@@ -73,11 +71,3 @@ def test_what_goes_wrong_fails_no_task(monkeypatch, caplog, error):
     monkeypatch.setattr(lineage, "hook_lineage_collector", broken)
     collect(CodeOceanHook(), lambda: FLOW)
     assert f"could not be told what was read and made: {error}" in caplog.text
-
-
-def test_what_counts_as_an_asset():
-    assert compat.is_asset(Asset("x"))
-    assert not compat.is_asset(AssetAlias("x"))
-    assert not compat.is_asset(BaseHook())
-    if hasattr(Asset, "ref"):  # from Airflow 3 on
-        assert compat.is_asset(Asset.ref(name="x"))

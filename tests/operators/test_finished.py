@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_codeocean import compat
 from airflow_provider_codeocean.capture.key import with_key
+from airflow_provider_codeocean.compat import features
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
 from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.operators import finished
 from airflow_provider_codeocean.operators.finished import CodeOceanTakeFinishedComputationsOperator
 from airflow_provider_codeocean.watching import ledger as keeping
 from airflow_provider_codeocean.watching.seen import BASELINE, TAKEN, Seen
@@ -75,8 +75,7 @@ def airflow(request, monkeypatch):
     has_state = request.param == "state of assets"
     if has_state and AIRFLOW < (3, 3):
         pytest.skip("assets have a state from Airflow 3.3 on")
-    for module in (compat, finished):
-        monkeypatch.setattr(module, "ASSETS_HAVE_STATE", has_state)
+    monkeypatch.setattr(features, "RUNNING", AIRFLOW if has_state else min(AIRFLOW, (3, 2)))
     return Airflow(monkeypatch)
 
 
@@ -229,7 +228,7 @@ def test_of_pipelines_as_of_capsules(take, code_ocean):
 
 
 def test_before_the_watch_has_looked_there_is_nothing_to_take(take, finish, airflow):
-    if not finished.ASSETS_HAVE_STATE:
+    if not Feature.ASSET_STATE.is_there:
         with pytest.raises(ValueError, match=r"since must be given: before Airflow 3\.3"):
             take("r1", since=None)
         return
@@ -263,7 +262,7 @@ def test_what_is_written_down_tells_whose_it_is(take, finish, airflow):
     [(key, value)] = airflow.kept.items()
     written = json.loads(value) if isinstance(value, str) else value
     assert written["runs"] == {"r1": [over]}
-    if finished.ASSETS_HAVE_STATE:
+    if Feature.ASSET_STATE.is_there:
         assert key == TAKEN
     else:
         assert key.startswith("codeocean_taken_")

@@ -12,7 +12,7 @@ from airflow.triggers.base import StartTriggerArgs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
@@ -20,7 +20,9 @@ from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSe
 from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
 from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
 
-needs_3_3 = pytest.mark.skipif(not STARTS_IN_TRIGGERER, reason="before Airflow 3.3 they start in workers")
+needs_3_3 = pytest.mark.skipif(
+    not Feature.STARTS_IN_TRIGGERER.is_there, reason="before Airflow 3.3 they start in workers"
+)
 
 WAITS = [
     (CodeOceanDataAssetSensor, {"data_asset_id": "a1"}),
@@ -79,7 +81,7 @@ def test_one_that_is_not_to_does_not():
     assert not CodeOceanDataAssetSensor.partial(task_id="p").expand(data_asset_id=["a"]).start_from_trigger
 
 
-@pytest.mark.skipif(STARTS_IN_TRIGGERER, reason="Airflow 3.3 starts them in the triggerer")
+@pytest.mark.skipif(Feature.STARTS_IN_TRIGGERER.is_there, reason="Airflow 3.3 starts them in the triggerer")
 @pytest.mark.parametrize(("sensor_class", "arguments"), WAITS)
 def test_before_airflow_3_3_they_are_deferrable(sensor_class, arguments):
     found = sensor_class(task_id="wait", start_from_trigger=True, deferrable=False, **arguments)

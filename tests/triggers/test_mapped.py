@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.triggers.mapped import given_to, one_of_product
 
 pytestmark = pytest.mark.skipif(
-    not STARTS_IN_TRIGGERER, reason="only Airflow 3.3 maps tasks in the triggerer"
+    not Feature.STARTS_IN_TRIGGERER.is_there, reason="only Airflow 3.3 maps tasks in the triggerer"
 )
 
 COLUMNS = st.dictionaries(

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, BaseOperator, Param,
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.compat import STARTS_IN_TRIGGERER
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
@@ -25,7 +25,9 @@ from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSe
 from airflow_provider_codeocean.triggers import sensor as sensor_trigger
 from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
 
-pytestmark = pytest.mark.skipif(not STARTS_IN_TRIGGERER, reason="before Airflow 3.3 they start in workers")
+pytestmark = pytest.mark.skipif(
+    not Feature.STARTS_IN_TRIGGERER.is_there, reason="before Airflow 3.3 they start in workers"
+)
 
 START = {"start_from_trigger": True, "poke_interval": 1, "timeout": 60}
 

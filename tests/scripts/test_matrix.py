@@ -1,0 +1,145 @@
+"""The matrix runs each row in an environment of its own, and is silent about nothing that it did not run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from scripts import matrix
+from scripts.matrix import Outcome, Row, all_rows, find_python, main, row_named, summary
+from scripts.test_results import Results, read_results
+
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHER = next(python for python in matrix.PYTHONS if python != OWN)
+
+TESTS = """
+import pytest
+
+def test_passes(): pass
+@pytest.mark.parametrize("number", [1, 2])
+def test_skips(number): pytest.skip("not on this one")
+def test_fails(): assert False
+@pytest.fixture
+def broken(): raise ValueError
+def test_has_a_broken_fixture(broken): pass
+@pytest.mark.xfail(reason="known")
+def test_fails_as_expected(): assert False
+"""
+
+
+def outcome(row, results, exit_code=0):
+    return Outcome(row, "3.11.7", "unit", results, exit_code, 61.2, 93.4)
+
+
+@pytest.fixture
+def no_python(tmp_path, monkeypatch):
+    """A machine on which there is no Python."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.delenv("PYTHON", raising=False)
+
+
+def test_all_rows_are_each_airflow_and_the_newest_on_each_python():
+    assert [str(row) for row in all_rows()] == [
+        "2.11",
+        "3.0",
+        "3.1",
+        "3.2",
+        "3.3/3.11",
+        "3.3/3.12",
+        "3.3/3.13",
+    ]
+    assert [row_named(str(row)) for row in all_rows()] == all_rows()
+
+
+def test_each_row_has_an_environment_of_its_own():
+    names = [row.environment.name for row in all_rows()]
+    assert len(set(names)) == len(names)
+    assert Row("3.3").environment == Row("3.3", OWN).environment == matrix.CHECKOUT / ".venv"
+    assert Row("3.3", OTHER).environment.name == f".venv-3.3-py{OTHER}"
+    assert Row("2.11").environment.name == ".venv-2.11"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("2.10", "no lock file for Airflow 2.10"), ("3.3/3.9", "Python is one of 3.11")]
+)
+def test_what_is_not_supported_cannot_be_chosen(name, message, capsys):
+    with pytest.raises(SystemExit):
+        main([name])
+    assert message in capsys.readouterr().err
+
+
+def test_the_python_of_a_row_is_of_its_version():
+    python = find_python(Row("3.3", OWN))
+    assert python is not None
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == OWN
+
+
+def test_a_python_that_an_airflow_does_not_support_is_not_found_for_it():
+    assert find_python(Row("2.11", "3.13")) is None
+
+
+def test_a_python_of_pyenv_is_found_also_where_none_on_the_path_leads_to_it(tmp_path, no_python):
+    folder = tmp_path / "versions" / f"{OWN}.99" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(sys.executable)
+    assert find_python(Row("3.3", OWN)) == str(folder / "python")
+
+
+@pytest.mark.parametrize(("arguments", "exit_code"), [([], 1), (["--where-possible"], 0)])
+def test_a_row_without_its_python_is_said_not_to_have_been_run(no_python, capsys, arguments, exit_code):
+    assert main([f"3.3/{OTHER}", *arguments]) == exit_code
+    assert f"3.3/{OTHER}          NOT RUN: no Python {OTHER} on this machine" in capsys.readouterr().out
+
+
+def test_what_became_of_tests_is_read(tmp_path):
+    (tmp_path / "test_it.py").write_text(TESTS)
+    report = tmp_path / "report.xml"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "test_it.py",
+        f"--junitxml={report}",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, timeout=60, check=False, capture_output=True)
+    assert done.returncode == 1
+    assert read_results(report) == Results(1, 2, Counter({"not on this one": 2, "known": 1}))
+    assert read_results(report).skipped == 3
+
+
+def test_a_report_that_was_cut_off_is_no_result(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text("<testsuites><testsuite>")
+    with pytest.raises(ET.ParseError):
+        read_results(report)
+
+
+def test_each_reason_to_skip_is_told_once_with_the_rows_that_have_it():
+    old, new = Row("2.11"), Row("3.3", "3.12")
+    text = summary(
+        [
+            outcome(old, Results(8, 0, Counter({"a": 2, "b": 1}))),
+            outcome(new, Results(10, 0, Counter({"b": 1}))),
+        ],
+        {},
+    )
+    assert "2.11     3.11.7   unit           8       0        3       61       93\n" in text
+    assert text.endswith("- a (2 on 2.11)\n- b (1 on 2.11, 1 on 3.3/3.12)")
+
+
+@pytest.mark.parametrize(
+    ("results", "exit_code"), [(Results(1, 1), 1), (Results(1, 0), 2), (None, 0), (Results(1, 0), None)]
+)
+def test_what_did_not_go_well_is_told_as_failed(results, exit_code):
+    assert "FAILED" in summary([outcome(Row("3.0"), results, exit_code)], {})
+    assert "FAILED" not in summary([outcome(Row("3.0"), Results(1, 0))], {})
