@@ -8,14 +8,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers any GET as its server says, and keeps what it was asked for."""
+    """Answers any GET and POST as its server says, and keeps what it was asked for."""
 
     protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def do_GET(self):
         self.server.lines.append(self.requestline)
         self.server.headers.append(self.headers)
         status, headers, body = self.server.answer
+        if self.server.repeats_headers:  # as some servers show the request that they refuse
+            status, body = 400, f"Bad request. You sent:\n{self.headers}".encode()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -43,6 +49,7 @@ class LoopbackServer(ThreadingHTTPServer):
         self.connections = 0
         self.lines = []
         self.headers = []
+        self.repeats_headers = False
         self.answer = (200, {}, b'{"id": "a1"}')
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server_port}"
 

@@ -111,7 +111,7 @@ class TestClient:
         "expression",
         [
             *("client", "client._credentials", "client._http.auth", "client._http.headers"),
-            "client._credentials.authorize.__closure__[0].cell_contents",
+            "client._credentials.authorize.__closure__",
             "client._http.auth._func.__closure__",
         ],
     )
