@@ -21,6 +21,28 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Address of a proxy, such as http://proxy.example.com:3128",
         "schema": {"type": ["string", "null"]},
     },
+    "require_tls": {
+        "label": "Require TLS",
+        "description": "true refuses http:// and hosts that are not verified; else they are warned of",
+        "schema": {"type": ["string", "null"]},
+    },
+}
+
+#: What can be set in Airflow's configuration, for all connections.
+CONFIG: dict[str, dict[str, Any]] = {
+    "codeocean": {
+        "description": "How the provider of Code Ocean works, whatever its connections say.",
+        "options": {
+            "require_tls": {
+                "description": "Refuse connections to Code Ocean and hosts of files that are not encrypted "
+                "or not verified, but for those to this machine. No connection can allow what this refuses.",
+                "version_added": None,
+                "type": "boolean",
+                "example": "True",
+                "default": "False",
+            }
+        },
+    }
 }
 
 #: The standard fields that the form hides, and the names and hints of those that it shows. The field
@@ -99,6 +121,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             f"{package}.links.{name}" for name in ("CodeOceanCapsuleLink", "CodeOceanDataAssetLink")
         ],
+        "config": CONFIG,
         "asset-uris": asset_uris,
         "dataset-uris": asset_uris,  # as Airflow 2 calls them
     }

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parent.parent
 #: Files at the top of the repository, and the pages of the site that show them.
-PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
+PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "README.md": "index.md",
+    "SECURITY.md": "threat_model.md",
+}
 _LINK = re.compile(r"(?<=\]\()(\.\./)+([\w./-]+)")
 _FETCHES = re.compile(r'<(?:script|img|iframe|source)[^>]*\ssrc="(https?:)?//|<link[^>]*\shref="(https?:)?//')
 _FROM_THE_TOP = re.compile(r"(?<=\]\()docs/")
@@ -29,7 +34,7 @@ _FROM_THE_TOP = re.compile(r"(?<=\]\()docs/")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are at the top of the repository."""
-    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
         text = _FROM_THE_TOP.sub("", (CHECKOUT / name).read_text())
         files.append(File.generated(config, PAGES[name], content=text))
     return files

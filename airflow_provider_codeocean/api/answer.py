@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -85,7 +86,8 @@ def _answer(call: Call[T], response: Response) -> T:
 def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
     data, message = None, ""
     if HTTPStatus(300) <= response.status < HTTPStatus(400):
-        message = f"redirected to {response.headers.get('location')}; give the host that it leads to"
+        host = _host_of(response.headers.get("location", ""))
+        message = f"redirected to {host}; give the host that it leads to"
     else:
         try:
             data = json.loads(response.content)
@@ -102,6 +104,18 @@ def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
         retry_after=retry_after(response.headers),
         maybe_applied=response.status >= HTTPStatus(500) and call.effect is not Effect.READ,
     )
+
+
+def _host_of(location: str) -> str:
+    """Return of an address no more than its host: the rest may hold what opens doors there."""
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        return "another path of this host"
+    return _shorten(f"{parts.scheme or 'https'}://{host}" + (f":{port}" if port else ""))
 
 
 def _message_of(data: Any) -> str:

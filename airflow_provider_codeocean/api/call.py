@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import inspect
 import json
+import re
 import string
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,10 @@ R = TypeVar("R", bound=Payload)
 S = TypeVar("S")
 
 JSON = Mapping[str, Any] | list[Any]
+
+#: The most characters of an argument in a path, and what it may have: no slashes, quotes, control characters.
+_LONGEST_SEGMENT = 255
+_ONE_SEGMENT = re.compile(r"[^/\\%\x00-\x1f\x7f-\x9f]+")
 
 
 class Effect(enum.Enum):
@@ -72,7 +77,7 @@ class Call(Generic[T]):
     answers: type[T]
     effect: Effect
     query: Mapping[str, str] = field(default_factory=dict)
-    body: JSON | None = None
+    body: JSON | None = field(default=None, repr=False)  # may hold the secret of a bucket
 
     def read(self, value: Any) -> T:
         """Read the answer from its decoded JSON.
@@ -320,8 +325,16 @@ def identifiers(name: str, value: Any) -> list[str]:
 
 
 def _segment(name: str, value: Any) -> str:
-    """Quote one argument of a path."""
+    """Quote one argument of a path.
+
+    What would lead elsewhere is refused although it is quoted: proxies may take quotes off, even twice.
+    """
     segment = value.strip() if isinstance(value, str) else ""
-    if segment in {"", ".", ".."}:
-        raise ValueError(f"{name} must be an identifier, got {value!r}")
+    if segment in {"", ".", ".."} or len(segment) > _LONGEST_SEGMENT or not _ONE_SEGMENT.fullmatch(segment):
+        raise ValueError(f"{name} must be an identifier, got {_shown(value)}")
     return quote(segment, safe="")
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SEGMENT else f"{shown[:_LONGEST_SEGMENT]}…"

@@ -1,12 +1,9 @@
-"""The two clients. Beside ``storage.py`` the only module that knows httpx."""
+"""The two clients. Beside ``storage.py`` and ``wire.py`` the only module that knows httpx."""
 
 from __future__ import annotations
 
 import logging
 import re
-import ssl
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import httpx
@@ -14,14 +11,24 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api.answer import Response, conclude
-from airflow_provider_codeocean.api.call import AsyncSender, Call, Effect, Pages, R, S, Sender
+from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender
+from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError
+from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.retry import policy
+from airflow_provider_codeocean.api.secret import Secret
 from airflow_provider_codeocean.api.storage import Storage
+from airflow_provider_codeocean.api.wire import (
+    CODINGS,
+    Body,
+    Credentials,
+    ssl_context,
+    storage_ssl_context,
+    transport_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,15 +39,10 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
 #: Seconds within which a request is sent again where that may help.
 DEFAULT_RETRY_BUDGET = 60.0
+#: Bytes of an answer, decompressed: the largest page of a search, a thousand data assets, has about one MiB.
+MAX_ANSWER = 64 * 1024 * 1024
 
 _KEEP_ALIVE = 30.0
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
 
 
 class _Client(Generic[S]):
@@ -50,7 +52,9 @@ class _Client(Generic[S]):
     :ivar retry_budget: seconds within which a request is sent again where that may help.
     """
 
-    def __init__(self, sender: S, url: str, retry_budget: float) -> None:
+    url: str = ""  # until it is made: an error on the way may show it
+
+    def __init__(self, sender: S, url: str, token: str, retry_budget: float, max_answer: int) -> None:
         self.url = base_url(url)
         self.retry_budget = retry_budget
         self.data_assets = DataAssets(sender)
@@ -58,25 +62,32 @@ class _Client(Generic[S]):
         self.capsules = Capsules(sender)
         self.pipelines = Pipelines(sender)
         self.custom_metadata = CustomMetadataSchema(sender)
+        self._credentials = Credentials(token)
+        self._max_answer = max_answer
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
-    def _options(self, token: str, timeout: float, verify: bool | str, proxy: str | None) -> dict[str, Any]:
+    def _options(
+        self, timeout: float, verify: bool | str, proxy: str | None, *, require_tls: bool
+    ) -> dict[str, Any]:
+        check_encryption(self.url, verify=verify is not False, required=require_tls)
         base = f"{self.url}/api/v1/"
         _quiet.urls.add(base)
         return {
             "base_url": base,
-            "auth": httpx.BasicAuth(token, ""),
+            "auth": self._credentials.authorize,
             "headers": {
                 "Accept": "application/json",
+                "Accept-Encoding": ", ".join(CODINGS),
                 "User-Agent": f"airflow-provider-codeocean/{__version__}",
             },
             "timeout": timeout,
             # Longer than the pause between two looks, so that a wait needs one connection.
             "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
-            "verify": _ssl_context(verify),
+            "verify": ssl_context(verify),
             "proxy": proxy,
+            "follow_redirects": False,  # the token is for the host of the connection alone
         }
 
 
@@ -90,9 +101,12 @@ class CodeOceanClient(_Client[Sender]):
         certificates of the authorities to trust.
     :param proxy: address of a proxy.
     :param retry_budget: seconds within which a request is sent again where that may help; 0 sends once.
+    :param require_tls: whether to refuse an address without https, and ``verify=False``, but for those of
+        this machine; else they are warned of.
+    :param max_answer: bytes that an answer may have, decompressed; of files that are read there may be more.
     :param transport: replaces the network, for tests.
     :ivar storage: reads what is behind the signed URLs of files, without the token.
-    :raises ValueError: where ``url`` is no address, or there is nothing at the path in ``verify``.
+    :raises ValueError: where ``url`` is no address or refused, or there is nothing at the path in ``verify``.
     """
 
     def __init__(
@@ -104,11 +118,21 @@ class CodeOceanClient(_Client[Sender]):
         verify: bool | str = True,
         proxy: str | None = None,
         retry_budget: float = DEFAULT_RETRY_BUDGET,
+        require_tls: bool = False,
+        max_answer: int = MAX_ANSWER,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, retry_budget)
-        self._http = httpx.Client(**self._options(token, timeout, verify, proxy), transport=transport)
-        self.storage = Storage(timeout=timeout, verify=_ssl_context(verify), proxy=proxy, transport=transport)
+        token = Secret(token)
+        super().__init__(self, url, token, retry_budget, max_answer)
+        options = self._options(timeout, verify, proxy, require_tls=require_tls)
+        self._http = httpx.Client(**options, transport=transport)
+        self.storage = Storage(
+            require_tls=require_tls,
+            timeout=timeout,
+            verify=storage_ssl_context(verify),
+            proxy=proxy,
+            transport=transport,
+        )
 
     def send(self, call: Call[T]) -> T:
         """Send a request, again where it may be, and return the answer.
@@ -129,9 +153,14 @@ class CodeOceanClient(_Client[Sender]):
 
     def _exchange(self, call: Call[Any]) -> Response:
         try:
-            return _plain(self._http.request(**_request(call)))
+            with self._http.stream(**_request(call)) as response:
+                body = Body(call, response, self._max_answer)
+                chunks = response.iter_bytes()
+                while body.wanted and (chunk := next(chunks, None)) is not None:
+                    body.take(chunk)
+            return body.response(response, self._credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _transport_error(call, error) from error
+            raise transport_error(call, error) from error
 
     def walk(self, pages: Pages[R]) -> Iterator[R]:
         """Send the requests of a search's pages and yield the results."""
@@ -171,10 +200,14 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         verify: bool | str = True,
         proxy: str | None = None,
         retry_budget: float = DEFAULT_RETRY_BUDGET,
+        require_tls: bool = False,
+        max_answer: int = MAX_ANSWER,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, retry_budget)
-        self._http = httpx.AsyncClient(**self._options(token, timeout, verify, proxy), transport=transport)
+        token = Secret(token)
+        super().__init__(self, url, token, retry_budget, max_answer)
+        options = self._options(timeout, verify, proxy, require_tls=require_tls)
+        self._http = httpx.AsyncClient(**options, transport=transport)
 
     async def send(self, call: Call[T]) -> T:
         """Send a request, again where it may be, and return the answer.
@@ -195,9 +228,14 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
 
     async def _exchange(self, call: Call[Any]) -> Response:
         try:
-            return _plain(await self._http.request(**_request(call)))
+            async with self._http.stream(**_request(call)) as response:
+                body = Body(call, response, self._max_answer)
+                chunks = response.aiter_bytes()
+                while body.wanted and (chunk := await anext(chunks, None)) is not None:
+                    body.take(chunk)
+            return body.response(response, self._credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _transport_error(call, error) from error
+            raise transport_error(call, error) from error
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
         """Send the requests of a search's pages and yield the results."""
@@ -251,44 +289,6 @@ def _request(call: Call[Any]) -> dict[str, Any]:
         "params": call.query or None,
         "json": call.body,
     }
-
-
-def _plain(response: httpx.Response) -> Response:
-    # Its stream refers back to it: without this, pages of a megabyte stay until the next garbage collection.
-    response.stream = httpx.ByteStream(b"")
-    return Response(response.status_code, response.headers, response.content)
-
-
-def _transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
-    """Say what went wrong on the way, and whether the request may have been carried out all the same."""
-    causes = [error.__cause__ or error.__context__]
-    while causes[-1] is not None:
-        causes.append(causes[-1].__cause__ or causes[-1].__context__)
-    untrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
-    sent = not isinstance(error, _NEVER_SENT)
-    reason = str(error) or type(error).__name__
-    return CodeOceanTransportError(
-        f"{call.method} {call.path} got no answer ({type(error).__name__}: {reason})"
-        if sent
-        else f"{call.method} {call.path} could not be sent ({type(error).__name__}: {reason})",
-        maybe_applied=sent and call.effect is not Effect.READ,
-        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
-    )
-
-
-@lru_cache(maxsize=16)
-def _ssl_context(verify: bool | str) -> ssl.SSLContext:
-    """Return the TLS context, made once: making one costs more than many requests."""
-    if isinstance(verify, bool):
-        return httpx.create_ssl_context(verify=verify)
-    try:
-        if Path(verify).is_dir():
-            return ssl.create_default_context(capath=verify)
-        return ssl.create_default_context(cafile=verify)
-    except OSError as error:  # not there, not to be read, or no certificates
-        raise ValueError(
-            f"verify must be true, false or the path of certificates to trust, got {verify!r}: {error}"
-        ) from error
 
 
 class _Quiet(logging.Filter):

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from airflow_provider_codeocean import __version__
+from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
 from airflow_provider_codeocean.api.retry import retry_after
+from airflow_provider_codeocean.api.secret import Secret
+from airflow_provider_codeocean.api.wire import forget_request, is_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +52,12 @@ class Storage:
 
     It has no access token, and keeps addresses out of logs and errors: who has one can read the file.
 
+    :param require_tls: whether to refuse addresses without https, but for those of this machine.
     :param **options: options of the HTTP client: ``timeout``, ``verify``, ``proxy``, ``transport``.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, require_tls: bool = False, **options: Any) -> None:
+        self._require_tls = require_tls
         # A host that compresses on the way would not send as many bytes as the file has.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"airflow-provider-codeocean/{__version__}"}
         self._http = httpx.Client(headers=headers, follow_redirects=False, **options)
@@ -67,11 +72,15 @@ class Storage:
         :raises StorageRefused: where the host refuses: for one, when the URL has expired.
         :raises CodeOceanTransportError: where it cannot be reached, or breaks off.
         """
+        url = Secret(url)
         outer = _reading.set(True)
         try:
-            with _explained():
-                wanted = {"Range": f"bytes={start}-"} if start else {}
-                response = self._open(self._http.build_request("GET", url, headers=wanted))
+            try:
+                response = self._open(url, start)
+            except CodeOceanTransportError as error:
+                raise error.with_traceback(None) from None  # the variables in its frames are addresses
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise _explained(error) from error
             try:
                 yield _part(response)
             finally:
@@ -83,8 +92,11 @@ class Storage:
         """Close its connections."""
         self._http.close()
 
-    def _open(self, request: httpx.Request) -> httpx.Response:
+    def _open(self, url: str, start: int) -> httpx.Response:
+        wanted = {"Range": f"bytes={start}-"} if start else {}
+        request = self._http.build_request("GET", url, headers=wanted)
         for _ in range(MAX_REDIRECTS + 1):
+            self._check(request.url)
             response = self._http.send(request, stream=True)
             if response.is_success:
                 return response
@@ -97,6 +109,12 @@ class Storage:
                 )
             request = response.next_request
         raise CodeOceanTransportError(f"the host of the file sends on more than {MAX_REDIRECTS} times")
+
+    def _check(self, url: httpx.URL) -> None:
+        try:
+            check_encryption(str(url), required=self._require_tls)
+        except ValueError as error:
+            raise CodeOceanTransportError(f"the file is not to be had: {error}", transient=False) from None
 
 
 def _refusal(response: httpx.Response) -> StorageRefused:
@@ -120,23 +138,25 @@ def _part(response: httpx.Response) -> FilePart:
 
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
-    with _explained():
+    try:
         # Raw: what is kept compressed is as long as the listing says before it is unpacked.
         yield from response.iter_raw(CHUNK)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Raise what goes wrong on the way as an error of ours that does not show the address."""
-    try:
-        yield
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-        raise CodeOceanTransportError("the URL of the file is none", transient=False) from None
     except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise CodeOceanTransportError(
-            f"the host of the file sent nothing, or not all ({type(error).__name__}: {reason})"
-        ) from error
+        raise _explained(error) from error
+
+
+def _explained(error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
+    """Return what went wrong on the way as an error of ours that does not show the address."""
+    reason = str(error) or type(error).__name__
+    untrusted = is_untrusted(error)
+    forget_request(error)
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        error.args = ()  # they may repeat it
+        return CodeOceanTransportError("the URL of the file is none", transient=False)
+    return CodeOceanTransportError(
+        f"the host of the file sent nothing, or not all ({type(error).__name__}: {reason})",
+        transient=not untrusted,
+    )
 
 
 class _Quiet(logging.Filter):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError, DownloadFailed
-from airflow_provider_codeocean.files.paths import parts_of
+from airflow_provider_codeocean.files.paths import alike, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,6 +74,8 @@ class Download:
     ) -> None:
         for file in files:  # before the first is fetched
             parts_of(file.below)
+        for one, other in alike(file.below for file in files):
+            log.warning("%r and %r are one file to systems that do not tell such names apart", one, other)
         self._client = client
         self._source = source
         self._target = target

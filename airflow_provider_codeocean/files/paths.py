@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from typing import Any
 
@@ -11,7 +12,9 @@ from typing import Any
 MAX_NAME = 255
 MAX_PATH = 4096
 
-_DRIVE = re.compile(r"[A-Za-z]:")
+#: Some systems leave these out at the end of a name: to them ``.. .`` is the folder above.
+_NOT_AT_THE_END = ". "
+_DRIVE = re.compile(r".:")
 
 
 def parts_of(path: str) -> tuple[str, ...]:
@@ -22,8 +25,9 @@ def parts_of(path: str) -> tuple[str, ...]:
 
     :param path: parts and slashes.
     :returns: the parts, at least one.
-    :raises ValueError: where it has ``.``, ``..``, empty or over-long parts, a backslash, a NUL or another
-        control character, begins with a slash or a drive letter, or is no Unicode.
+    :raises ValueError: where it has empty or over-long parts, parts of nothing but dots and blanks, a
+        backslash, a NUL or another control character, begins with a slash or a drive (``C:``), or is no
+        Unicode.
     """
     parts = tuple(path.split("/"))
     try:
@@ -31,7 +35,7 @@ def parts_of(path: str) -> tuple[str, ...]:
     except UnicodeEncodeError:
         raise ValueError(f"the path {path!r} is no Unicode text") from None
     if (
-        any(part in {"", ".", ".."} for part in parts)
+        any(not part.rstrip(_NOT_AT_THE_END) for part in parts)
         or any(character == "\\" or character < " " or character == "\x7f" for character in path)
         or _DRIVE.match(path)
     ):
@@ -41,6 +45,25 @@ def parts_of(path: str) -> tuple[str, ...]:
             f"the path {path[:MAX_NAME]!r}… is too long: a part may have {MAX_NAME} bytes, all {MAX_PATH}"
         )
     return parts
+
+
+def alike(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return paths that are one and the same to some systems, although they are not here.
+
+    Those take no notice of case, of how letters with marks are composed, or of dots and blanks at the end
+    of a name: of two such files one would be written over the other.
+
+    :param paths: the paths.
+    :returns: pairs of different paths.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for path in paths:
+        parts = unicodedata.normalize("NFC", path).casefold().split("/")
+        same = first.setdefault("/".join(part.rstrip(_NOT_AT_THE_END) for part in parts), path)
+        if same != path:
+            found.append((same, path))
+    return found
 
 
 class Selection:

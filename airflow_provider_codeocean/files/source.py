@@ -16,6 +16,7 @@ from airflow_provider_codeocean.api.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.models.folder import FolderItemType
+from airflow_provider_codeocean.api.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +148,7 @@ class FileSource:
     def _checked(self, path: str, url: str | None) -> str:
         if not url or not url.startswith(("https://", "http://")):
             raise UnexpectedAnswer(f"Code Ocean gave no URL for {path!r} of {self}")
-        return url
+        return Secret(url)
 
     def _first_items(self, path: str) -> list[FolderItem]:
         """List the folder to begin at. It may be a file: then the folder that it is in knows."""

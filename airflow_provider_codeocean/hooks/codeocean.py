@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
 from functools import cached_property
@@ -18,8 +17,10 @@ from airflow_provider_codeocean.api.errors import (
     Unauthorized,
     UnexpectedAnswer,
 )
+from airflow_provider_codeocean.api.secret import basic
+from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
-from airflow_provider_codeocean.hooks.connection import client_options
+from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
@@ -43,7 +44,8 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access
     token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
-    (seconds) and ``proxy`` (an address).
+    (seconds), ``proxy`` (an address) and ``require_tls`` (true refuses what is not encrypted and verified, as
+    ``[codeocean] require_tls`` in Airflow's configuration does for all connections).
 
     :param codeocean_conn_id: id of the connection.
     :param **kwargs: what every hook takes.
@@ -97,8 +99,8 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         from airflow_provider_codeocean.api.client import CodeOceanClient
 
         connection = self.get_connection(self.codeocean_conn_id)
-        options = client_options(connection, connection.extra_dejson) | options
-        mask_secret(base64.b64encode(f"{options['token']}:".encode()).decode())  # as it goes over the wire
+        options = with_precedence(client_options(connection, connection.extra_dejson), options)
+        mask_secret(str(basic(options["token"])))  # as it goes over the wire
         return CodeOceanClient(**options)
 
     async def get_async_conn(self, **options: Any) -> CodeOceanAsyncClient:
@@ -111,9 +113,10 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
         connection = await get_async_connection(self.codeocean_conn_id)
-        return CodeOceanAsyncClient(
-            **client_options(connection, await get_async_extra_dejson(connection)) | options
-        )
+        read = client_options(connection, await get_async_extra_dejson(connection))
+        options = with_precedence(read, options)
+        await mask_secret_async(str(basic(options["token"])))
+        return CodeOceanAsyncClient(**options)
 
     @property
     def url(self) -> str:

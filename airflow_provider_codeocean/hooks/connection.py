@@ -6,6 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow.providers.common.compat.sdk import AirflowConfigException, conf
+
+from airflow_provider_codeocean.api.secret import Secret
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -28,7 +32,7 @@ def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str
     token = (connection.password or "").strip()
     if not token:
         raise ValueError(f"{name} has no password: give an access token of Code Ocean (cop_…)")
-    options = {"url": _url(connection), "token": token}
+    options: dict[str, Any] = {"url": _url(connection), "token": Secret(token)}
     for key, read in _EXTRAS.items():
         value = extra.get(key)
         if value is None or value == "":  # a form sends an empty field as an empty string
@@ -37,7 +41,30 @@ def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str
             options[key] = read(value)
         except ValueError as error:
             raise ValueError(f"{name}: extra {key!r} must be {error}") from None
+    if _all_require_tls():
+        options["require_tls"] = True
     return options
+
+
+def with_precedence(read: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put options that are given over those of a connection; what is required of it stays required.
+
+    :param read: the connection's.
+    :param given: those that are given.
+    :returns: keyword arguments of the clients.
+    """
+    options = {**read, **given, "token": Secret(given.get("token", read["token"]))}
+    if read.get("require_tls"):
+        options["require_tls"] = True
+    return options
+
+
+def _all_require_tls() -> bool:
+    """Read from Airflow's configuration what holds for all connections."""
+    try:
+        return bool(conf.getboolean("codeocean", "require_tls", fallback=False))
+    except (AirflowConfigException, ValueError) as error:
+        raise ValueError(f"[codeocean] require_tls in Airflow's configuration: {error}") from None
 
 
 def _url(connection: Connection) -> str:
@@ -81,4 +108,16 @@ def _proxy(value: Any) -> str:
     return str(value).strip()
 
 
-_EXTRAS: dict[str, Callable[[Any], Any]] = {"verify": _verify, "timeout": _timeout, "proxy": _proxy}
+def _require_tls(value: Any) -> bool:
+    required = {"true": True, "false": False}.get(str(value).strip().lower())
+    if required is None:
+        raise ValueError(f"true or false, got {value!r}")
+    return required
+
+
+_EXTRAS: dict[str, Callable[[Any], Any]] = {
+    "verify": _verify,
+    "timeout": _timeout,
+    "proxy": _proxy,
+    "require_tls": _require_tls,
+}

@@ -181,9 +181,20 @@ class TestErrorStatus:
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_redirection_says_where_it_leads(self, status):
-        with pytest.raises(CodeOceanApiError, match=r"https://other\.example\.com/api; give") as caught:
-            answered(GET, PAGE, status, location="https://other.example.com/api")
+        with pytest.raises(CodeOceanApiError, match=r"https://other\.example\.com; give") as caught:
+            answered(GET, PAGE, status, location="https://user:s3cret@other.example.com/api?key=s3cret")
         assert caught.value.data is None
+        assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "location", ["/sign-in?state=s3cret", "", "https://[s3cret", "https://a:s3cret/"]
+    )
+    def test_of_a_redirection_to_no_other_host_it_says_nothing_more(self, location):
+        with pytest.raises(
+            CodeOceanApiError, match="redirected to another path of this host; give"
+        ) as caught:
+            answered(GET, PAGE, 302, location=location)
+        assert "s3cret" not in str(caught.value)
 
     def test_it_says_when_to_come_back(self):
         with pytest.raises(RateLimited) as caught:

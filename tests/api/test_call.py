@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import unicodedata
 from itertools import chain
 from types import NoneType
 from urllib.parse import unquote
@@ -127,13 +128,32 @@ class TestPath:
             ask_sync(server, lambda client: client.data_assets.get(identifier))
         except ValueError:
             assert server.requests == []
-            assert identifier.strip() in {"", ".", ".."} or not encodable(identifier)
+            assert (
+                identifier.strip() in {"", ".", ".."}
+                or not set(identifier.strip()).isdisjoint("/\\%")
+                or any(unicodedata.category(character) == "Cc" for character in identifier.strip())
+                or not encodable(identifier)
+            )
         else:
             url = server.requests[0].url
             *before, segment = url.raw_path.decode().split("/")
             assert before == ["", "api", "v1", "data_assets"]
             assert unquote(segment) == identifier.strip()
             assert (url.host, url.query, url.fragment) == ("codeocean.test", b"", "")
+
+    @pytest.mark.parametrize(
+        "identifier",
+        [
+            *("../admin", "a/b", "a/../../b", "/", "a\\b", "..\\admin", "//elsewhere.example.com"),
+            *("%2e%2e", "%2e%2e%2fadmin", "%252e%252e", "a%00", "a\0b", "a\r\nHost: x", "a\x1fb", "a\x85b"),
+            "x" * 256,
+        ],
+    )
+    def test_one_that_could_lead_elsewhere_is_refused(self, server, ask, identifier):
+        with pytest.raises(ValueError, match="data_asset_id must be an identifier") as caught:
+            ask(lambda client: client.data_assets.get(identifier))
+        assert server.requests == []
+        assert len(str(caught.value)) < 400
 
     @pytest.mark.parametrize("identifier", ["", " ", ".", "..", " .. ", "\u3000.\n", None, 5, b"a1", ["a1"]])
     def test_what_is_no_identifier_is_refused_by_name(self, server, ask, identifier):

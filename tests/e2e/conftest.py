@@ -19,13 +19,16 @@
     ``processes_in(folder)``: all living processes that work in a folder or below, or have their AIRFLOW_HOME
     there: every process of an Airflow that lives there, however far it strayed.
 
+What the Airflows of these fixtures leave is searched for tokens and signatures of URLs at their end: where
+there are any, the last test that used it ends with an error.
+
 All tests below this directory are marked ``e2e`` and may take five minutes unless they say otherwise.
 """
 
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,7 @@ import psutil
 import pytest
 
 from scripts.emulator_process import EmulatorProcess
+from scripts.leaks import Leaks
 from scripts.real_airflow import RealAirflow
 
 if TYPE_CHECKING:
@@ -56,6 +60,19 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
         yield running
 
 
+@contextmanager
+def telling_no_secrets(airflow: RealAirflow, emulator: EmulatorProcess) -> Iterator[RealAirflow]:
+    """Run an Airflow; at the end, search what it runs with and leaves for the emulator's tokens."""
+    tokens = {value for name, value in emulator.variables.items() if name.endswith("TOKEN")}
+    leaks = Leaks(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+    with airflow as running:
+        yield running
+        found = leaks.in_arguments(each for name in running.components for each in running.tree(name))
+    found += leaks.in_database(airflow.database.path) + leaks.in_files(airflow.home)
+    if found:
+        pytest.fail("\n".join(["A secret got out:", *found]), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dags")
@@ -69,11 +86,12 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def airflow(
     emulator: EmulatorProcess, dags_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealAirflow]:
-    with RealAirflow(
+    airflow = RealAirflow(
         tmp_path_factory.mktemp("airflow"),
         dags_folder=dags_folder,
         connections={"codeocean_default": emulator.connection},
-    ) as running:
+    )
+    with telling_no_secrets(airflow, emulator) as running:
         yield running
 
 
@@ -88,7 +106,8 @@ def own_airflow(
                 "dags_folder": dags_folder,
                 "connections": {"codeocean_default": emulator.connection},
             }
-            return running.enter_context(RealAirflow(tmp_path / "airflow", **(defaults | settings)))
+            airflow = RealAirflow(tmp_path / "airflow", **(defaults | settings))
+            return running.enter_context(telling_no_secrets(airflow, emulator))
 
         yield start
 

@@ -62,6 +62,15 @@ def test_files_that_are_there_are_not_fetched_again(filled, tmp_path):
     assert tree(tmp_path) == FILES
 
 
+def test_files_that_another_system_would_take_for_one_are_told(results, tmp_path, caplog):
+    for name in ("data/README", "data/readme", "other"):
+        results.put(name, b"x")
+    with caplog.at_level(logging.WARNING, module.__name__):
+        results.download(tmp_path)
+    (message,) = caplog.messages
+    assert message.startswith("'data/README' and 'data/readme' are one file to systems")
+
+
 def test_nothing_to_download(results, tmp_path):
     assert results.download(tmp_path / "x") == Downloaded(str(tmp_path / "x"), 0, 0, 0)
 

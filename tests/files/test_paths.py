@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import posixpath
 import re
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.files.paths import Selection, parts_of
+from airflow_provider_codeocean.files.paths import Selection, alike, parts_of
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.csv", ".hidden", "…/ü b#c?%41", "a..b/..c", "ab:c", "x" * 255])
@@ -21,6 +22,7 @@ def test_ordinary_paths_are_parted(path):
     "path",
     [
         *("", "/", "/etc/passwd", "a/", "a//b", ".", "..", "../a", "a/../../b", "a/..", "./a"),
+        *("...", ".. ", " ", ". .", "a/.. ./b", "a/ /b", "..  /etc"),
         *("C:\\a", "c:a", "Z:/a", "a\\..\\b", "\\\\host\\share", "a\0b", "a\nb", "a\x7f", "\ud800"),
         *("x" * 256, "ü" * 128, "/".join(["x" * 100] * 41)),
     ],
@@ -41,6 +43,33 @@ def test_no_path_leads_out_of_the_target(path):
         return
     joined = posixpath.normpath(posixpath.join("/target", *parts))
     assert joined == "/target/" + "/".join(parts)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("./ aB\\:\0", max_size=5) | st.text(max_size=5), max_size=5).map("/".join))
+def test_none_does_where_dots_and_blanks_at_the_end_count_for_nothing(path):
+    try:
+        parts = parts_of(path)
+    except ValueError:
+        return
+    assert ntpath.normpath("/".join(part.rstrip(". ") for part in parts)).split("\\") == [
+        part.rstrip(". ") for part in parts
+    ]
+    assert not ntpath.isabs(path)
+
+
+@pytest.mark.parametrize(
+    ("paths", "pairs"),
+    [
+        (["a", "b/a", "ab"], []),
+        (["README", "readme"], [("README", "readme")]),
+        (["\u00e9.csv", "e\u0301.csv"], [("\u00e9.csv", "e\u0301.csv")]),
+        (["a", "a.", "a /b", "a/b"], [("a", "a."), ("a /b", "a/b")]),
+        (["straße", "STRASSE"], [("straße", "STRASSE")]),
+    ],
+)
+def test_paths_that_some_systems_do_not_tell_apart(paths, pairs):
+    assert alike(paths) == pairs
 
 
 @pytest.mark.parametrize(

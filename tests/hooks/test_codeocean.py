@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
 import socket
 import time
 
 import pytest
+from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_codeocean.api.errors import (
     DataAssetFailed,
@@ -179,12 +182,21 @@ class TestTheTestOfAConnection:
 class TestTheToken:
     """The token is masked, in every form."""
 
-    def test_it_and_its_base64_are_masked(self, code_ocean, monkeypatch):
-        masked = []
-        monkeypatch.setattr("airflow_provider_codeocean.hooks.codeocean.mask_secret", masked.append)
-        with CodeOceanHook().get_conn() as client:
-            authorization = client._http.auth._auth_header
-        assert [f"Basic {secret}" for secret in masked] == [authorization]
+    @pytest.fixture
+    def hidden(self, connect):
+        """Whether Airflow hides a new token, and how it goes over the wire."""
+        token = f"cop_{secrets.token_hex(16)}"
+        connect("https://codeocean.test", token)
+        wire = base64.b64encode(f"{token}:".encode()).decode()
+        return lambda: redact(f"{token} Basic {wire}") == "*** Basic ***"
+
+    def test_it_and_its_base64_are_masked(self, hidden):
+        CodeOceanHook().get_conn().close()
+        assert hidden()
+
+    async def test_so_they_are_for_a_client_of_an_event_loop(self, hidden):
+        await (await CodeOceanHook().get_async_conn()).aclose()
+        assert hidden()
 
     def test_no_repr_shows_it(self, code_ocean):
         token = code_ocean.env["CODEOCEAN_TOKEN"]
@@ -202,4 +214,4 @@ class TestTheForm:
         behaviour = CodeOceanHook.get_ui_field_behaviour()
         assert behaviour["relabeling"] == UI_FIELD_BEHAVIOUR["relabeling"]
         assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
-        assert set(CONNECTION_FIELDS) == {"verify", "timeout", "proxy"}
+        assert set(CONNECTION_FIELDS) == {"verify", "timeout", "proxy", "require_tls"}

@@ -6,7 +6,8 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_codeocean.api.client import CodeOceanClient
-from airflow_provider_codeocean.hooks.connection import client_options
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
 
 
 def options(extra=None, **fields):
@@ -90,3 +91,44 @@ def test_the_error_of_a_proxy_does_not_repeat_its_password():
     with pytest.raises(ValueError, match="'proxy'") as caught:
         options({"proxy": "ftp://user:secret@proxy.test"})
     assert "secret" not in str(caught.value)
+
+
+class TestRequireTLS:
+    """What a platform team refuses for all, no connection can allow."""
+
+    @pytest.mark.parametrize(
+        ("value", "required"),
+        [(True, True), ("true", True), (" True", True), (False, False), ("false", False)],
+    )
+    def test_a_connection_may_ask_for_it(self, value, required):
+        assert options({"require_tls": value})["require_tls"] is required
+
+    @pytest.mark.parametrize("value", ["yes", 1, ["true"]])
+    def test_what_is_neither_is_refused(self, value):
+        with pytest.raises(ValueError, match="extra 'require_tls' must be true or false"):
+            options({"require_tls": value})
+
+    def test_airflows_configuration_asks_for_all(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CODEOCEAN__REQUIRE_TLS", "True")
+        read = options({"require_tls": "false"})
+        assert read["require_tls"] is True
+        assert with_precedence(read, {"require_tls": False, "timeout": 1})["require_tls"] is True
+
+    def test_a_configuration_that_is_wrong_is_an_error(self, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CODEOCEAN__REQUIRE_TLS", "perhaps")
+        with pytest.raises(ValueError, match=r"\[codeocean\] require_tls in Airflow's configuration"):
+            options()
+
+    def test_a_hook_refuses_then(self, connect, monkeypatch):
+        connect("http://codeocean.test", "cop_token")
+        CodeOceanHook().get_conn().close()
+        monkeypatch.setenv("AIRFLOW__CODEOCEAN__REQUIRE_TLS", "True")
+        with pytest.raises(ValueError, match=r"http://codeocean\.test is not encrypted"):
+            CodeOceanHook().get_conn(require_tls=False)
+        works, message = CodeOceanHook().test_connection()
+        assert not works
+        assert "require_tls is set" in message
+
+    def test_the_token_that_is_read_is_not_shown(self):
+        assert "cop_token" not in repr(options())
+        assert "cop_token" not in repr(with_precedence(options(), {"token": "cop_token"}))

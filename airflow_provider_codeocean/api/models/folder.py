@@ -65,8 +65,8 @@ class FileURLs(Payload):
     :ivar view_url: to look at it in a browser.
     """
 
-    download_url: Text = None
-    view_url: Text = None
+    download_url: Text = Field(default=None, repr=False)
+    view_url: Text = Field(default=None, repr=False)
 
 
 class DownloadURL(Payload):
@@ -75,4 +75,4 @@ class DownloadURL(Payload):
     :ivar url: signed URL that needs no credentials and is valid for a short time.
     """
 
-    url: Text = None
+    url: Text = Field(default=None, repr=False)

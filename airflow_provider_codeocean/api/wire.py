@@ -1,0 +1,226 @@
+"""HTTP, as clients and storage share it: trust, credentials, bounded answers, errors without secrets.
+
+Beside ``client.py`` and ``storage.py`` the only module that knows httpx.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from airflow_provider_codeocean.api.answer import Response
+from airflow_provider_codeocean.api.call import Call, Effect
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedAnswer
+from airflow_provider_codeocean.api.secret import Secret, basic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MIB = 1024 * 1024
+#: Bytes that are read of an answer with an error status: its message is at the beginning.
+MAX_ERROR_ANSWER = _MIB
+#: In which answers may be compressed. Each multiplies what comes by a thousand at the most, others by more.
+CODINGS = ("gzip", "deflate")
+
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+class Credentials:
+    """An access token, held where no attribute has it: neither ``vars`` nor a template finds it.
+
+    :param token: the token.
+    :ivar authorize: puts it into a request's headers.
+    :ivar redact: takes it out of what a server has sent: some show the request that they refuse.
+    """
+
+    __slots__ = ("authorize", "redact")
+
+    authorize: Callable[[httpx.Request], httpx.Request]
+    redact: Callable[[bytes], bytes]
+
+    def __init__(self, token: str) -> None:
+        encoded = basic(token)
+        header = Secret(f"Basic {encoded}")
+        traces = (token.encode(), encoded.encode())
+
+        def authorize(request: httpx.Request) -> httpx.Request:
+            request.headers["Authorization"] = header
+            return request
+
+        def redact(content: bytes) -> bytes:
+            for trace in traces:
+                content = content.replace(trace, b"***")
+            return content
+
+        self.authorize = authorize
+        self.redact = redact
+
+
+class Body:
+    """What comes of an answer, until it is too much.
+
+    :param call: the request.
+    :param response: the response, of which nothing is read yet.
+    :param limit: the most bytes that an answer may have, decompressed.
+    :ivar wanted: whether to read (on).
+    :raises UnexpectedAnswer: where it is told to be longer, or compressed in a way not asked for.
+    """
+
+    def __init__(self, call: Call[Any], response: httpx.Response, limit: int) -> None:
+        self._call = call
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._refused = not response.is_success
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        self.wanted = coding in {"", "identity", *CODINGS}
+        if self._refused:
+            self._limit = MAX_ERROR_ANSWER
+        elif not self.wanted:
+            raise self._unusable(f"in the content coding {coding[:50]!r}, which was not asked for")
+        elif int(_decimal(response.headers.get("content-length", ""))) > limit:
+            raise self._too_long()
+
+    def take(self, chunk: bytes) -> None:
+        """Take what comes next.
+
+        :param chunk: some bytes.
+        :raises UnexpectedAnswer: where it is too much; of an error the rest is left out.
+        """
+        self._size += len(chunk)
+        self._chunks.append(chunk)
+        if self._size > self._limit:
+            if not self._refused:
+                self._chunks.clear()
+                raise self._too_long()
+            self.wanted = False
+
+    def response(self, response: httpx.Response, credentials: Credentials) -> Response:
+        """Return the response without the HTTP library.
+
+        :param response: the response, read and closed.
+        :param credentials: what is not to be repeated of an answer that is not the API's.
+        :returns: the response.
+        """
+        # Its stream refers back to it: without this, pages of a megabyte stay until the next collection.
+        response.stream = httpx.ByteStream(b"")
+        content = b"".join(self._chunks)
+        if self._refused:
+            content = credentials.redact(content[: self._limit])
+        elif content[:1] not in {b"{", b"["}:
+            content = credentials.redact(content)
+        return Response(response.status_code, response.headers, content)
+
+    def _too_long(self) -> UnexpectedAnswer:
+        return self._unusable(
+            f"with more than {self._limit // _MIB} MiB"
+            if self._limit >= _MIB
+            else f"with more than {self._limit} bytes"
+        )
+
+    def _unusable(self, how: str) -> UnexpectedAnswer:
+        return UnexpectedAnswer(
+            f"{self._call.method} {self._call.path} was answered {how}",
+            maybe_applied=self._call.effect is not Effect.READ,
+            transient=False,
+        )
+
+
+def _decimal(text: str) -> str:
+    return text if text.isdecimal() else "0"
+
+
+def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
+    """Say what went wrong on the way, and whether the request may have been carried out all the same.
+
+    :param call: the request.
+    :param error: what the HTTP library raised; what it holds of the request is taken out of it.
+    :returns: the error to raise from it.
+    """
+    untrusted = is_untrusted(error)
+    sent = not isinstance(error, _NEVER_SENT)
+    reason = str(error) or type(error).__name__
+    forget_request(error)
+    return CodeOceanTransportError(
+        f"{call.method} {call.path} got no answer ({type(error).__name__}: {reason})"
+        if sent
+        else f"{call.method} {call.path} could not be sent ({type(error).__name__}: {reason})",
+        maybe_applied=sent and call.effect is not Effect.READ,
+        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
+    )
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Tell whether an error is that a server's certificate is not trusted: then trying again does not help.
+
+    :param error: what the HTTP library raised.
+    :returns: whether it is.
+    """
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _chain(error))
+
+
+def forget_request(error: BaseException) -> None:
+    """Take out of an error of the HTTP library what it holds of the request: headers, and signed URLs.
+
+    :param error: the error; and what it came from.
+    """
+    for each in _chain(error):
+        each.__traceback__ = None  # the variables in its frames are headers
+        if isinstance(each, httpx.RequestError):
+            each._request = None  # noqa: SLF001 - as an error that has never had one
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    return chain
+
+
+@lru_cache(maxsize=16)
+def ssl_context(verify: bool | str) -> ssl.SSLContext:
+    """Return the TLS context, made once: making one costs more than many requests.
+
+    :param verify: False verifies nothing; a path is that of certificates to trust, and no others.
+    :returns: the context.
+    :raises ValueError: where there are no certificates at the path.
+    """
+    if isinstance(verify, bool):
+        return httpx.create_ssl_context(verify=verify)
+    try:
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=verify)
+        return ssl.create_default_context(cafile=verify)
+    except OSError as error:  # not there, not to be read, or no certificates
+        raise ValueError(
+            f"verify must be true, false or the path of certificates to trust, got {verify!r}: {error}"
+        ) from error
+
+
+@lru_cache(maxsize=16)
+def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
+    """Return the TLS context for hosts of files: a path adds to the authorities that are trusted anyway.
+
+    A deployment with a certificate of an authority of its own may keep its files with a public cloud.
+
+    :param verify: what :func:`ssl_context` takes.
+    :returns: the context.
+    :raises ValueError: where there are no certificates at the path.
+    """
+    if isinstance(verify, bool):
+        return ssl_context(verify)
+    ssl_context(verify)  # says what is wrong with the path
+    context = httpx.create_ssl_context()
+    is_folder = Path(verify).is_dir()
+    context.load_verify_locations(capath=verify if is_folder else None, cafile=None if is_folder else verify)
+    return context

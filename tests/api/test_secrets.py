@@ -1,0 +1,280 @@
+"""Neither the token nor a signed URL is where somebody could come upon it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import pickle
+import traceback
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from jinja2.sandbox import SandboxedEnvironment, is_internal_attribute
+
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
+from airflow_provider_codeocean.api.encryption import check_encryption
+from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError
+from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs
+from airflow_provider_codeocean.api.secret import Secret
+from tests.api.fake_server import BOTH, FakeServer, fail, reply
+from tests.api.loopback import LoopbackServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOKEN = FakeServer.token
+WIRE = base64.b64encode(f"{TOKEN}:".encode()).decode()
+SIGNED = "https://storage.test/file?signature=of-the-file"
+both_classes = pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
+
+
+def holders(root: object, secrets: tuple[str, ...]) -> list[str]:
+    """Find secrets in an object: in its text, and in all that its attributes and items lead to."""
+    found: list[str] = []
+    seen: set[int] = set()
+    todo: list[tuple[str, object]] = [("it", root)]
+    while todo:
+        path, value = todo.pop()
+        if id(value) in seen or isinstance(value, type):
+            continue
+        seen.add(id(value))
+        text = str(value) + repr(value) if not isinstance(value, bytes) else value.decode(errors="replace")
+        if any(secret in text for secret in secrets):
+            found.append(path)
+        if path.count(".") + path.count("[") < 8:
+            todo.extend((f"{path}{name}", part) for name, part in parts_of(value))
+    return found
+
+
+def parts_of(value: object) -> Iterator[tuple[str, object]]:
+    """What an object's items and attributes are, also those that are not seen in ``vars``."""
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]", item) for key, item in value.items())
+    elif isinstance(value, list | tuple | set):
+        yield from ((f"[{number}]", item) for number, item in enumerate(value))
+    slots = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())}
+    for name in {*getattr(value, "__dict__", ()), *slots, "__cause__", "__context__", "args"}:
+        yield f".{name}", getattr(value, name, None)
+
+
+def shown(error: BaseException) -> str:
+    """What the most talkative traceback shows: every frame with its variables, below the test's own."""
+    assert error.__traceback__ is not None
+    below = error.with_traceback(error.__traceback__.tb_next)
+    return "".join(traceback.TracebackException.from_exception(below, capture_locals=True).format())
+
+
+def test_what_looks_for_secrets_finds_them():
+    error = ValueError("x")
+    error.__cause__ = ValueError(f"Basic {WIRE}")
+    assert holders(error, (WIRE,))
+    assert holders({"a": [httpx.Headers({"x": TOKEN})]}, (TOKEN,))
+    request = httpx.Request("GET", "https://co.test", headers={"Authorization": f"Basic {WIRE}"})
+    assert holders(httpx.ReadError("x", request=request), (WIRE,))
+
+    def leak(token: str) -> None:
+        raise ValueError("nothing")
+
+    with pytest.raises(ValueError, match="nothing") as caught:
+        leak(TOKEN)
+    assert TOKEN in shown(caught.value)
+
+
+def test_a_secret_is_a_text_that_its_repr_does_not_tell():
+    secret = Secret("s3cret")
+    assert (secret, f"{secret}", len(secret)) == ("s3cret", "s3cret", 6)
+    assert repr({"token": secret}) == "{'token': '***'}"
+
+
+class AsAirflow(SandboxedEnvironment):
+    """Airflow's templates may read what begins with one underscore."""
+
+    def is_safe_attribute(self, obj, attr, value):
+        return not is_internal_attribute(obj, attr)
+
+
+@both_classes
+class TestClient:
+    def test_no_attribute_of_a_client_has_the_token(self, client_class):
+        client = client_class("codeocean.test", TOKEN)
+        assert holders(client, (TOKEN, WIRE)) == []
+
+    def test_it_is_neither_pickled_nor_copied(self, client_class):
+        client = client_class("codeocean.test", TOKEN)
+        for store in (pickle.dumps, copy.deepcopy):
+            with pytest.raises((TypeError, AttributeError)) as caught:
+                store(client)
+            assert TOKEN not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            *("client", "client._credentials", "client._http.auth", "client._http.headers"),
+            "client._credentials.authorize.__closure__",
+            "client._http.auth._func.__closure__",
+        ],
+    )
+    def test_a_template_does_not_read_it(self, client_class, expression):
+        client = client_class("codeocean.test", TOKEN)
+        rendered = AsAirflow().from_string(f"{{{{ {expression} }}}}").render(client=client)
+        assert TOKEN not in rendered
+        assert WIRE not in rendered
+        private = AsAirflow().from_string("{{ client._held }}")
+        client._held = TOKEN  # as it would be read if an attribute held it
+        assert private.render(client=client) == TOKEN
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"url": "ftp://co.test"}, {"verify": "missing.pem"}, {"url": "http://co.test", "require_tls": True}],
+    )
+    def test_one_that_cannot_be_made_tells_no_token(self, client_class, wrong):
+        token = Secret(TOKEN)  # as the hook has it
+        with pytest.raises(ValueError, match=r"host must be|verify must be|is not encrypted") as caught:
+            client_class(**({"url": "https://co.test", "token": token} | wrong))
+        assert TOKEN not in shown(caught.value)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "happens",
+        [
+            *map(reply, (401, 404, 429, 500, 302)),
+            reply(text="no JSON"),
+            reply(content=b"{", headers={"Content-Encoding": "gzip"}),
+            *map(fail, (httpx.ReadError, httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError)),
+        ],
+    )
+    @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+    def test_none_holds_the_token(self, ask, happens):
+        server = FakeServer(happens)
+        with pytest.raises(CodeOceanError) as caught:
+            ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
+        assert holders(caught.value, (TOKEN, WIRE)) == []
+        assert WIRE not in shown(caught.value)
+
+    def test_of_a_connection_that_is_cut_none_holds_it(self):
+        """Here the frames of the network libraries are real, which have the headers in their variables."""
+
+        class Cut(httpx.HTTPTransport):
+            def handle_request(self, request):
+                raw = bytes(request.headers.raw[0][1])
+                headers = [*request.headers.raw, (b"x", raw)]
+                raise httpx.WriteError(f"cut after {len(headers)} headers")
+
+        client = CodeOceanClient("https://co.test", TOKEN, retry_budget=0, transport=Cut())
+        with pytest.raises(CodeOceanTransportError, match="cut after") as caught:
+            client.data_assets.get("a1")
+        assert caught.value.__cause__ is not None
+        assert holders(caught.value, (TOKEN, WIRE)) == []
+        assert WIRE not in shown(caught.value)
+
+    @pytest.mark.parametrize("status", [200, 400, 502])
+    @pytest.mark.parametrize(
+        "echo", [TOKEN, f"Authorization: Basic {WIRE}", f'{{"message": "Basic {WIRE}"}}']
+    )
+    @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+    def test_a_server_that_shows_the_request_gives_nothing_away(self, ask, status, echo):
+        server = FakeServer(reply(status, text=f"You sent {echo}" if status == 200 else echo))
+        with pytest.raises(CodeOceanError, match=r"\*\*\*") as caught:
+            ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
+        assert holders(caught.value, (TOKEN, WIRE)) == []
+
+    def test_a_call_does_not_show_its_body(self):
+        from airflow_provider_codeocean.api.call import Call, Effect
+
+        call = Call("POST", "data_assets", dict, Effect.ONCE, body={"source": {"client_secret": "s3cret"}})
+        assert "s3cret" not in repr(call)
+
+
+class TestSignedURL:
+    def test_no_answer_shows_it(self):
+        for answer in (FileURLs(download_url=SIGNED, view_url=SIGNED), DownloadURL(url=SIGNED)):
+            assert "of-the-file" not in repr(answer)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            httpx.ConnectError("refused"),
+            httpx.ReadTimeout("slow"),
+            httpx.Response(403),
+            httpx.Response(307, headers={"Location": f"{SIGNED}&x=2"}),
+            httpx.Response(307, headers={"Location": "ftp://storage.test/?signature=of-the-file"}),
+        ],
+    )
+    def test_no_error_holds_it(self, answer):
+        def handle(request):
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        client = CodeOceanClient("https://co.test", TOKEN, transport=httpx.MockTransport(handle))
+        with (
+            pytest.raises(CodeOceanTransportError) as caught,
+            client.storage.read(Secret(SIGNED)),  # as the files' source gives it
+        ):
+            pass
+        assert holders(caught.value, ("of-the-file",)) == []
+        assert "of-the-file" not in shown(caught.value)
+
+
+class TestEncryption:
+    @pytest.fixture(autouse=True)
+    def nothing_told(self, monkeypatch):
+        monkeypatch.setattr("airflow_provider_codeocean.api.encryption._told", set())
+
+    @pytest.mark.parametrize(
+        "url", ["https://co.test", "http://127.0.0.1:1", "http://[::1]", "http://localhost"]
+    )
+    def test_what_nobody_can_read_is_taken(self, url, caplog):
+        check_encryption(url, required=True)
+        assert caplog.messages == []
+
+    def test_loopback_need_not_be_verified(self, caplog):
+        check_encryption("https://127.0.0.1", verify=False, required=True)
+        assert caplog.messages == []
+
+    @pytest.mark.parametrize(
+        ("url", "verify", "problem"),
+        [
+            ("http://co.test:8080/a?s3cret", True, "to http://co.test:8080 is not encrypted"),
+            ("http://127.0.0.1.co.test", True, "to http://127.0.0.1.co.test is not encrypted"),
+            ("http://localhost.co.test", True, "to http://localhost.co.test is not encrypted"),
+            ("http://10.0.0.1", True, "to http://10.0.0.1 is not encrypted"),
+            ("https://co.test/a?s3cret", False, "to https://co.test is not verified"),
+        ],
+    )
+    def test_what_others_can_read_is_told_once_or_refused(self, url, verify, problem, caplog):
+        for _ in range(3):
+            check_encryption(url, verify=verify)
+        check_encryption("http://another.test")
+        first, second = caplog.messages
+        assert problem in first
+        assert "s3cret" not in first
+        assert "another.test" in second
+        with pytest.raises(ValueError, match="require_tls is set") as caught:
+            check_encryption(url, verify=verify, required=True)
+        assert problem in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+
+    @both_classes
+    def test_the_clients_check(self, client_class, caplog):
+        client_class("http://co.test", TOKEN)
+        client_class("http://co.test", TOKEN)
+        assert len(caplog.messages) == 1
+        for how in ({"url": "http://co.test"}, {"url": "https://co.test", "verify": False}):
+            with pytest.raises(ValueError, match="require_tls"):
+                client_class(**how, token=TOKEN, require_tls=True)
+
+    def test_so_does_what_reads_files_wherever_they_are_sent_on_to(self):
+        with LoopbackServer() as server:
+            server.answer = (307, {"Location": "http://files.test/file?signature=of-the-file"}, b"")
+            client = CodeOceanClient(server.url, TOKEN, require_tls=True)
+            for url in ("http://files.test/?signature=of-the-file", server.url):
+                with (
+                    pytest.raises(CodeOceanTransportError, match=r"to http://files\.test is not") as caught,
+                    client.storage.read(url),
+                ):
+                    pass
+                assert not caught.value.transient
+                assert "of-the-file" not in str(caught.value)

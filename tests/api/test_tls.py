@@ -1,0 +1,147 @@
+"""Whose certificates are trusted: by the clients, and by what reads files."""
+
+from __future__ import annotations
+
+import ssl
+from functools import partial
+
+import pytest
+from cryptography import x509
+
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from airflow_provider_codeocean.api.wire import ssl_context, storage_ssl_context
+from tests.api.certificates import Authority
+from tests.api.fake_server import BOTH
+from tests.api.loopback import LoopbackServer
+
+NOT_TRUSTED = r"CERTIFICATE_VERIFY_FAILED.*"
+
+
+def _get(ask, server, **options):
+    return ask(server, lambda client: client.data_assets.get("a1"), **options).id
+
+
+def _read(server, **options):
+    """Read a file, as it is kept by a host of files."""
+    with CodeOceanClient("https://codeocean.test", "cop_s3cret", **options) as client:
+        with client.storage.read(f"{server.url}/file?signature=s3cret") as part:
+            assert b"".join(part.chunks) == server.answer[2]
+        return "a1"
+
+
+#: All that connects to a server.
+ALL = {name: partial(_get, ask) for name, ask in BOTH.items()} | {"storage": _read}
+
+
+@pytest.fixture(params=ALL)
+def get(request):
+    """Get something from a server."""
+    return ALL[request.param]
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def trusted(authority, tmp_path_factory):
+    """A folder with the authority's certificate."""
+    folder = tmp_path_factory.mktemp("trusted")
+    authority.write(folder)
+    return folder
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Run a server with a certificate."""
+    running = []
+
+    def start(certificate):
+        running.append(LoopbackServer(certificate).__enter__())
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.__exit__()
+
+
+@pytest.fixture
+def server(serve, authority, tmp_path):
+    """A server whose certificate the authority has signed."""
+    return serve(authority.issue(tmp_path / "server.pem"))
+
+
+def refused(get, server, clock, problem="", **options):
+    """Check that there is one error, for good, before anything is sent."""
+    with pytest.raises(CodeOceanTransportError, match=NOT_TRUSTED + problem) as caught:
+        get(server, **options)
+    assert not caught.value.transient
+    assert not caught.value.maybe_applied
+    assert (server.connections, server.lines, clock.waits) == (1, [], [])
+
+
+def test_an_authority_of_ones_own_is_not_trusted_unless_told(get, server, clock):
+    refused(get, server, clock, "unable to get local issuer certificate")
+
+
+def test_one_that_nobody_has_signed_is_not_trusted(get, serve, clock, tmp_path):
+    refused(get, serve(Authority().write_with_key(tmp_path / "own.pem")), clock, "self-signed certificate")
+
+
+def test_a_file_makes_it_trusted(get, server, trusted):
+    (certificate,) = trusted.iterdir()
+    assert get(server, verify=str(certificate)) == "a1"
+
+
+def test_a_folder_makes_it_trusted(get, server, trusted):
+    assert get(server, verify=str(trusted)) == "a1"
+
+
+def test_a_folder_with_nothing_in_it_does_not(get, server, tmp_path, clock):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused(get, server, clock, verify=str(empty))
+
+
+def test_another_authority_does_not(get, server, tmp_path, clock):
+    other = Authority("other.test").write(tmp_path / "other")
+    refused(get, server, clock, verify=str(other))
+
+
+def test_one_that_has_expired_is_refused(get, serve, authority, trusted, clock, tmp_path):
+    server = serve(authority.issue(tmp_path / "expired.pem", days=-1))
+    refused(get, server, clock, "certificate has expired", verify=str(trusted))
+
+
+def test_one_for_another_host_is_refused(get, serve, authority, trusted, clock, tmp_path):
+    server = serve(authority.issue(tmp_path / "other.pem", x509.DNSName("codeocean.example.com")))
+    refused(get, server, clock, "IP address mismatch", verify=str(trusted))
+
+
+def test_it_need_not_be_verified(get, server):
+    assert get(server, verify=False) == "a1"
+
+
+def test_a_path_replaces_whom_the_clients_trust_and_adds_to_whom_the_storage_does(trusted):
+    (certificate,) = trusted.iterdir()
+    public = ssl_context(True).get_ca_certs()
+    own = ssl_context(str(certificate)).get_ca_certs()
+    assert len(own) == 1
+    both = storage_ssl_context(str(certificate)).get_ca_certs()
+    assert own[0] in both
+    assert len(both) == len(public) + 1
+
+
+@pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
+@pytest.mark.parametrize("path", ["missing.pem", __file__, "x" * 300])
+def test_a_path_without_certificates_is_refused(client_class, path):
+    with pytest.raises(ValueError, match="verify must be true, false or the path of certificates") as caught:
+        client_class("codeocean.test", "cop_s3cret", verify=path)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_old_versions_of_tls_are_not_spoken(verify):
+    assert ssl_context(verify).minimum_version == ssl.TLSVersion.TLSv1_2

@@ -1,0 +1,76 @@
+"""All that talks to Code Ocean, well and badly, and tasks that are careless with the token."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, BaseHook, task
+
+from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from airflow_provider_codeocean.operators.files import (
+    CodeOceanDownloadFilesOperator,
+    CodeOceanListFilesOperator,
+)
+from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+
+log = logging.getLogger(__name__)
+
+PARAMS = {"computation_id": "", "capsule_id": "", "data_asset_id": "", "target": "", "marker": ""}
+CAPTURE: dict[str, Any] = {
+    "computation_id": "{{ params.computation_id }}",
+    "name": "{{ params.marker }}",
+    "poll_interval": 0.5,
+}
+#: The host of each refuses in its own way.
+BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_headers", "codeocean_redirects")
+
+with DAG("says_nothing", schedule=None, params=PARAMS, default_args={"retries": 0}):
+    CodeOceanCaptureResultOperator(
+        task_id="capture_sync", deferrable=False, codeocean_conn_id="codeocean_in_database", **CAPTURE
+    )
+    CodeOceanCaptureResultOperator(task_id="capture_deferred", deferrable=True, **CAPTURE)
+    CodeOceanDataAssetSensor(
+        task_id="start_in_triggerer",
+        data_asset_id="{{ params.data_asset_id }}",
+        start_from_trigger=True,
+        poke_interval=1,
+        timeout=60,
+    )
+    CodeOceanRunCapsuleOperator(
+        task_id="run", capsule_id="{{ params.capsule_id }}", deferrable=True, poll_interval=0.5
+    )
+    CodeOceanListFilesOperator(task_id="list", computation_id="{{ params.computation_id }}")
+    CodeOceanDownloadFilesOperator(
+        task_id="download", computation_id="{{ params.computation_id }}", target="{{ params.target }}"
+    )
+    for conn_id in BAD:
+        CodeOceanCaptureResultOperator(
+            task_id=f"sync_{conn_id}", deferrable=False, codeocean_conn_id=conn_id, **CAPTURE
+        )
+        CodeOceanDataAssetSensor(
+            task_id=f"deferred_{conn_id}",
+            data_asset_id="{{ params.data_asset_id }}",
+            deferrable=True,
+            poke_interval=1,
+            timeout=20,
+            codeocean_conn_id=conn_id,
+        )
+
+    @task(templates_dict={"password": "{{ conn.codeocean_default.password }}"})
+    def renders_and_logs(templates_dict: dict[str, str] | None = None) -> None:
+        log.warning("The token is %s", (templates_dict or {})["password"])
+
+    @task
+    def prints_it() -> None:
+        print("print:", BaseHook.get_connection("codeocean_default").password)  # noqa: T201 - as careless tasks do
+
+    @task
+    def fails_with_it() -> None:
+        token = BaseHook.get_connection("codeocean_default").password
+        raise RuntimeError(f"refused: {token}")
+
+    renders_and_logs()
+    prints_it()
+    fails_with_it()

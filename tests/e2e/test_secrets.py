@@ -1,0 +1,164 @@
+"""No token and no signature of a URL is found in what a talkative Airflow keeps, shows and runs with.
+
+What every other test here leaves is searched too, by the fixtures in ``conftest.py``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+
+import pytest
+
+from scripts.http_json import HttpError
+from scripts.leaks import Leaks, rest_api_paths
+from scripts.real_airflow import RealAirflow
+from tests.api.certificates import Authority
+from tests.api.loopback import LoopbackServer
+
+DAG = "says_nothing"
+BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_headers", "codeocean_redirects")
+GOOD = {"capture_sync", "capture_deferred", "start_in_triggerer", "run", "list", "download"}
+
+
+class Talkative:
+    """A run of the DAG in an Airflow that logs all it can, and what was found meanwhile."""
+
+    def __init__(self, airflow: RealAirflow, emulator, tokens, tmp_path):
+        self.airflow = airflow
+        self.leaks = Leaks(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+        self.marker = f"marker-{secrets.token_hex(8)}"
+        #: Finds what is no secret: shows that each place is really looked at.
+        self.markers = Leaks([self.marker], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+        self.found: set[str] = set()
+        self.triggers: set[str] = set()
+        airflow.add_connection("codeocean_in_database", emulator.connection)
+        asset = {"name": self.marker, "mount": "m", "tags": [], "source": _results_of(emulator)}
+        asset_id = emulator.call("POST", "/api/v1/data_assets", asset)["id"]
+        self.waited_for = Leaks([asset_id], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+        conf = {
+            "computation_id": emulator.computation_id,
+            "capsule_id": emulator.variables["CODEOCEAN_CAPSULE_ID"],
+            "data_asset_id": asset_id,
+            "target": str(tmp_path / "downloaded"),
+            "marker": self.marker,
+        }
+        self.run = airflow.run(DAG, conf=conf, timeout=240, on_change=self.look)
+
+    def look(self, change):
+        """Look at what is there only while tasks run: their processes, and the rows of triggers."""
+        processes = [each for name in self.airflow.components for each in self.airflow.tree(name)]
+        self.found.update(self.leaks.in_arguments(processes))
+        if change.state == "deferred":
+            self.found.update(self.leaks.in_database(self.airflow.database.path))
+            seen = self.waited_for.in_database(self.airflow.database.path)
+            self.triggers.update(each for each in seen if "table trigger" in each)
+
+    def answers(self):
+        """What the REST API says of the run, and of all else."""
+        answers = {path: self.ask(path) for path in rest_api_paths([DAG])}
+        run = f"/api/v2/dags/{DAG}/dagRuns/{self.run.run_id}"
+        for task in self.run.tasks:
+            of_task = f"{run}/taskInstances/{task}"
+            entries = self.ask(f"{of_task}/xcomEntries")
+            paths = [f"{of_task}/xcomEntries/{each['key']}" for each in entries["xcom_entries"]]
+            for path in (of_task, f"{of_task}/tries", f"{of_task}/logs/1?full_content=true", *paths):
+                answers[path] = self.ask(path)
+        return answers
+
+    def ask(self, path):
+        try:
+            return self.airflow.release.call("GET", path)
+        except HttpError as error:
+            return error.body
+
+
+def _results_of(emulator):
+    return {"computation": {"id": emulator.computation_id}}
+
+
+@pytest.fixture(scope="module")
+def talkative(emulator, dags_folder, tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("talkative")
+    wrong = f"cop_{secrets.token_hex(16)}"
+    with ExitStack() as servers:
+        untrusted = servers.enter_context(
+            LoopbackServer(Authority().write_with_key(tmp_path / "untrusted.pem"))
+        )
+        repeats, redirects = (servers.enter_context(LoopbackServer()) for _ in range(2))
+        repeats.repeats_headers = True
+        redirects.answer = (307, {"Location": f"http://sign-in.test/?state={emulator.token}"}, b"")
+        hosts = dict(zip(BAD, (emulator, untrusted, repeats, redirects), strict=True))
+        connections = {
+            conn_id: {**emulator.connection, "host": host.url} for conn_id, host in hosts.items()
+        } | {"codeocean_default": emulator.connection}
+        connections["codeocean_wrong_token"]["password"] = wrong
+        with RealAirflow(
+            tmp_path / "airflow",
+            dags_folder=dags_folder,
+            connections=connections,
+            parallelism=2,
+            # On a busy machine, so much to log takes the API server longer than tasks wait by default.
+            config={"logging.logging_level": "DEBUG", "workers.execution_api_timeout": "60"},
+        ) as airflow:
+            yield Talkative(airflow, emulator, [emulator.token, wrong], tmp_path)
+
+
+def test_it_has_gone_as_it_should(talkative):
+    tasks = talkative.run.tasks
+    assert {task: tasks[task] for task in GOOD} == dict.fromkeys(GOOD, "success")
+    bad = {f"{how}_{conn_id}" for conn_id in BAD for how in ("sync", "deferred")} | {"fails_with_it"}
+    assert {task: tasks[task] for task in bad} == dict.fromkeys(bad, "failed")
+
+
+def test_nothing_was_found_while_it_ran(talkative):
+    assert talkative.found == set()
+    assert any("decrypted" in each for each in talkative.triggers)  # there were rows, and they were opened
+
+
+def test_the_database_holds_none(talkative):
+    path = talkative.airflow.database.path
+    assert talkative.leaks.in_database(path) == []
+    tables = {each.split(": table ")[1].split(",")[0] for each in talkative.markers.in_database(path)}
+    assert {"dag_run", "rendered_task_instance_fields", "xcom"} <= tables
+
+
+def test_no_file_holds_one(talkative):
+    assert talkative.leaks.in_files(talkative.airflow.home) == []
+    names = " ".join(talkative.markers.in_files(talkative.airflow.home))
+    assert "airflow.db" in names
+    assert "task_id=capture_sync/attempt=1.log" in names
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        ("renders_and_logs", "The token is ***"),
+        ("prints_it", "print: ***"),
+        ("fails_with_it", "refused: ***"),
+        ("sync_codeocean_repeats_headers", "***"),
+        ("sync_codeocean_redirects", "redirected to http://sign-in.test"),
+        ("sync_codeocean_untrusted", "CERTIFICATE_VERIFY_FAILED"),
+    ],
+)
+def test_in_its_place_there_are_stars(talkative, task, text):
+    assert text in talkative.airflow.task_log(DAG, talkative.run.run_id, task)
+
+
+def test_debug_lines_were_written(talkative):
+    log = talkative.airflow.task_log(DAG, talkative.run.run_id, "download")
+    assert "debug" in log.lower()
+
+
+def test_the_rest_api_shows_none(talkative):
+    if talkative.airflow.version < (3,):
+        pytest.skip("without a webserver Airflow 2 has no REST API")
+    answers = talkative.answers()
+    assert talkative.leaks.in_answers(answers) == []
+    shown = " ".join(talkative.markers.in_answers(answers))
+    for part in ("/logs/1", "/xcomEntries/", "/dagRuns?", f"/taskInstances/{'capture_sync'}"):
+        assert part in shown
+    connections = {
+        each["connection_id"]: each for each in answers["/api/v2/connections?limit=100"]["connections"]
+    }
+    assert connections["codeocean_in_database"]["password"] == "***"
