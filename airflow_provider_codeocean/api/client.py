@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import re
 import ssl
 from functools import lru_cache
@@ -20,11 +20,13 @@ from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError
+from airflow_provider_codeocean.api.quiet import keep_quiet_about
 from airflow_provider_codeocean.api.retry import policy
 from airflow_provider_codeocean.api.storage import Storage
+from airflow_provider_codeocean.api.token import REFUSALS, Token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 T = TypeVar("T")
 
@@ -32,6 +34,8 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
 #: Seconds within which a request is sent again where that may help.
 DEFAULT_RETRY_BUDGET = 60.0
+#: Seconds for which who waits bears that the access token is refused.
+DEFAULT_TOKEN_GRACE = 600.0
 
 _KEEP_ALIVE = 30.0
 _NEVER_SENT = (
@@ -48,11 +52,14 @@ class _Client(Generic[S]):
 
     :ivar url: address of the deployment, without a slash at the end.
     :ivar retry_budget: seconds within which a request is sent again where that may help.
+    :ivar token_grace: seconds for which who waits bears that the access token is refused.
     """
 
-    def __init__(self, sender: S, url: str, retry_budget: float) -> None:
+    def __init__(self, sender: S, url: str, token: Token, retry_budget: float, token_grace: float) -> None:
         self.url = base_url(url)
         self.retry_budget = retry_budget
+        self.token_grace = token_grace
+        self._token = token
         self.data_assets = DataAssets(sender)
         self.computations = Computations(sender)
         self.capsules = Capsules(sender)
@@ -62,12 +69,12 @@ class _Client(Generic[S]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
-    def _options(self, token: str, timeout: float, verify: bool | str, proxy: str | None) -> dict[str, Any]:
+    def _options(self, timeout: float, verify: bool | str, proxy: str | None) -> dict[str, Any]:
         base = f"{self.url}/api/v1/"
-        _quiet.urls.add(base)
+        keep_quiet_about(base)
         return {
             "base_url": base,
-            "auth": httpx.BasicAuth(token, ""),
+            "auth": _auth(self._token),
             "headers": {
                 "Accept": "application/json",
                 "User-Agent": f"airflow-provider-codeocean/{__version__}",
@@ -90,6 +97,10 @@ class CodeOceanClient(_Client[Sender]):
         certificates of the authorities to trust.
     :param proxy: address of a proxy.
     :param retry_budget: seconds within which a request is sent again where that may help; 0 sends once.
+    :param token_grace: seconds for which who waits bears that the token is refused. The client itself does
+        not: it raises at once.
+    :param new_token: returns the token that is valid by now. It is asked where Code Ocean refuses the one in
+        use, and where it knows another one, the request is sent again with that.
     :param transport: replaces the network, for tests.
     :ivar storage: reads what is behind the signed URLs of files, without the token.
     :raises ValueError: where ``url`` is no address, or there is nothing at the path in ``verify``.
@@ -104,10 +115,13 @@ class CodeOceanClient(_Client[Sender]):
         verify: bool | str = True,
         proxy: str | None = None,
         retry_budget: float = DEFAULT_RETRY_BUDGET,
+        token_grace: float = DEFAULT_TOKEN_GRACE,
+        new_token: Callable[[], str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, retry_budget)
-        self._http = httpx.Client(**self._options(token, timeout, verify, proxy), transport=transport)
+        super().__init__(self, url, Token(token), retry_budget, token_grace)
+        self._new_token = new_token
+        self._http = httpx.Client(**self._options(timeout, verify, proxy), transport=transport)
         self.storage = Storage(timeout=timeout, verify=_ssl_context(verify), proxy=proxy, transport=transport)
 
     def send(self, call: Call[T]) -> T:
@@ -121,11 +135,30 @@ class CodeOceanClient(_Client[Sender]):
         for attempt in Retrying(**policy(call, self.retry_budget)):
             with attempt:
                 try:
-                    return conclude(call, self._exchange(call), again=again)
+                    return self._answer(call, again=again)
                 except CodeOceanError as error:
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
+
+    def _answer(self, call: Call[T], *, again: bool) -> T:
+        token = self._token.value
+        try:
+            return conclude(call, self._exchange(call), again=again)
+        except REFUSALS:
+            self._renew()
+            if self._token.value == token:
+                raise
+        return conclude(call, self._exchange(call), again=again)
+
+    def _renew(self) -> None:
+        if self._new_token is None or not self._token.may_ask():
+            return
+        try:
+            self._token.take(self._new_token())
+        except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+            self._token.say_unknown(error)
+        self._http.auth = _auth(self._token)
 
     def _exchange(self, call: Call[Any]) -> Response:
         try:
@@ -159,7 +192,7 @@ class CodeOceanClient(_Client[Sender]):
 class CodeOceanAsyncClient(_Client[AsyncSender]):
     """Client of a Code Ocean deployment for one event loop. Use it with ``async with``, or close it.
 
-    It takes what :class:`CodeOceanClient` takes.
+    It takes what :class:`CodeOceanClient` takes; ``new_token`` is awaited.
     """
 
     def __init__(
@@ -171,10 +204,14 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         verify: bool | str = True,
         proxy: str | None = None,
         retry_budget: float = DEFAULT_RETRY_BUDGET,
+        token_grace: float = DEFAULT_TOKEN_GRACE,
+        new_token: Callable[[], Awaitable[str]] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, retry_budget)
-        self._http = httpx.AsyncClient(**self._options(token, timeout, verify, proxy), transport=transport)
+        super().__init__(self, url, Token(token, _loop_time), retry_budget, token_grace)
+        self._new_token = new_token
+        self._renewing = asyncio.Lock()
+        self._http = httpx.AsyncClient(**self._options(timeout, verify, proxy), transport=transport)
 
     async def send(self, call: Call[T]) -> T:
         """Send a request, again where it may be, and return the answer.
@@ -187,11 +224,32 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         async for attempt in AsyncRetrying(**policy(call, self.retry_budget)):
             with attempt:
                 try:
-                    return conclude(call, await self._exchange(call), again=again)
+                    return await self._answer(call, again=again)
                 except CodeOceanError as error:
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
+
+    async def _answer(self, call: Call[T], *, again: bool) -> T:
+        token = self._token.value
+        try:
+            return conclude(call, await self._exchange(call), again=again)
+        except REFUSALS:
+            async with self._renewing:  # those who were refused together ask once
+                if self._token.value == token:
+                    await self._renew()
+            if self._token.value == token:
+                raise
+        return conclude(call, await self._exchange(call), again=again)
+
+    async def _renew(self) -> None:
+        if self._new_token is None or not self._token.may_ask():
+            return
+        try:
+            self._token.take(await self._new_token())
+        except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+            self._token.say_unknown(error)
+        self._http.auth = _auth(self._token)
 
     async def _exchange(self, call: Call[Any]) -> Response:
         try:
@@ -244,6 +302,14 @@ def base_url(url: str) -> str:
     return str(parsed.copy_with(raw_path=path or b"/")).rstrip("/")
 
 
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _auth(token: Token) -> httpx.BasicAuth:
+    return httpx.BasicAuth(token.value, "")
+
+
 def _request(call: Call[Any]) -> dict[str, Any]:
     return {
         "method": call.method,
@@ -289,20 +355,3 @@ def _ssl_context(verify: bool | str) -> ssl.SSLContext:
         raise ValueError(
             f"verify must be true, false or the path of certificates to trust, got {verify!r}: {error}"
         ) from error
-
-
-class _Quiet(logging.Filter):
-    """Keeps httpx from writing a line for each of our requests into the task's log, where INFO is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.urls: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or not any(
-            str(arg).startswith(url) for arg in record.args or () for url in self.urls
-        )
-
-
-_quiet = _Quiet()
-logging.getLogger("httpx").addFilter(_quiet)

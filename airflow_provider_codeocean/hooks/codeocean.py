@@ -6,7 +6,7 @@ import base64
 import logging
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
@@ -21,21 +21,27 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import client_options
 from airflow_provider_codeocean.hooks.files import HandlesFiles
+from airflow_provider_codeocean.polling.grace import Grace
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 #: Seconds for which a task whose wait is over goes on asking for the result, if the server is in trouble
 #: then.
 PATIENCE = 600.0
+#: Seconds between two requests while the access token is refused.
+_REFUSED_PAUSE = 10.0
 
 
 class CodeOceanHook(HandlesFiles, BaseHook):
@@ -43,7 +49,9 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access
     token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
-    (seconds) and ``proxy`` (an address).
+    (seconds), ``proxy`` (an address) and ``token_grace`` (seconds for which who waits bears that the token is
+    refused). Where Code Ocean refuses the token, the connection is read again: with another token, the
+    request is sent again.
 
     :param codeocean_conn_id: id of the connection.
     :param **kwargs: what every hook takes.
@@ -96,10 +104,14 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanClient
 
+        return CodeOceanClient(**(self._read() | {"new_token": lambda: self._read()["token"]} | options))
+
+    def _read(self) -> dict[str, Any]:
+        """Read the connection into a client's options."""
         connection = self.get_connection(self.codeocean_conn_id)
-        options = client_options(connection, connection.extra_dejson) | options
+        options = client_options(connection, connection.extra_dejson)
         mask_secret(base64.b64encode(f"{options['token']}:".encode()).decode())  # as it goes over the wire
-        return CodeOceanClient(**options)
+        return options
 
     async def get_async_conn(self, **options: Any) -> CodeOceanAsyncClient:
         """Make a client for the running event loop.
@@ -110,10 +122,15 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
+        async def new_token() -> str:
+            return str((await self._read_async())["token"])
+
+        return CodeOceanAsyncClient(**(await self._read_async() | {"new_token": new_token} | options))
+
+    async def _read_async(self) -> dict[str, Any]:
+        """Read the connection into a client's options, in a running event loop."""
         connection = await get_async_connection(self.codeocean_conn_id)
-        return CodeOceanAsyncClient(
-            **client_options(connection, await get_async_extra_dejson(connection)) | options
-        )
+        return client_options(connection, await get_async_extra_dejson(connection))
 
     @property
     def url(self) -> str:
@@ -129,8 +146,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import base_url
 
-        connection = await get_async_connection(self.codeocean_conn_id)
-        return base_url(client_options(connection, await get_async_extra_dejson(connection))["url"])
+        return base_url((await self._read_async())["url"])
 
     def wait_for_data_asset(
         self, data_asset_id: str, *, poll_interval: float, deadline: float | None = None
@@ -185,20 +201,40 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             self.get_conn(retry_budget=0) as client,  # the wait itself is what tries again
         ):
             what = wait.kind.value
+            grace = Grace(self.codeocean_conn_id, client.token_grace)
             while True:
                 before = wait.last_state
                 try:
                     seen = client.send(wait.call)
                 except CodeOceanError as error:
-                    wait.bear(error)
+                    wait.bear(grace.weigh(error))
                     log.warning("Could not look at %s %s, waiting on: %s", what, wait.id, error)
                 else:
+                    grace.accepted()
                     over = is_over(seen)
                     if wait.last_state != before:
                         log.info("%s %s is in state %s", what.capitalize(), wait.id, wait.last_state)
                     if over:
                         return seen
                 time.sleep(wait.pause())
+
+    def send_patiently(self, client: CodeOceanClient, call: Call[T]) -> T:
+        """Send a request, again as long as the access token is refused and that is to be borne.
+
+        :param client: a client of this connection.
+        :param call: the request.
+        :returns: the answer.
+        :raises CodeOceanError: where there is none.
+        """
+        grace = Grace(self.codeocean_conn_id, client.token_grace)
+        while True:
+            try:
+                return client.send(call)
+            except Unauthorized as error:
+                borne = grace.weigh(error)
+                if not borne.transient:
+                    raise borne from error.__cause__
+            time.sleep(_REFUSED_PAUSE)
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, and if not whether token, host or network are at fault.

@@ -69,6 +69,16 @@ def _timeout(value: Any) -> float:
     return seconds
 
 
+def _token_grace(value: Any) -> float:
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"a number of seconds, 0 or more, got {value!r}")
+    return seconds
+
+
 def _proxy(value: Any) -> str:
     """Read a proxy's address; it may hold a password, so that an error does not repeat it."""
     try:
@@ -81,4 +91,9 @@ def _proxy(value: Any) -> str:
     return str(value).strip()
 
 
-_EXTRAS: dict[str, Callable[[Any], Any]] = {"verify": _verify, "timeout": _timeout, "proxy": _proxy}
+_EXTRAS: dict[str, Callable[[Any], Any]] = {
+    "verify": _verify,
+    "timeout": _timeout,
+    "proxy": _proxy,
+    "token_grace": _token_grace,
+}

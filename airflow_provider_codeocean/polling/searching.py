@@ -9,7 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError, RateLimited
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    CodeOceanTransportError,
+    RateLimited,
+    Unauthorized,
+)
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams, DataAssetSortField
 from airflow_provider_codeocean.api.models.glance import Glance, GlancePage
 from airflow_provider_codeocean.api.models.search import SortOrder
@@ -80,7 +85,7 @@ class Searching:
         try:
             await self._search(plan, {each.id: each for each in targets})
         except CodeOceanError as error:
-            if isinstance(error, RateLimited):
+            if isinstance(error, RateLimited | Unauthorized):  # which are not about searches
                 return
             seconds = self._trust.search_failed(self._now())
             log.warning("Searching failed, doing without it for %.0f s: %s", seconds, error)

@@ -202,4 +202,4 @@ class TestTheForm:
         behaviour = CodeOceanHook.get_ui_field_behaviour()
         assert behaviour["relabeling"] == UI_FIELD_BEHAVIOUR["relabeling"]
         assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
-        assert set(CONNECTION_FIELDS) == {"verify", "timeout", "proxy"}
+        assert set(CONNECTION_FIELDS) == {"verify", "timeout", "proxy", "token_grace"}

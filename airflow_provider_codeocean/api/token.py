@@ -1,0 +1,59 @@
+"""The access token that a client uses, which may be replaced while it does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_codeocean.api.errors import Forbidden, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+#: Answers after which it is asked whether there is another token by now. The server did nothing: whatever the
+#: request was, it may be sent again.
+REFUSALS = (Unauthorized, Forbidden)
+#: Seconds between two such questions.
+_PAUSE = 5.0
+
+
+class Token:
+    """An access token. No repr shows it.
+
+    :param value: the token.
+    :param now: a monotonic clock, in seconds.
+    :ivar value: the token that is to be used now.
+    """
+
+    def __init__(self, value: str, now: Callable[[], float] = time.monotonic) -> None:
+        self.value = value
+        self._now = now
+        self._asked_at = -math.inf
+
+    def may_ask(self) -> bool:
+        """Tell whether to ask for another one now; who is told so is to do it."""
+        if self._now() - self._asked_at < _PAUSE:
+            return False
+        self._asked_at = self._now()
+        return True
+
+    def take(self, value: str) -> None:
+        """Take what the question was answered with.
+
+        :param value: the token that is valid now, as far as is known.
+        """
+        if value != self.value:
+            log.info("Going on with another access token, which has been put in place of the one before")
+            self.value = value
+
+    @staticmethod
+    def say_unknown(error: Exception) -> None:
+        """Say that the question was not answered.
+
+        :param error: why it was not.
+        """
+        log.warning("Whether there is another access token could not be found out: %s", error)
