@@ -119,7 +119,7 @@ class CodeOceanClient(_Client[Sender]):
         new_token: Callable[[], str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, Token(token), retry_budget, token_grace)
+        super().__init__(self, url, Token(token, url), retry_budget, token_grace)
         self._new_token = new_token
         self._http = httpx.Client(**self._options(timeout, verify, proxy), transport=transport)
         self.storage = Storage(timeout=timeout, verify=_ssl_context(verify), proxy=proxy, transport=transport)
@@ -208,7 +208,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         new_token: Callable[[], Awaitable[str]] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, Token(token, _loop_time), retry_budget, token_grace)
+        super().__init__(self, url, Token(token, url, _loop_time), retry_budget, token_grace)
         self._new_token = new_token
         self._renewing = asyncio.Lock()
         self._http = httpx.AsyncClient(**self._options(timeout, verify, proxy), transport=transport)

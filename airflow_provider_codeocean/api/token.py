@@ -25,12 +25,14 @@ class Token:
     """An access token. No repr shows it.
 
     :param value: the token.
+    :param url: address of the deployment that it is for.
     :param now: a monotonic clock, in seconds.
     :ivar value: the token that is to be used now.
     """
 
-    def __init__(self, value: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, value: str, url: str, now: Callable[[], float] = time.monotonic) -> None:
         self.value = value
+        self._url = url
         self._now = now
         self._asked_at = -math.inf
 
@@ -47,13 +49,14 @@ class Token:
         :param value: the token that is valid now, as far as is known.
         """
         if value != self.value:
-            log.info("Going on with another access token, which has been put in place of the one before")
+            log.info("Code Ocean refused the access token for %s: going on with another one", self._url)
             self.value = value
 
-    @staticmethod
-    def say_unknown(error: Exception) -> None:
+    def say_unknown(self, error: Exception) -> None:
         """Say that the question was not answered.
 
         :param error: why it was not.
         """
-        log.warning("Whether there is another access token could not be found out: %s", error)
+        log.warning(
+            "Whether there is another access token for %s could not be found out: %s", self._url, error
+        )

@@ -174,6 +174,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         :raises WaitTimeout: where the deadline passed before.
         :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
         """
+        log.info(wait.describe_begin(self.codeocean_conn_id))
         return self._look(wait, wait.is_over)
 
     def conclude(self, event: WaitEvent, wait: Wait) -> Any:

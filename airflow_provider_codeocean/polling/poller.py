@@ -56,7 +56,7 @@ class Poller:
         self._sender = sender = Sender(connect, name=name, pace=pace, report=report, now=now)
         self._watchlist = watchlist = Watchlist(now, report)
         trust = Trust(now())
-        self._searching = Searching(watchlist, sender, pace, trust, now)
+        self._searching = Searching(watchlist, sender, pace, trust, now, name=name)
         self._reading = Reading(watchlist, sender, pace, trust, now, wake_by=self._wake_by)
         self._wake = asyncio.Event()
         self._wakes_at = 0.0

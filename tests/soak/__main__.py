@@ -97,7 +97,7 @@ def _keep_busy(airflow: RealAirflow, load: Load, sampler: Sampler, minutes: floa
         nonlocal sample_at
         load.begin_what_is_due()
         if time.monotonic() >= sample_at:
-            sample_at += SAMPLE_EVERY
+            sample_at = time.monotonic() + SAMPLE_EVERY
             sample = sampler.take()
             print(
                 f"{sample.seconds:5.0f} s: {sample.waits} waits, runner {sample.runner_uss:.1f} MB "
