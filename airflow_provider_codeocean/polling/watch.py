@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.api.errors import RateLimited
+from airflow_provider_codeocean.api.errors import RateLimited, Unauthorized
 from airflow_provider_codeocean.polling.wait import Kind, Wait
 from airflow_provider_codeocean.states import Verdict
 
@@ -80,8 +80,9 @@ class Watch(Wait):
 
         :param error: why.
         """
-        if str(error) != self._trouble:
-            self._trouble = str(error)
+        reason = "the access token" if isinstance(error, Unauthorized) else str(error)
+        if reason != self._trouble:
+            self._trouble = reason
             log.warning(
                 "The watch for %s%s cannot look, and will look again: %s", self._what, self._where, error
             )
