@@ -223,6 +223,26 @@ def hook_lineage_collector() -> Any | None:
     return get_hook_lineage_collector()
 
 
+def metrics_in_triggerer() -> Any:
+    """Return where metrics go that are kept in the triggerer: Airflow's ``Stats``.
+
+    From 3.2 on there are two of them, and the triggerer sets up its own: what is given to the other, that of
+    tasks, is lost there.
+
+    :returns: the one that the triggerer uses.
+    """
+    if AIRFLOW_V_3_2_PLUS:
+        return import_module("airflow.observability.stats").Stats
+    return metrics_in_worker()
+
+
+def metrics_in_worker() -> Any:
+    """Return where metrics go that are kept in a task: Airflow's ``Stats``."""
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats
+
+
 async def task_state(trigger: BaseTrigger) -> str | None:
     """Ask Airflow what state the task of a trigger is in now.
 

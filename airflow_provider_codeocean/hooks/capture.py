@@ -24,7 +24,9 @@ from airflow_provider_codeocean.capture.steps import (
     Step,
     run,
 )
+from airflow_provider_codeocean.compat import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import PATIENCE
+from airflow_provider_codeocean.polling.metrics import CAPTURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,6 +144,7 @@ class Capturing(ABC, Generic[M, P]):
         with self._hook.get_conn() as client:
             capture = run(self._once.begin(), partial(self._do, client))
         self.begun = capture.made
+        self._count("adopted" if capture.adopted else "created")
         if capture.adopted:
             log.info(
                 "Going on with %s %s, made by an earlier or another try of this task",
@@ -179,6 +182,17 @@ class Capturing(ABC, Generic[M, P]):
     def describe(self, made: M) -> str:
         """Return its id and state, for a sentence."""
         return f"{made.id} ({getattr(made, 'state', None)})"
+
+    def _count(self, how: str) -> None:
+        tags = {
+            "connection": self._hook.codeocean_conn_id,
+            "what": self.what.replace(" ", "_"),
+            "how": how,
+        }
+        try:
+            metrics_in_worker().incr(CAPTURES.name, tags=tags)
+        except Exception as error:  # noqa: BLE001 - whatever becomes of the metrics, it has been made
+            log.warning("The capture with the key %s is not counted: %s", self.key, error)
 
     def _do(self, client: CodeOceanClient, step: Step) -> Any:
         self._go_on()

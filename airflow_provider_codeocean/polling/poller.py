@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
+from airflow_provider_codeocean.polling.metrics import Metrics, NoMetrics
 from airflow_provider_codeocean.polling.pace import Pace
 from airflow_provider_codeocean.polling.reading import Reading
-from airflow_provider_codeocean.polling.report import Metrics, NoMetrics, Report
+from airflow_provider_codeocean.polling.report import Report
 from airflow_provider_codeocean.polling.searching import Searching
 from airflow_provider_codeocean.polling.sender import Sender
 from airflow_provider_codeocean.polling.trust import Trust

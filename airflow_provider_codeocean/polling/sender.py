@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited
+from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, Unauthorized
 from airflow_provider_codeocean.polling.grace import Grace
 
 if TYPE_CHECKING:
@@ -110,11 +110,15 @@ class Sender:
 
     def _take_error(self, error: CodeOceanError, sent_at: float, path: str) -> None:
         retry_after = getattr(error, "retry_after", None)
+        is_refused = isinstance(error, Unauthorized)
+        if is_refused:
+            self._report.refused()
         if not error.transient:  # an answer, though not the one that was wanted
             self._pace.succeeded()
             return
         self.trouble = error
-        self._report.failed(error)
+        if not is_refused:
+            self._report.failed(error)
         if retry_after is None:
             self._pace.failed(sent_at, path)
         else:
