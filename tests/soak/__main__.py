@@ -5,7 +5,8 @@ waits begin every ten seconds and stand for one to four minutes, in the triggere
 every ten seconds and waits deferred; two asset watchers tell of all that finishes and all that is captured.
 Every ten seconds it is measured what the triggerer's processes take. When the time is over and all has ended,
 it fails where something has grown (:mod:`tests.soak.flat` says what that means), or a capture was lost, made
-twice or has failed, or something was not told, or told twice. ``build/soak`` has the samples and the plot.
+twice or has failed, or something was not told, or told twice. ``build/soak`` has the samples and the plot,
+and all logs.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from scripts.emulator_process import EmulatorProcess
@@ -43,11 +44,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--docs", action="store_true", help="write docs/soak.svg and docs/soak_figures.md")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soak-") as name:
-        return _soak(Path(name), arguments.minutes, docs=arguments.docs)
+    return _soak(BUILD, arguments.minutes, docs=arguments.docs)
 
 
 def _soak(folder: Path, minutes: float, *, docs: bool) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.json"
     config.write_text(json.dumps({"transitions": {"assets": CAPTURED_IN}}))
     with EmulatorProcess(folder, arguments=["--config", str(config)]) as emulator:
@@ -67,7 +68,8 @@ def _soak(folder: Path, minutes: float, *, docs: bool) -> int:
             sampler = Sampler(airflow)
             for fault in FAULTS:
                 emulator.call("POST", "/_emulator/faults", {**fault, "times": None})
-            _keep_busy(airflow, load, sampler, minutes)
+            with suppress(KeyboardInterrupt):  # Ctrl-C ends the load, and what there is by then is judged
+                _keep_busy(airflow, load, sampler, minutes)
             samples = list(sampler.taken)
             emulator.call("DELETE", "/_emulator/faults")
             airflow.wait_until(load.is_over, awaited="the end of all", timeout=_DRAIN, logs=_LOGS)
@@ -75,7 +77,7 @@ def _soak(folder: Path, minutes: float, *, docs: bool) -> int:
             after = _at_rest(airflow, sampler, before)
             stats = emulator.get("/_emulator/stats")
             wrong = [*what_grows(samples, before, after), *load.losses()]
-    return _tell(minutes, load, samples, before, after, stats, wrong, docs=docs)
+    return _tell(load, samples, before, after, stats, wrong, docs=docs)
 
 
 def _warm_up(airflow: RealAirflow, load: Load) -> Sample:
@@ -123,7 +125,6 @@ def _at_rest(airflow: RealAirflow, sampler: Sampler, before: Sample) -> Sample:
 
 
 def _tell(
-    minutes: float,
     load: Load,
     samples: list[Sample],
     before: Sample,
@@ -133,13 +134,13 @@ def _tell(
     *,
     docs: bool,
 ) -> int:
-    BUILD.mkdir(parents=True, exist_ok=True)
     write_csv([before, *samples, after], BUILD / "samples.csv")
     drawn, figures = plot(samples), table(samples, before, after)
     (BUILD / "soak.svg").write_text(drawn)
+    minutes = samples[-1].seconds / 60
     standing = sum(each.waits for each in samples) / len(samples)
     summary = (
-        f"{minutes:g} minutes, {load.waits:,} waits (about {standing:.0f} at a time), "
+        f"{minutes:.0f} minutes, {load.waits:,} waits (about {standing:.0f} at a time), "
         f"{len(load.computations):,} captures, {stats['requests']:,} requests, "
         f"{after.cpu - before.cpu:.0f} CPU seconds of the triggerer"
     )

@@ -70,8 +70,9 @@ class Sampler:
         :returns: the sample.
         """
         waits = self._airflow.database.query("SELECT COUNT(*) FROM task_instance WHERE state = 'deferred'")
+        self._airflow.check_alive()
         supervisor = psutil.Process(self._airflow.pid("triggerer"))
-        (runner,) = supervisor.children()
+        runner = supervisor.children()[0]
         memory = {"runner": runner.memory_full_info(), "supervisor": supervisor.memory_full_info()}
         sample = Sample(
             seconds=time.monotonic() - self._began,
