@@ -18,7 +18,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash cluster ui bench matrix locks clean
+.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix locks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,9 @@ ui: .venv/.ready ## Look at the connection form and the link in a headless Chrom
 	@$(PY) -m pytest -q tests/ui/test_airflow_3_ui.py
 	@echo "== Airflow's UI in a browser, Airflow 2.11"
 	@$(ON_2_11) -m pytest -q tests/ui/test_airflow_2_ui.py; $(ELSE_SKIP)
+
+soak: .venv/.ready ## Keep one triggerer busy for 30 minutes and see that it does not grow; SOAK_MINUTES=5 is shorter
+	@$(PY) -m tests.soak --minutes $(or $(SOAK_MINUTES),30)
 
 bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" chooses
 	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer worker_free events crash_matrix); do \

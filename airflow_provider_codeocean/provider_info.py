@@ -21,6 +21,11 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Address of a proxy, such as http://proxy.example.com:3128",
         "schema": {"type": ["string", "null"]},
     },
+    "token_grace": {
+        "label": "Grace for a refused token",
+        "description": "Seconds for which waits bear that the access token is refused; 600 if left empty",
+        "schema": {"type": ["string", "null"]},
+    },
     "require_tls": {
         "label": "Require TLS",
         "description": "true refuses http:// and hosts that are not verified; else they are warned of",

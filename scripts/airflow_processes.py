@@ -172,6 +172,14 @@ class AirflowProcesses:
         """
         self.release.add_connection(conn_id, connection)
 
+    def change_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Change a connection in the database.
+
+        :param conn_id: its id.
+        :param connection: the JSON object Airflow takes.
+        """
+        self.release.change_connection(conn_id, connection)
+
     def pid(self, name: str) -> int:
         """Return the process id of a component's main process.
 

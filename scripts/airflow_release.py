@@ -39,6 +39,16 @@ conn_id, connection = sys.argv[1:]
 with create_session() as session:
     session.add(Connection.from_json(connection, conn_id=conn_id))
 """
+_CHANGE = """
+import sys
+from airflow.models.connection import Connection
+from airflow.utils.session import create_session
+
+conn_id, connection = sys.argv[1:]
+with create_session() as session:
+    session.query(Connection).filter_by(conn_id=conn_id).delete()
+    session.add(Connection.from_json(connection, conn_id=conn_id))
+"""
 # What the webserver does for the buttons in its UI.
 _MARK = """
 import sys
@@ -202,6 +212,14 @@ class Airflow3:
         """
         self.call("POST", "/api/v2/connections", {"connection_id": conn_id, **connection})
 
+    def change_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Change a connection in the database.
+
+        :param conn_id: its id.
+        :param connection: the JSON object Airflow takes.
+        """
+        self.call("PATCH", f"/api/v2/connections/{conn_id}", {"connection_id": conn_id, **connection})
+
     def call(self, method: str, path: str, body: object | None = None) -> Any:
         """Call the REST API as an admin.
 
@@ -316,6 +334,15 @@ class Airflow2:
         :raises RuntimeError: when Airflow refuses.
         """
         self.run(_CONNECT, conn_id, json.dumps(dict(connection)))
+
+    def change_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Change a connection in the database.
+
+        :param conn_id: its id.
+        :param connection: the JSON object Airflow takes.
+        :raises RuntimeError: when Airflow refuses.
+        """
+        self.run(_CHANGE, conn_id, json.dumps(dict(connection)))
 
     def call(self, method: str, path: str, body: object | None = None) -> Any:
         """Refuse: without a webserver Airflow 2 has no REST API."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -18,20 +18,21 @@ from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.quiet import keep_quiet_about
 from airflow_provider_codeocean.api.retry import policy
 from airflow_provider_codeocean.api.secret import Secret
 from airflow_provider_codeocean.api.storage import Storage
+from airflow_provider_codeocean.api.token import REFUSALS, Token
 from airflow_provider_codeocean.api.wire import (
     CODINGS,
     Body,
-    Credentials,
     ssl_context,
     storage_ssl_context,
     transport_error,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRY_BUDGET = 60.0
 #: Bytes of an answer, decompressed: the largest page of a search, a thousand data assets, has about one MiB.
 MAX_ANSWER = 64 * 1024 * 1024
+#: Seconds for which who waits bears that the access token is refused.
+DEFAULT_TOKEN_GRACE = 600.0
 
 _KEEP_ALIVE = 30.0
 
@@ -50,19 +53,23 @@ class _Client(Generic[S]):
 
     :ivar url: address of the deployment, without a slash at the end.
     :ivar retry_budget: seconds within which a request is sent again where that may help.
+    :ivar token_grace: seconds for which who waits bears that the access token is refused.
     """
 
     url: str = ""  # until it is made: an error on the way may show it
 
-    def __init__(self, sender: S, url: str, token: str, retry_budget: float, max_answer: int) -> None:
+    def __init__(
+        self, sender: S, token: Token, url: str, *, retry_budget: float, token_grace: float, max_answer: int
+    ) -> None:
         self.url = base_url(url)
         self.retry_budget = retry_budget
+        self.token_grace = token_grace
+        self._token = token
         self.data_assets = DataAssets(sender)
         self.computations = Computations(sender)
         self.capsules = Capsules(sender)
         self.pipelines = Pipelines(sender)
         self.custom_metadata = CustomMetadataSchema(sender)
-        self._credentials = Credentials(token)
         self._max_answer = max_answer
 
     def __repr__(self) -> str:
@@ -73,10 +80,9 @@ class _Client(Generic[S]):
     ) -> dict[str, Any]:
         check_encryption(self.url, verify=verify is not False, required=require_tls)
         base = f"{self.url}/api/v1/"
-        _quiet.urls.add(base)
+        keep_quiet_about(base)
         return {
             "base_url": base,
-            "auth": self._credentials.authorize,
             "headers": {
                 "Accept": "application/json",
                 "Accept-Encoding": ", ".join(CODINGS),
@@ -104,6 +110,10 @@ class CodeOceanClient(_Client[Sender]):
     :param require_tls: whether to refuse an address without https, and ``verify=False``, but for those of
         this machine; else they are warned of.
     :param max_answer: bytes that an answer may have, decompressed; of files that are read there may be more.
+    :param token_grace: seconds for which who waits bears that the token is refused. The client itself does
+        not: it raises at once.
+    :param new_token: returns the token that is valid by now. It is asked where Code Ocean refuses the one in
+        use, and where it knows another one, the request is sent again with that.
     :param transport: replaces the network, for tests.
     :ivar storage: reads what is behind the signed URLs of files, without the token.
     :raises ValueError: where ``url`` is no address or refused, or there is nothing at the path in ``verify``.
@@ -120,10 +130,20 @@ class CodeOceanClient(_Client[Sender]):
         retry_budget: float = DEFAULT_RETRY_BUDGET,
         require_tls: bool = False,
         max_answer: int = MAX_ANSWER,
+        token_grace: float = DEFAULT_TOKEN_GRACE,
+        new_token: Callable[[], str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         token = Secret(token)
-        super().__init__(self, url, token, retry_budget, max_answer)
+        super().__init__(
+            self,
+            Token(token, url),
+            url,
+            retry_budget=retry_budget,
+            token_grace=token_grace,
+            max_answer=max_answer,
+        )
+        self._new_token = new_token
         options = self._options(timeout, verify, proxy, require_tls=require_tls)
         self._http = httpx.Client(**options, transport=transport)
         self.storage = Storage(
@@ -145,20 +165,39 @@ class CodeOceanClient(_Client[Sender]):
         for attempt in Retrying(**policy(call, self.retry_budget)):
             with attempt:
                 try:
-                    return conclude(call, self._exchange(call), again=again)
+                    return self._answer(call, again=again)
                 except CodeOceanError as error:
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
 
-    def _exchange(self, call: Call[Any]) -> Response:
+    def _answer(self, call: Call[T], *, again: bool) -> T:
+        credentials = self._token.credentials
         try:
-            with self._http.stream(**_request(call)) as response:
+            return conclude(call, self._exchange(call), again=again)
+        except REFUSALS:
+            self._renew()
+            if self._token.credentials is credentials:
+                raise
+        return conclude(call, self._exchange(call), again=again)
+
+    def _renew(self) -> None:
+        if self._new_token is None or not self._token.may_ask():
+            return
+        try:
+            self._token.take(self._new_token())
+        except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+            self._token.say_unknown(error)
+
+    def _exchange(self, call: Call[Any]) -> Response:
+        credentials = self._token.credentials
+        try:
+            with self._http.stream(**_request(call), auth=credentials.authorize) as response:
                 body = Body(call, response, self._max_answer)
                 chunks = response.iter_bytes()
                 while body.wanted and (chunk := next(chunks, None)) is not None:
                     body.take(chunk)
-            return body.response(response, self._credentials)
+            return body.response(response, credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise transport_error(call, error) from error
 
@@ -188,7 +227,7 @@ class CodeOceanClient(_Client[Sender]):
 class CodeOceanAsyncClient(_Client[AsyncSender]):
     """Client of a Code Ocean deployment for one event loop. Use it with ``async with``, or close it.
 
-    It takes what :class:`CodeOceanClient` takes.
+    It takes what :class:`CodeOceanClient` takes; ``new_token`` is awaited.
     """
 
     def __init__(
@@ -202,10 +241,21 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         retry_budget: float = DEFAULT_RETRY_BUDGET,
         require_tls: bool = False,
         max_answer: int = MAX_ANSWER,
+        token_grace: float = DEFAULT_TOKEN_GRACE,
+        new_token: Callable[[], Awaitable[str]] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         token = Secret(token)
-        super().__init__(self, url, token, retry_budget, max_answer)
+        super().__init__(
+            self,
+            Token(token, url, _loop_time),
+            url,
+            retry_budget=retry_budget,
+            token_grace=token_grace,
+            max_answer=max_answer,
+        )
+        self._new_token = new_token
+        self._renewing = asyncio.Lock()
         options = self._options(timeout, verify, proxy, require_tls=require_tls)
         self._http = httpx.AsyncClient(**options, transport=transport)
 
@@ -220,20 +270,41 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         async for attempt in AsyncRetrying(**policy(call, self.retry_budget)):
             with attempt:
                 try:
-                    return conclude(call, await self._exchange(call), again=again)
+                    return await self._answer(call, again=again)
                 except CodeOceanError as error:
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
 
-    async def _exchange(self, call: Call[Any]) -> Response:
+    async def _answer(self, call: Call[T], *, again: bool) -> T:
+        credentials = self._token.credentials
         try:
-            async with self._http.stream(**_request(call)) as response:
+            return conclude(call, await self._exchange(call), again=again)
+        except REFUSALS:
+            async with self._renewing:  # those who were refused together ask once
+                if self._token.credentials is credentials:
+                    await self._renew()
+            if self._token.credentials is credentials:
+                raise
+        return conclude(call, await self._exchange(call), again=again)
+
+    async def _renew(self) -> None:
+        if self._new_token is None or not self._token.may_ask():
+            return
+        try:
+            self._token.take(await self._new_token())
+        except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+            self._token.say_unknown(error)
+
+    async def _exchange(self, call: Call[Any]) -> Response:
+        credentials = self._token.credentials
+        try:
+            async with self._http.stream(**_request(call), auth=credentials.authorize) as response:
                 body = Body(call, response, self._max_answer)
                 chunks = response.aiter_bytes()
                 while body.wanted and (chunk := await anext(chunks, None)) is not None:
                     body.take(chunk)
-            return body.response(response, self._credentials)
+            return body.response(response, credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise transport_error(call, error) from error
 
@@ -282,6 +353,10 @@ def base_url(url: str) -> str:
     return str(parsed.copy_with(raw_path=path or b"/")).rstrip("/")
 
 
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _request(call: Call[Any]) -> dict[str, Any]:
     return {
         "method": call.method,
@@ -289,20 +364,3 @@ def _request(call: Call[Any]) -> dict[str, Any]:
         "params": call.query or None,
         "json": call.body,
     }
-
-
-class _Quiet(logging.Filter):
-    """Keeps httpx from writing a line for each of our requests into the task's log, where INFO is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.urls: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or not any(
-            str(arg).startswith(url) for arg in record.args or () for url in self.urls
-        )
-
-
-_quiet = _Quiet()
-logging.getLogger("httpx").addFilter(_quiet)

@@ -40,12 +40,14 @@ class Credentials:
 
     :param token: the token.
     :ivar authorize: puts it into a request's headers.
+    :ivar are_of: tells whether a token is the same.
     :ivar redact: takes it out of what a server has sent: some show the request that they refuse.
     """
 
-    __slots__ = ("authorize", "redact")
+    __slots__ = ("are_of", "authorize", "redact")
 
     authorize: Callable[[httpx.Request], httpx.Request]
+    are_of: Callable[[str], bool]
     redact: Callable[[bytes], bytes]
 
     def __init__(self, token: str) -> None:
@@ -63,6 +65,7 @@ class Credentials:
             return content
 
         self.authorize = authorize
+        self.are_of = lambda other: other == token
         self.redact = redact
 
 

@@ -59,6 +59,12 @@ class Feature(Enum):
         "the hook asks there whether anybody wants its lineage",
         "it asks Airflow's plugin manager",
     )
+    STATS_OF_TASKS_APART = (
+        (3, 2),
+        "Metrics of tasks and of the triggerer apart",
+        "what is measured in the triggerer goes to the triggerer's own",
+        "both go to the same",
+    )
     TASK_STATE = (
         (3, 3),
         "Durable state of tasks",

@@ -14,7 +14,13 @@ from airflow_provider_codeocean.emulator.bulk import (
     seed_data_assets,
 )
 from airflow_provider_codeocean.emulator.clock import Work
-from airflow_provider_codeocean.emulator.config import MAX_SEARCH_LAG, RateLimit, Settings, Transitions
+from airflow_provider_codeocean.emulator.config import (
+    MAX_SEARCH_LAG,
+    RateLimit,
+    Settings,
+    Transitions,
+    UserConfig,
+)
 from airflow_provider_codeocean.emulator.errors import not_found
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.emulator.session import emulator_of
@@ -114,6 +120,14 @@ async def change_transitions(request: Request, changes: Transitions) -> Response
     given = {name: getattr(changes, name) for name in changes.model_fields_set}
     emulator.transitions = emulator.transitions.model_copy(update=given)
     return JSONResponse(emulator.transitions.model_dump())
+
+
+@router.put("/users")
+async def change_user(request: Request, user: UserConfig) -> Response:
+    """Add a user, or change the one with this email; tokens that are not named any more are revoked."""
+    emulator = emulator_of(request)
+    enrolled = emulator.directory.enroll(user, emulator.new_id(), emulator.now())
+    return JSONResponse({"id": enrolled.id, "tokens": list(enrolled.tokens)})
 
 
 @router.post("/advance")

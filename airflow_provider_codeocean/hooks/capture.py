@@ -24,7 +24,9 @@ from airflow_provider_codeocean.capture.steps import (
     Step,
     run,
 )
+from airflow_provider_codeocean.compat.metrics import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import PATIENCE
+from airflow_provider_codeocean.polling.metrics import CAPTURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,9 +135,16 @@ class Capturing(ABC, Generic[M, P]):
 
         :returns: what to go on with.
         """
+        log.info(
+            "To make one %s on connection %s, with the key %s",
+            self.what,
+            self._hook.codeocean_conn_id,
+            self.key,
+        )
         with self._hook.get_conn() as client:
             capture = run(self._once.begin(), partial(self._do, client))
         self.begun = capture.made
+        self._count("adopted" if capture.adopted else "created")
         if capture.adopted:
             log.info(
                 "Going on with %s %s, made by an earlier or another try of this task",
@@ -143,7 +152,8 @@ class Capturing(ABC, Generic[M, P]):
                 self.describe(capture.made),
             )
             if differs := self.differences(capture.made, self._asked):
-                log.warning("It was made with %s, which stays", ", ".join(differs))
+                what = self.what.capitalize()
+                log.warning("%s %s was made with %s, which stays", what, capture.made.id, ", ".join(differs))
         return capture
 
     def finish(self, capture: Capture[M]) -> M:
@@ -173,6 +183,17 @@ class Capturing(ABC, Generic[M, P]):
         """Return its id and state, for a sentence."""
         return f"{made.id} ({getattr(made, 'state', None)})"
 
+    def _count(self, how: str) -> None:
+        tags = {
+            "connection": self._hook.codeocean_conn_id,
+            "what": self.what.replace(" ", "_"),
+            "how": how,
+        }
+        try:
+            metrics_in_worker().incr(CAPTURES.name, tags=tags)
+        except Exception as error:  # noqa: BLE001 - whatever becomes of the metrics, it has been made
+            log.warning("The capture with the key %s is not counted: %s", self.key, error)
+
     def _do(self, client: CodeOceanClient, step: Step) -> Any:
         self._go_on()
         answer: Any = None
@@ -194,7 +215,11 @@ class Capturing(ABC, Generic[M, P]):
             case Remove(made_id, instead):
                 self._remove(client, made_id, instead)
             case Pause(seconds):
-                log.info("Looking again in %.0f s: what was made just now may not be found yet", seconds)
+                log.info(
+                    "Looking for the key %s again in %.0f s: what was made just now may not be found yet",
+                    self.key,
+                    seconds,
+                )
                 time.sleep(seconds)
         return answer
 
@@ -217,7 +242,11 @@ class Capturing(ABC, Generic[M, P]):
         try:
             return self.find(client, step)
         except CodeOceanError as error:
-            log.warning("Could not look for what another try may have made: %s", error)
+            log.warning(
+                "Could not look for the key %s, with which another try may have made one: %s",
+                self.key,
+                error,
+            )
             raise
 
     def _look(self, client: CodeOceanClient, made_id: str) -> M | None:
@@ -231,7 +260,12 @@ class Capturing(ABC, Generic[M, P]):
             return self.create(client, self._asked if self._checked is None else self._checked)
         except CodeOceanError as error:
             if error.maybe_applied:
-                log.warning("Whether the %s was created is not known, looking for it: %s", self.what, error)
+                log.warning(
+                    "Whether the %s was created is not known, looking for its key %s: %s",
+                    self.what,
+                    self.key,
+                    error,
+                )
             raise
 
     def _remove(self, client: CodeOceanClient, made_id: str, instead: str) -> None:

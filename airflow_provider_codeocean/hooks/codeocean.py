@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
@@ -22,21 +22,27 @@ from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
+from airflow_provider_codeocean.polling.grace import Grace
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 #: Seconds for which a task whose wait is over goes on asking for the result, if the server is in trouble
 #: then.
 PATIENCE = 600.0
+#: Seconds between two requests while the access token is refused.
+_REFUSED_PAUSE = 10.0
 
 
 class CodeOceanHook(HandlesFiles, BaseHook):
@@ -44,8 +50,10 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access
     token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
-    (seconds), ``proxy`` (an address) and ``require_tls`` (true refuses what is not encrypted and verified, as
-    ``[codeocean] require_tls`` in Airflow's configuration does for all connections).
+    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses what is not encrypted and verified, as
+    ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and ``token_grace``
+    (seconds for which who waits bears that the token is refused). Where Code Ocean refuses the token, the
+    connection is read again: with another token, the request is sent again.
 
     :param codeocean_conn_id: id of the connection.
     :param **kwargs: what every hook takes.
@@ -98,10 +106,15 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanClient
 
+        read = self._read() | {"new_token": lambda: self._read()["token"]}
+        return CodeOceanClient(**with_precedence(read, options))
+
+    def _read(self) -> dict[str, Any]:
+        """Read the connection into a client's options."""
         connection = self.get_connection(self.codeocean_conn_id)
-        options = with_precedence(client_options(connection, connection.extra_dejson), options)
+        options = client_options(connection, connection.extra_dejson)
         mask_secret(str(basic(options["token"])))  # as it goes over the wire
-        return CodeOceanClient(**options)
+        return options
 
     async def get_async_conn(self, **options: Any) -> CodeOceanAsyncClient:
         """Make a client for the running event loop.
@@ -112,11 +125,18 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
+        async def new_token() -> str:
+            return str((await self._read_async())["token"])
+
+        read = await self._read_async() | {"new_token": new_token}
+        return CodeOceanAsyncClient(**with_precedence(read, options))
+
+    async def _read_async(self) -> dict[str, Any]:
+        """Read the connection into a client's options, in a running event loop."""
         connection = await get_async_connection(self.codeocean_conn_id)
-        read = client_options(connection, await get_async_extra_dejson(connection))
-        options = with_precedence(read, options)
-        await mask_secret_async(str(basic(options["token"])))
-        return CodeOceanAsyncClient(**options)
+        options = client_options(connection, await get_async_extra_dejson(connection))
+        await mask_secret_async(str(basic(options["token"])))  # as it goes over the wire
+        return options
 
     @property
     def url(self) -> str:
@@ -132,8 +152,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import base_url
 
-        connection = await get_async_connection(self.codeocean_conn_id)
-        return base_url(client_options(connection, await get_async_extra_dejson(connection))["url"])
+        return base_url((await self._read_async())["url"])
 
     def wait_for_data_asset(
         self, data_asset_id: str, *, poll_interval: float, deadline: float | None = None
@@ -161,6 +180,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         :raises WaitTimeout: where the deadline passed before.
         :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
         """
+        log.info(wait.describe_begin(self.codeocean_conn_id))
         return self._look(wait, wait.is_over)
 
     def conclude(self, event: WaitEvent, wait: Wait) -> Any:
@@ -188,20 +208,40 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             self.get_conn(retry_budget=0) as client,  # the wait itself is what tries again
         ):
             what = wait.kind.value
+            grace = Grace(self.codeocean_conn_id, client.token_grace)
             while True:
                 before = wait.last_state
                 try:
                     seen = client.send(wait.call)
                 except CodeOceanError as error:
-                    wait.bear(error)
+                    wait.bear(grace.weigh(error))
                     log.warning("Could not look at %s %s, waiting on: %s", what, wait.id, error)
                 else:
+                    grace.accepted()
                     over = is_over(seen)
                     if wait.last_state != before:
                         log.info("%s %s is in state %s", what.capitalize(), wait.id, wait.last_state)
                     if over:
                         return seen
                 time.sleep(wait.pause())
+
+    def send_patiently(self, client: CodeOceanClient, call: Call[T]) -> T:
+        """Send a request, again as long as the access token is refused and that is to be borne.
+
+        :param client: a client of this connection.
+        :param call: the request.
+        :returns: the answer.
+        :raises CodeOceanError: where there is none.
+        """
+        grace = Grace(self.codeocean_conn_id, client.token_grace)
+        while True:
+            try:
+                return client.send(call)
+            except Unauthorized as error:
+                borne = grace.weigh(error)
+                if not borne.transient:
+                    raise borne from error.__cause__
+            time.sleep(_REFUSED_PAUSE)
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, and if not whether token, host or network are at fault.

@@ -96,6 +96,16 @@ def _timeout(value: Any) -> float:
     return seconds
 
 
+def _token_grace(value: Any) -> float:
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"a number of seconds, 0 or more, got {value!r}")
+    return seconds
+
+
 def _proxy(value: Any) -> str:
     """Read a proxy's address; it may hold a password, so that an error does not repeat it."""
     try:
@@ -120,4 +130,5 @@ _EXTRAS: dict[str, Callable[[Any], Any]] = {
     "timeout": _timeout,
     "proxy": _proxy,
     "require_tls": _require_tls,
+    "token_grace": _token_grace,
 }

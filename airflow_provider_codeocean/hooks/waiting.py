@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_codeocean.compat.metrics import metrics_in_triggerer
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
     :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
     :raises ValueError: where the identifier is none, or the connection is not there or cannot be used.
     """
-    from airflow.providers.common.compat.sdk import Stats
-
     from airflow_provider_codeocean.polling.poller import wait_together
 
     async def connect() -> CodeOceanAsyncClient:
@@ -33,4 +32,4 @@ async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
         except AirflowNotFoundException as error:
             raise ValueError(str(error)) from error
 
-    await wait_together(wait, connect=connect, name=codeocean_conn_id, metrics=Stats)
+    await wait_together(wait, connect=connect, name=codeocean_conn_id, metrics=metrics_in_triggerer())

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
+from airflow_provider_codeocean.polling.metrics import Metrics, NoMetrics
 from airflow_provider_codeocean.polling.pace import Pace
 from airflow_provider_codeocean.polling.reading import Reading
-from airflow_provider_codeocean.polling.report import Metrics, NoMetrics, Report
+from airflow_provider_codeocean.polling.report import Report
 from airflow_provider_codeocean.polling.searching import Searching
 from airflow_provider_codeocean.polling.sender import Sender
 from airflow_provider_codeocean.polling.trust import Trust
@@ -56,7 +57,7 @@ class Poller:
         self._sender = sender = Sender(connect, name=name, pace=pace, report=report, now=now)
         self._watchlist = watchlist = Watchlist(now, report)
         trust = Trust(now())
-        self._searching = Searching(watchlist, sender, pace, trust, now)
+        self._searching = Searching(watchlist, sender, pace, trust, now, name=name)
         self._reading = Reading(watchlist, sender, pace, trust, now, wake_by=self._wake_by)
         self._wake = asyncio.Event()
         self._wakes_at = 0.0

@@ -5,7 +5,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_codeocean.polling.metrics import (
+    CYCLE,
+    NOTICE_LATENCY,
+    REFUSED,
+    REQUEST_ERRORS,
+    REQUESTS,
+    THROTTLED,
+    WAITS,
+    Metrics,
+    NoMetrics,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,48 +28,8 @@ log = logging.getLogger(__name__)
 _EVERY = 60.0
 
 
-class Metrics(Protocol):
-    """Where metrics go: Airflow's ``Stats`` is one."""
-
-    def incr(self, stat: str, count: int = 1, *, tags: dict[str, Any]) -> None:
-        """Count."""
-
-    def gauge(self, stat: str, value: float, *, tags: dict[str, Any]) -> None:
-        """Set a value."""
-
-    def timing(self, stat: str, dt: timedelta, *, tags: dict[str, Any]) -> None:
-        """Record how long something took."""
-
-
-class NoMetrics:
-    """Keeps no metrics."""
-
-    def incr(self, stat: str, count: int = 1, *, tags: dict[str, Any]) -> None:
-        """Do nothing."""
-
-    def gauge(self, stat: str, value: float, *, tags: dict[str, Any]) -> None:
-        """Do nothing."""
-
-    def timing(self, stat: str, dt: timedelta, *, tags: dict[str, Any]) -> None:
-        """Do nothing."""
-
-
 class Report:
-    """Counts what one poller does.
-
-    ================================  ========  ====================================================
-    Metric                            Kind      Meaning
-    ================================  ========  ====================================================
-    ``codeocean.waits``               gauge     waits under way
-    ``codeocean.requests``            counter   requests, by ``kind``: ``search`` or ``read``
-    ``codeocean.throttled``           counter   answers of 429
-    ``codeocean.request_errors``      counter   requests that failed otherwise
-    ``codeocean.cycle``               timer     how long one round of looks took
-    ``codeocean.notice_latency``      timer     from the last look before an end to the one that showed it:
-                                                how late it was noticed at most
-    ================================  ========  ====================================================
-
-    All have the tag ``connection``.
+    """Counts what one poller does: see :mod:`~airflow_provider_codeocean.polling.metrics`.
 
     :param name: name of the connection.
     :param metrics: where metrics go.
@@ -79,18 +51,23 @@ class Report:
     def request(self, kind: str) -> None:
         """Take that a request is sent."""
         self._counts[kind] += 1
-        self._measure(self._metrics.incr, "codeocean.requests", tags={**self._tags, "kind": kind})
+        self._measure(self._metrics.incr, REQUESTS.name, tags={**self._tags, "kind": kind})
 
     def throttled(self) -> None:
         """Take that a request was refused because there are too many."""
         self._counts["throttled"] += 1
-        self._measure(self._metrics.incr, "codeocean.throttled")
+        self._measure(self._metrics.incr, THROTTLED.name)
+
+    def refused(self) -> None:
+        """Take that a request was refused because of its access token."""
+        self._counts["refused"] += 1
+        self._measure(self._metrics.incr, REFUSED.name)
 
     def failed(self, error: Exception) -> None:
         """Take that a request failed otherwise."""
         self._counts["failed"] += 1
         self._last_error = str(error)
-        self._measure(self._metrics.incr, "codeocean.request_errors")
+        self._measure(self._metrics.incr, REQUEST_ERRORS.name)
 
     def noticed(self, latency: float) -> None:
         """Take that an end was noticed.
@@ -99,15 +76,15 @@ class Report:
         """
         self._counts["ended"] += 1
         self._latest = max(self._latest, latency)
-        self._measure(self._metrics.timing, "codeocean.notice_latency", timedelta(seconds=latency))
+        self._measure(self._metrics.timing, NOTICE_LATENCY.name, timedelta(seconds=latency))
 
     def cycle(self, seconds: float) -> None:
         """Take how long a round of looks took."""
-        self._measure(self._metrics.timing, "codeocean.cycle", timedelta(seconds=seconds))
+        self._measure(self._metrics.timing, CYCLE.name, timedelta(seconds=seconds))
 
     def waits(self, count: int) -> None:
         """Take how many waits there are."""
-        self._measure(self._metrics.gauge, "codeocean.waits", count)
+        self._measure(self._metrics.gauge, WAITS.name, count)
 
     def _measure(self, record: Callable[..., None], *what: Any, tags: dict[str, Any] | None = None) -> None:
         try:
@@ -129,7 +106,8 @@ class Report:
         counts = self._counts
         log.info(
             "Code Ocean connection %s: %d waits; in the last %.0f s %d ended, noticed after %.1f s at most, "
-            "with %d searches, %d readings, %d refused as too many, %d failed%s; at most %.0f requests/s",
+            "with %d searches, %d readings, %d refused as too many, %d because of the access token, "
+            "%d failed%s; at most %.0f requests/s",
             self._name,
             waits,
             now - self._told_at,
@@ -138,6 +116,7 @@ class Report:
             counts["search"],
             counts["read"],
             counts["throttled"],
+            counts["refused"],
             counts["failed"],
             f" (the last: {self._last_error})" if self._last_error else "",
             rate,

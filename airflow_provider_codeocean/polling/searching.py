@@ -9,7 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError, RateLimited
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    CodeOceanTransportError,
+    RateLimited,
+    Unauthorized,
+)
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams, DataAssetSortField
 from airflow_provider_codeocean.api.models.glance import Glance, GlancePage
 from airflow_provider_codeocean.api.models.search import SortOrder
@@ -46,11 +51,20 @@ class Searching:
     :param pace: says whether the connection is in trouble.
     :param trust: says how far searches are believed, and is told what they show.
     :param now: the event loop's clock.
+    :param name: name of the connection.
     """
 
     def __init__(
-        self, watchlist: Watchlist, sender: Sender, pace: Pace, trust: Trust, now: Callable[[], float]
+        self,
+        watchlist: Watchlist,
+        sender: Sender,
+        pace: Pace,
+        trust: Trust,
+        now: Callable[[], float],
+        *,
+        name: str,
     ) -> None:
+        self._name = name
         self._watchlist = watchlist
         self._sender = sender
         self._pace = pace
@@ -80,10 +94,12 @@ class Searching:
         try:
             await self._search(plan, {each.id: each for each in targets})
         except CodeOceanError as error:
-            if isinstance(error, RateLimited):
+            if isinstance(error, RateLimited | Unauthorized):  # which are not about searches
                 return
             seconds = self._trust.search_failed(self._now())
-            log.warning("Searching failed, doing without it for %.0f s: %s", seconds, error)
+            log.warning(
+                "Connection %s: searching failed, doing without it for %.0f s: %s", self._name, seconds, error
+            )
         finally:
             took = self._now() - now
             self._rest_until = self._now() + min(_REST * took, *(each.every for each in targets))
@@ -103,7 +119,11 @@ class Searching:
             page = await self._page(replace(call, answers=GlancePage))
             stands_still_for = self._trust.check(page.results, asked_at)
             if stands_still_for:
-                log.warning("Searches show what was long ago: doing without for %.0f s", stands_still_for)
+                log.warning(
+                    "Connection %s: searches show what was long ago, doing without them for %.0f s",
+                    self._name,
+                    stands_still_for,
+                )
                 return
             pages, results, before = pages + 1, results + len(page.results), len(unseen)
             await self._take_page(page, unseen, part)

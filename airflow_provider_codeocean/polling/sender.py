@@ -1,4 +1,4 @@
-"""Sends a poller's requests, in step with the connection's pace, with the token that is valid by now."""
+"""Sends a poller's requests, in step with the connection's pace."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, Unauthorized
+from airflow_provider_codeocean.polling.grace import Grace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,8 +24,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two readings of the connection after a 401, and after it could not be had, at most.
-_RENEWAL, _LONGEST_RECONNECT = 30.0, 30.0
+#: Seconds between two attempts to have the connection, at most.
+_LONGEST_RECONNECT = 30.0
 
 
 class Sender:
@@ -39,6 +40,7 @@ class Sender:
     """
 
     _client: CodeOceanAsyncClient
+    _grace: Grace
 
     def __init__(
         self, connect: Connect, *, name: str, pace: Pace, report: Report, now: Callable[[], float]
@@ -49,9 +51,7 @@ class Sender:
         self._pace = pace
         self._report = report
         self._now = now
-        self._clients: list[CodeOceanAsyncClient] = []
-        self._renewing = asyncio.Lock()
-        self._renewed_at = now() - _RENEWAL
+        self._is_open = False
 
     async def open(self) -> None:
         """Make the client, however often that takes.
@@ -67,15 +67,16 @@ class Sender:
             except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
                 log.warning("Connection %s is not to be had: %s", self._name, error)
             else:
-                self._clients.append(self._client)
+                self._grace = Grace(self._name, self._client.token_grace, self._now)
+                self._is_open = True
                 return
             await asyncio.sleep(pause)
             pause = min(_LONGEST_RECONNECT, 2 * pause)
 
     async def close(self) -> None:
-        """Close every client there has been: a request that another one has sent may go on."""
-        for client in self._clients:
-            await client.aclose()
+        """Close the client, if there is one."""
+        if self._is_open:
+            await self._client.aclose()
 
     async def turn(self) -> None:
         """Wait until the pace lets another request be sent."""
@@ -89,50 +90,36 @@ class Sender:
         :returns: the answer.
         :raises CodeOceanError: where there is none, or not the one that was wanted.
         """
-        client, sent_at = self._client, self._now()
+        sent_at = self._now()
         self._report.request(kind)
         try:
-            answer = await client.send(call)
+            answer = await self._client.send(call)
         except RateLimited as error:
             self.trouble = error
             self._pace.throttled(sent_at, error.retry_after)
             self._report.throttled()
             raise
-        except Unauthorized:
-            if await self._renewed(client):
-                return await self._client.send(call)
-            raise
         except CodeOceanError as error:
-            self._take_error(error, sent_at, call.path)
-            raise
+            borne = self._grace.weigh(error)
+            self._take_error(borne, sent_at, call.path)
+            raise borne from error.__cause__
+        self._grace.accepted()
         self._pace.succeeded()
         self.trouble = None
         return answer
 
     def _take_error(self, error: CodeOceanError, sent_at: float, path: str) -> None:
         retry_after = getattr(error, "retry_after", None)
+        is_refused = isinstance(error, Unauthorized)
+        if is_refused:
+            self._report.refused()
         if not error.transient:  # an answer, though not the one that was wanted
             self._pace.succeeded()
             return
         self.trouble = error
-        self._report.failed(error)
+        if not is_refused:
+            self._report.failed(error)
         if retry_after is None:
             self._pace.failed(sent_at, path)
         else:
             self._pace.throttled(sent_at, retry_after)
-
-    async def _renewed(self, used: CodeOceanAsyncClient) -> bool:
-        """Read the connection anew: its token may have been changed since the first wait came."""
-        async with self._renewing:
-            if self._client is not used:
-                return True
-            if self._now() - self._renewed_at < _RENEWAL:
-                return False
-            self._renewed_at = self._now()
-            try:
-                self._client = await self._connect()
-            except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
-                log.warning("Connection %s could not be read anew: %s", self._name, error)
-                return False
-            self._clients.append(self._client)
-            return True

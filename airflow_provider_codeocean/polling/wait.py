@@ -179,6 +179,17 @@ class Wait(ABC):
         """
         return self.deadline is not None and self.deadline <= now
 
+    def describe_begin(self, connection: str) -> str:
+        """Say what is waited for.
+
+        :param connection: name of the connection.
+        :returns: a sentence, without its full stop.
+        """
+        return (
+            f"Waiting for {self.kind.value} {self.id} on connection {connection}, "
+            f"looking at it at least every {self.poll_interval:g} s"
+        )
+
     def describe(self) -> str:
         """Say what has not come true, and what was seen last."""
         why = self.last_error or (None if self.last_state else "not looked at yet")

@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.api.errors import RateLimited
+from airflow_provider_codeocean.api.errors import RateLimited, Unauthorized
 from airflow_provider_codeocean.polling.wait import Kind, Wait
 from airflow_provider_codeocean.states import Verdict
 
@@ -35,11 +35,13 @@ class Watch(Wait):
     :param id: identifier of what is watched.
     :param poll_interval: seconds between two looks, above 0.
     :ivar shown: what the last look showed, until somebody has taken it.
+    :ivar connection: name of the connection, to be told with what goes wrong.
     """
 
     def __init__(self, id: str, *, poll_interval: float) -> None:  # noqa: A002
         super().__init__(id, poll_interval=poll_interval, deadline=None)
         self.shown: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
+        self.connection = ""
         self._trouble: str | None = None
         self._has_looked = False
 
@@ -58,7 +60,7 @@ class Watch(Wait):
     def note(self, seen: Any) -> None:
         """Show what a look showed; what nobody has taken is old by now."""
         if self._trouble is not None:
-            log.warning("The watch for %s is well again", self._what)
+            log.warning("The watch for %s%s is well again", self._what, self._where)
             self._trouble = None
         self._has_looked = True
         self.last_state, self.last_error = f"{len(seen)} found", None
@@ -78,9 +80,12 @@ class Watch(Wait):
 
         :param error: why.
         """
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            log.warning("The watch for %s cannot look, and will look again: %s", self._what, error)
+        reason = "the access token" if isinstance(error, Unauthorized) else str(error)
+        if reason != self._trouble:
+            self._trouble = reason
+            log.warning(
+                "The watch for %s%s cannot look, and will look again: %s", self._what, self._where, error
+            )
 
     def describe_success(self) -> str:
         """Say that there is none; see the base class."""
@@ -89,6 +94,10 @@ class Watch(Wait):
     @property
     def _what(self) -> str:
         return f"{self.kind.value} {self.id}"
+
+    @property
+    def _where(self) -> str:
+        return f" on connection {self.connection}" if self.connection else ""
 
     def _what_did_not_happen(self) -> str:
         return f"The watch for {self._what} has shown nothing"

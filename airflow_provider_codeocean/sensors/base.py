@@ -22,10 +22,12 @@ from airflow_provider_codeocean.polling.wait import deadline_after
 from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_codeocean.api.call import Call
+    from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
     from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
@@ -139,13 +141,18 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
         return as_xcom(seen, url)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look at it once."""
+        """Look at it once; a refused access token is waited for, as the connection's ``token_grace`` says."""
+        return self._look(context, CodeOceanHook(self.codeocean_conn_id).send_patiently)
+
+    def _look(
+        self, context: Context, send: Callable[[CodeOceanClient, Call[Any]], Any]
+    ) -> bool | PokeReturnValue:
         with no_retry_for_what_it_cannot_mend():
             wait = self._wait = self.new_wait(self.poke_interval)
             with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
                 url = self.show(context, client.url)
                 try:
-                    seen = client.send(wait.call)
+                    seen = send(client, wait.call)
                 except CodeOceanError as error:
                     wait.bear(error)
                     self.log.warning(
@@ -167,7 +174,7 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
             self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
         )
         try:
-            first_look = self.poke(context)
+            first_look = self._look(context, lambda client, call: client.send(call))
         except (CodeOceanError, AirflowFailException) as error:  # the trigger meets it again: as is due then
             self.log.warning("The first look failed: %s", error)
         else:

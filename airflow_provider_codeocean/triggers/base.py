@@ -108,9 +108,7 @@ async def outcome(codeocean_conn_id: str, wait: Wait) -> WaitEvent:
     :param wait: for what, and for how long.
     :returns: how it ended.
     """
-    log.info(
-        "Waiting for %s %s, looking at it at least every %g s", wait.kind.value, wait.id, wait.poll_interval
-    )
+    log.info(wait.describe_begin(codeocean_conn_id))
     try:
         await wait_in_triggerer(codeocean_conn_id, wait)
     except (DataAssetFailed, TransferFailed, ComputationFailed) as error:

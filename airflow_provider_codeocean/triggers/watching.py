@@ -163,7 +163,9 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
         :yields: what each look shows.
         """
         wait = partial(wait_in_triggerer, self.codeocean_conn_id)
-        async for found in follow(self.new_watch(), wait):
+        watch = self.new_watch()
+        watch.connection = self.codeocean_conn_id
+        async for found in follow(watch, wait):
             yield Snapshot(found)
 
 

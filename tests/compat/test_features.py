@@ -26,6 +26,7 @@ PLACES = {
     Feature.TASK_API: ("airflow.sdk.execution_time.comms", "GetTaskStates"),
     Feature.LATE_TRIES_REFUSED: ("airflow.sdk.execution_time.supervisor", "SERVER_TERMINATED"),
     Feature.LINEAGE_READERS_IN_SDK: ("airflow.sdk.plugins_manager", "get_hook_lineage_readers_plugins"),
+    Feature.STATS_OF_TASKS_APART: ("airflow.observability.stats", "Stats"),
     Feature.TASK_STATE: ("airflow.sdk.execution_time.context", "TaskStateStoreAccessor"),
     Feature.ASSET_STATE: ("airflow.sdk.execution_time.context", "AssetStateStoreAccessors"),
     Feature.SHARED_STREAMS: ("airflow.triggers.base", "BaseEventTrigger.shared_stream_key"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from airflow_provider_codeocean.emulator.app import create_app
@@ -157,3 +158,18 @@ async def test_computations_are_made_with_any_end(deployment):
     assert (ended["name"], ended["end_status"], ended["has_results"]) == ("stopped run 0", "stopped", False)
     assert "exit_code" not in ended
     refusal(await deployment.control.post("computations", json={"capsule_id": "nothing"}), 404)
+
+
+async def test_a_token_is_replaced(deployment):
+    user = {"email": "runner@lab.test", "tokens": [{"token": "old"}]}
+    enrolled = expect(await deployment.control.put("users", json=user), 200)
+    assert enrolled["tokens"] == ["old"]
+    path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}"
+    old, new = httpx.BasicAuth("old", ""), httpx.BasicAuth("new", "")
+    refusal(await deployment.admin.get(path, auth=old), 404)  # known, but it is not his
+    changed = expect(
+        await deployment.control.put("users", json={**user, "admin": True, "tokens": [{"token": "new"}]}), 200
+    )
+    assert changed == {"id": enrolled["id"], "tokens": ["new"]}
+    refusal(await deployment.admin.get(path, auth=old), 401)
+    assert expect(await deployment.admin.get(path, auth=new), 200)["state"] == "completed"

@@ -105,7 +105,7 @@ def test_an_adopted_one_may_be_called_otherwise(code_ocean, params, caplog):
     capturing(1, asked=params).begin()
     renamed = params.model_copy(update={"name": "another", "tags": ["b"]})
     capturing(2, asked=renamed).begin()
-    assert "It was made with name 'n' instead of 'another', tags ['a'] instead of ['b'], which stays" in (
+    assert " was made with name 'n' instead of 'another', tags ['a'] instead of ['b'], which stays" in (
         caplog.text
     )
 

@@ -214,4 +214,4 @@ class TestTheForm:
         behaviour = CodeOceanHook.get_ui_field_behaviour()
         assert behaviour["relabeling"] == UI_FIELD_BEHAVIOUR["relabeling"]
         assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
-        assert set(CONNECTION_FIELDS) == {"verify", "timeout", "proxy", "require_tls"}
+        assert set(CONNECTION_FIELDS) == {"verify", "timeout", "proxy", "require_tls", "token_grace"}

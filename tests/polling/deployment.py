@@ -52,6 +52,9 @@ class Deployment:
     :ivar limit: requests a second; beyond, 429.
     :ivar troubles: periods (from, to, kind); a kind is ``outage``, ``hang``, ``html`` or a status, and what
         begins with ``search`` befalls searches alone.
+    :ivar token: the token that is valid.
+    :ivar known_token: the one that is in the connection.
+    :ivar asked_for_token: when the connection was read again.
     :ivar requests: when each request came, and what it was for.
     """
 
@@ -63,7 +66,8 @@ class Deployment:
         self.retry_after: str | None = "1"
         self.latency = 0.02
         self.troubles: list[tuple[float, float, str]] = []
-        self.token = "token"
+        self.token = self.known_token = "token"
+        self.asked_for_token: list[float] = []
         self.requests: list[tuple[float, str]] = []
         self.refused = 0
         self.in_flight = self.most_in_flight = 0
@@ -73,10 +77,18 @@ class Deployment:
     async def connect(self) -> CodeOceanAsyncClient:
         """Make a client, as a poller is given."""
         client = CodeOceanAsyncClient(
-            "https://co.test", self.token, retry_budget=0, transport=httpx.MockTransport(self._handle)
+            "https://co.test",
+            self.known_token,
+            retry_budget=0,
+            new_token=self._new_token,
+            transport=httpx.MockTransport(self._handle),
         )
         self.clients.append(client)
         return client
+
+    async def _new_token(self) -> str:
+        self.asked_for_token.append(_now())
+        return self.known_token
 
     def count(self, what: str) -> int:
         """Tell how many requests there were for something: ``search``, or an id."""

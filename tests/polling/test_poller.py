@@ -354,35 +354,61 @@ def test_computations_and_transfers(monkeypatch):
     assert "no such bucket" in str(waiting.errors["stuck"])
 
 
-def test_a_token_that_was_changed_is_read_anew(monkeypatch):
-    deployment = Deployment(*many(50, 100, 200))
+@pytest.mark.parametrize("count", [2, 500])
+@pytest.mark.parametrize("late", [0, 5, 300])
+def test_a_token_is_replaced_while_waits_stand(monkeypatch, caplog, count, late):
+    deployment = Deployment(*many(count, 500, 600))
     waiting = Waiting(deployment)
+    searches = []
 
     async def scene() -> None:
         waits = asyncio.create_task(waiting.all())
         await asyncio.sleep(50)
         deployment.token = "new"
+        await asyncio.sleep(late)
+        deployment.known_token = "new"
+        await asyncio.sleep(60)
+        searches.append(deployment.searches)
         await waits
 
     run(scene(), monkeypatch)
-    assert len(waiting.noticed) == 50
-    assert len(deployment.clients) == 2
+    assert not waiting.errors
+    assert len(waiting.noticed) == count
+    assert max(waiting.lateness()) < INTERVAL + 1
+    assert len(deployment.clients) == 1
+    refused = [at for at, _ in deployment.requests if 50 <= at < 50 + late]
+    assert len(refused) <= 10 + late / 5 * min(count, 3)
+    assert len(deployment.asked_for_token) <= 2 + late / 5
+    assert "token" not in caplog.text.replace("access token", "")
+    assert deployment.searches > searches[0] or count < 100
+    if late > 60:
+        assert "Code Ocean refuses the access token of connection co" in caplog.text
+        assert "accepts the access token again" in caplog.text
 
 
-def test_a_token_that_is_wrong_ends_all_waits(monkeypatch):
-    deployment = Deployment(*many(50))
+@pytest.mark.parametrize("count", [2, 500])
+def test_a_token_that_stays_refused_ends_all_waits_in_a_clear_error(monkeypatch, count):
+    deployment = Deployment(*many(count, HOUR, 2 * HOUR))
+    deployment.known_token = "wrong"
     waiting = Waiting(deployment)
-    right = deployment.connect
-
-    async def wrong():
-        client = await right()
-        client._http.auth = ("wrong", "")
-        return client
-
-    deployment.connect = wrong
     run(waiting.all(), monkeypatch)
     assert {type(error) for error in waiting.errors.values()} == {Unauthorized}
-    assert len(waiting.errors) == 50
+    assert len(waiting.errors) == count
+    assert min(waiting.failed_at.values()) >= 600
+    assert max(waiting.failed_at.values()) < 600 + 60
+    assert all(
+        "The access token of connection co has been refused" in str(e) for e in waiting.errors.values()
+    )
+
+
+def test_a_wait_whose_time_is_over_does_not_bear_a_refused_token_longer(monkeypatch):
+    deployment = Deployment(*many(50, HOUR, 2 * HOUR))
+    deployment.known_token = "wrong"
+    waiting = Waiting(deployment)
+    run(_gather(waiting.wait(each, seconds=100) for each in deployment.assets), monkeypatch)
+    assert {type(error) for error in waiting.errors.values()} == {WaitTimeout}
+    assert all("answered 401" in str(error) for error in waiting.errors.values())
+    assert max(waiting.failed_at.values()) < 101
 
 
 def test_a_connection_that_is_not_to_be_had_yet_is_waited_for(monkeypatch):

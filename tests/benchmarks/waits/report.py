@@ -21,7 +21,7 @@ _COLUMNS = (
     "Noticed late, p50 / p95 / max s",
     "Longest loop block s",
 )
-_STYLE = Style(
+STYLE = Style(
     background="white",
     plot_background="white",
     guide_stroke_color="#dddddd",
@@ -98,7 +98,7 @@ def plots(results: list[Result]) -> dict[str, str]:
 def _plot(results: list[Result], title: str, value: Any) -> str:
     counts = sorted({result.n for result in results})
     chart = pygal.Line(
-        style=_STYLE,
+        style=STYLE,
         js=(),
         title=title,
         x_title="data assets that are waited for",

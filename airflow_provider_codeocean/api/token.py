@@ -1,0 +1,63 @@
+"""The access token that a client uses, which may be replaced while it does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_codeocean.api.errors import Forbidden, Unauthorized
+from airflow_provider_codeocean.api.wire import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+#: Answers after which it is asked whether there is another token by now. The server did nothing: whatever the
+#: request was, it may be sent again.
+REFUSALS = (Unauthorized, Forbidden)
+#: Seconds between two such questions.
+_PAUSE = 5.0
+
+
+class Token:
+    """An access token, which may be replaced.
+
+    :param value: the token.
+    :param url: address of the deployment that it is for.
+    :param now: a monotonic clock, in seconds.
+    :ivar credentials: of the token that is to be used now; others, once it is replaced.
+    """
+
+    def __init__(self, value: str, url: str, now: Callable[[], float] = time.monotonic) -> None:
+        self.credentials = Credentials(value)
+        self._url = url
+        self._now = now
+        self._asked_at = -math.inf
+
+    def may_ask(self) -> bool:
+        """Tell whether to ask for another one now; who is told so is to do it."""
+        if self._now() - self._asked_at < _PAUSE:
+            return False
+        self._asked_at = self._now()
+        return True
+
+    def take(self, value: str) -> None:
+        """Take what the question was answered with.
+
+        :param value: the token that is valid now, as far as is known.
+        """
+        if not self.credentials.are_of(value):
+            log.info("Code Ocean refused the access token for %s: going on with another one", self._url)
+            self.credentials = Credentials(value)
+
+    def say_unknown(self, error: Exception) -> None:
+        """Say that the question was not answered.
+
+        :param error: why it was not.
+        """
+        log.warning(
+            "Whether there is another access token for %s could not be found out: %s", self._url, error
+        )

@@ -1,0 +1,151 @@
+"""A token that is replaced, or stays refused, while a worker is at work."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, PokeReturnValue
+
+from airflow_provider_codeocean.api.errors import Unauthorized
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from airflow_provider_codeocean.emulator.config import TokenConfig, UserConfig
+from airflow_provider_codeocean.emulator.people import ADMIN_EMAIL
+from airflow_provider_codeocean.hooks import codeocean as hooks
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+from tests.hooks.test_capture import KEY, State, capturing, count
+
+CONTEXT = {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}
+
+
+class Rotation:
+    """Replaces the admin's token, at Code Ocean and in the connection."""
+
+    def __init__(self, code_ocean, connect):
+        self.code_ocean, self.connect, self.number = code_ocean, connect, 0
+
+    def revoke(self):
+        self.number += 1
+        tokens = (TokenConfig(token=f"cop_new{self.number}"),)
+        admin = UserConfig(email=ADMIN_EMAIL, admin=True, tokens=tokens)
+        emulator = self.code_ocean.emulator
+        emulator.directory.enroll(admin, emulator.new_id(), emulator.now())
+
+    def write_down(self, **extra):
+        self.connect(self.code_ocean.url, f"cop_new{self.number}", **extra)
+
+    def __call__(self):
+        self.revoke()
+        self.write_down()
+
+
+@pytest.fixture
+def rotate(code_ocean, connect):
+    return Rotation(code_ocean, connect)
+
+
+@pytest.fixture
+def params(code_ocean):
+    source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
+    return DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": [], "source": source})
+
+
+@pytest.fixture
+def asset(code_ocean, params):
+    with CodeOceanHook().get_conn() as client:
+        return client.data_assets.create(params)
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """What was slept: it takes no time, but on the clock of the grace, which knows nothing else."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(hooks, "Grace", lambda *of: Grace(*of, now=lambda: sum(slept)))
+    return slept
+
+
+Grace = hooks.Grace
+
+
+@pytest.mark.parametrize("requests", range(1, 6))
+def test_a_capture_makes_one_whichever_of_its_requests_is_refused(
+    code_ocean, params, rotate, monkeypatch, requests
+):
+    monkeypatch.setattr("airflow_provider_codeocean.capture.once.SETTLE", 0.2)
+    monkeypatch.setattr("airflow_provider_codeocean.capture.once._FIRST_PAUSE", 0.05)
+    state, steps = State(), iter(range(1, 100))
+
+    def go_on():
+        if next(steps) == requests:
+            rotate()
+
+    mine = capturing(2, state, go_on, asked=params)
+    stays = mine.finish(mine.begin())
+    assert rotate.number == 1 or requests > 3
+    assert count(code_ocean) == 1
+    assert KEY in stays.tags
+
+
+def test_a_capture_whose_token_stays_refused_is_gone_on_with_by_the_next(code_ocean, params, rotate):
+    state = State()
+    mine = capturing(1, state, asked=params)
+    begun = mine.begin()
+    rotate.revoke()
+    with pytest.raises(Unauthorized):
+        capturing(2, state, asked=params).begin()
+    rotate.write_down()
+    again = capturing(3, state, asked=params).begin()
+    assert (again.made.id, count(code_ocean)) == (begun.made.id, 1)
+
+
+def test_a_wait_goes_on_with_the_token_that_is_there_by_now(code_ocean, asset, rotate, slept, monkeypatch):
+    rotate.revoke()
+    looks = iter(range(1, 100))
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if next(looks) == 3:
+            rotate.write_down()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr("airflow_provider_codeocean.api.token._PAUSE", 0.0)
+    assert CodeOceanHook().wait_for_data_asset(asset.id, poll_interval=1.0).state == "ready"
+    assert len(slept) >= 3
+
+
+@pytest.mark.parametrize(("grace", "seconds"), [(0, 0), ("30", 30)])
+def test_a_wait_bears_a_refused_token_for_so_long(code_ocean, asset, connect, slept, caplog, grace, seconds):
+    connect(code_ocean.url, "cop_wrong", token_grace=grace)
+    with pytest.raises(Unauthorized, match="token of connection codeocean_default has been refused"):
+        CodeOceanHook().wait_for_data_asset(asset.id, poll_interval=60.0)
+    assert ("put a valid one into the connection" in caplog.text) is (seconds > 0)
+    assert seconds - 2 <= sum(slept) <= seconds + 2
+
+
+def test_a_sensor_in_a_worker_does_too(code_ocean, asset, rotate, slept, monkeypatch):
+    monkeypatch.setattr("airflow_provider_codeocean.api.token._PAUSE", 0.0)
+    rotate.revoke()
+    monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), rotate.write_down()))
+    looked = CodeOceanDataAssetSensor(task_id="t", data_asset_id=asset.id).poke(CONTEXT)
+    assert isinstance(looked, PokeReturnValue)
+    assert len(slept) == 1
+
+
+def test_a_sensor_in_a_worker_ends_in_a_clear_error(code_ocean, asset, rotate, slept):
+    rotate.revoke()
+    with pytest.raises(AirflowFailException, match="has been refused for 600 s: put a valid one"):
+        CodeOceanDataAssetSensor(task_id="t", data_asset_id=asset.id).poke(CONTEXT)
+    assert sum(slept) == 600
+
+
+def test_a_deferrable_sensor_leaves_that_to_its_trigger(code_ocean, asset, rotate, slept):
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    rotate.revoke()
+    sensor = CodeOceanDataAssetSensor(task_id="t", data_asset_id=asset.id, deferrable=True, timeout=60)
+    with pytest.raises(TaskDeferred):
+        sensor.execute({"ti": SimpleNamespace(start_date=None, xcom_push=lambda key, value: None)})
+    assert slept == []
