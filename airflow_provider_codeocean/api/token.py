@@ -8,10 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import Forbidden, Unauthorized
-from airflow_provider_codeocean.api.wire import Credentials
+from airflow_provider_codeocean.api.secret import Secret, basic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,40 @@ log = logging.getLogger(__name__)
 REFUSALS = (Unauthorized, Forbidden)
 #: Seconds between two such questions.
 _PAUSE = 5.0
+
+
+class Credentials:
+    """An access token, held where no attribute has it: neither ``vars`` nor a template finds it.
+
+    :param token: the token.
+    :ivar authorize: puts it into a request's headers.
+    :ivar are_of: tells whether a token is the same.
+    :ivar redact: takes it out of what a server has sent: some show the request that they refuse.
+    """
+
+    __slots__ = ("are_of", "authorize", "redact")
+
+    authorize: Callable[[httpx.Request], httpx.Request]
+    are_of: Callable[[str], bool]
+    redact: Callable[[bytes], bytes]
+
+    def __init__(self, token: str) -> None:
+        encoded = basic(token)
+        header = Secret(f"Basic {encoded}")
+        traces = (token.encode(), encoded.encode())
+
+        def authorize(request: httpx.Request) -> httpx.Request:
+            request.headers["Authorization"] = header
+            return request
+
+        def redact(content: bytes) -> bytes:
+            for trace in traces:
+                content = content.replace(trace, b"***")
+            return content
+
+        self.authorize = authorize
+        self.are_of = lambda other: other == token
+        self.redact = redact
 
 
 class Token:

@@ -1,4 +1,4 @@
-"""HTTP, as clients and storage share it: trust, credentials, bounded answers, errors without secrets.
+"""HTTP, as clients and storage share it: trust, bounded answers, errors without secrets.
 
 Beside ``client.py`` and ``storage.py`` the only module that knows httpx.
 """
@@ -15,10 +15,9 @@ import httpx
 from airflow_provider_codeocean.api.answer import Response
 from airflow_provider_codeocean.api.call import Call, Effect
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedAnswer
-from airflow_provider_codeocean.api.secret import Secret, basic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from airflow_provider_codeocean.api.token import Credentials
 
 _MIB = 1024 * 1024
 #: Bytes that are read of an answer with an error status: its message is at the beginning.
@@ -33,40 +32,6 @@ _NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-
-
-class Credentials:
-    """An access token, held where no attribute has it: neither ``vars`` nor a template finds it.
-
-    :param token: the token.
-    :ivar authorize: puts it into a request's headers.
-    :ivar are_of: tells whether a token is the same.
-    :ivar redact: takes it out of what a server has sent: some show the request that they refuse.
-    """
-
-    __slots__ = ("are_of", "authorize", "redact")
-
-    authorize: Callable[[httpx.Request], httpx.Request]
-    are_of: Callable[[str], bool]
-    redact: Callable[[bytes], bytes]
-
-    def __init__(self, token: str) -> None:
-        encoded = basic(token)
-        header = Secret(f"Basic {encoded}")
-        traces = (token.encode(), encoded.encode())
-
-        def authorize(request: httpx.Request) -> httpx.Request:
-            request.headers["Authorization"] = header
-            return request
-
-        def redact(content: bytes) -> bytes:
-            for trace in traces:
-                content = content.replace(trace, b"***")
-            return content
-
-        self.authorize = authorize
-        self.are_of = lambda other: other == token
-        self.redact = redact
 
 
 class Body:
