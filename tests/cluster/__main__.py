@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / ".airflow" / "cluster"
-#: Exit codes: captures were doubled, lost or failed; the run could not be made.
-NOT_ONCE, NOT_RUN = 1, 2
+#: Exit codes: captures were doubled, lost or failed; the run could not be made; it was interrupted.
+NOT_ONCE, NOT_RUN, INTERRUPTED = 1, 2, 130
 #: Seconds between two looks at the run.
 _EVERY = 0.5
 
@@ -159,6 +159,9 @@ def main() -> int:
     except (MissingProgramError, ServiceError, RealAirflowError, WaitExpiredError) as error:
         terminal.failure("The run could not be made", str(error))
         return NOT_RUN
+    except KeyboardInterrupt:
+        terminal.say("Interrupted; all that was started has ended")
+        return INTERRUPTED
     finally:
         terminal.say(f"Logs: {FOLDER}")
 
