@@ -1,5 +1,6 @@
 # Every target sets up what it needs: a Python 3.11 to 3.13 and GNU make are all that must be there.
-# Airflow 3.3 is in .venv; the other releases, where a target wants one, are in .venv-2.11, .venv-3.0, ...
+# Airflow 3.3 is in .venv; the other releases, where a target wants one, are in .venv-2.11, .venv-3.0, ..., and
+# what make cluster runs is in .venv-cluster.
 
 SHELL := /bin/sh
 PY := .venv/bin/python

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / ".airflow" / "cluster"
-#: Exit codes: captures were doubled, lost or failed; the run could not be made.
-NOT_ONCE, NOT_RUN = 1, 2
+#: Exit codes: captures were doubled, lost or failed; the run could not be made; it was interrupted.
+NOT_ONCE, NOT_RUN, INTERRUPTED = 1, 2, 130
 #: Seconds between two looks at the run.
 _EVERY = 0.5
 
@@ -64,6 +64,7 @@ class Run:
         self._drill = Drill(cluster, self._captures, terminal.say, DEATHS if deaths else ())
         self._load = Load(cluster, code_ocean)
         self._told = -1
+        self._last = "nothing begun"
 
     def play(self) -> bool:
         """Run it, and print what came of it.
@@ -79,7 +80,8 @@ class Run:
             awaited=f"the end of {run_id}, and for all that died to be back",
             timeout=max(1.0, self._deadline - begin),
             every=_EVERY,
-            logs=("scheduler-1", "scheduler-2"),
+            logs=("scheduler-1",),
+            evidence=lambda: [f"At last: {self._last}"],
         )
         seconds = time.monotonic() - begin
         self._load.measure()
@@ -97,11 +99,12 @@ class Run:
         seen = look(self._cluster.database, run_id)
         self._load.look(seen)
         self._drill.go_on(seen, ended=ended)
+        states = ", ".join(f"{count} {state}" for state, count in sorted(seen.states.items()))
+        self._last = f"{seen.begun} begun; {states}"
         tenth = 10 * (seen.begun + seen.succeeded) // self._captures
         if tenth != self._told:
             self._told = tenth
-            states = ", ".join(f"{count} {state}" for state, count in sorted(seen.states.items()))
-            self._terminal.say(f"  {seen.begun} begun; {states}")
+            self._terminal.say(f"  {self._last}")
         if ended and self._drill.cannot_go_on:
             raise RealAirflowError("the run ended before all machines had died: ask for more captures")
         return ended and self._drill.over
@@ -156,9 +159,13 @@ def main() -> int:
             stack.enter_context(cluster)
             run = Run(cluster, server, terminal, deaths=not arguments.no_deaths, deadline=deadline)
             return 0 if run.play() else NOT_ONCE
-    except (MissingProgramError, ServiceError, RealAirflowError, WaitExpiredError) as error:
-        terminal.failure("The run could not be made", str(error))
+    except (MissingProgramError, ServiceError, RealAirflowError, WaitExpiredError, RuntimeError) as error:
+        what, _, details = str(error).partition("\n")
+        terminal.failure(f"The run could not be made: {what}", details)
         return NOT_RUN
+    except KeyboardInterrupt:
+        terminal.say("Interrupted; all that was started has ended")
+        return INTERRUPTED
     finally:
         terminal.say(f"Logs: {FOLDER}")
 
