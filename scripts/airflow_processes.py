@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.airflow_console import AirflowConsole
@@ -20,11 +19,11 @@ from scripts.waiting import Found, WaitExpiredError, ending, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     import psutil
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 _JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
 
 
@@ -95,8 +94,9 @@ class AirflowProcesses:
             undo.callback(self.stop)
             make_home(self.home)
             self.release.prepare()
-            cached = CHECKOUT / ".airflow" / "templates" / f"airflow-{self.release_name}.db"
-            make_database(self.database.path, python=self._interpreter, env=self.env, cached=cached)
+            make_database(
+                self.database.path, python=self._interpreter, env=self.env, release=self.release_name
+            )
             for name, arguments in self.release.components(ui=self._ui).items():
                 command = [self._interpreter, "-m", "airflow", *arguments]
                 self._components[name] = GuardedProcess(name, command, env=self.env, directory=self.logs)
