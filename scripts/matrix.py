@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from scripts.test_results import Results, read_results
+from scripts.junit import Results, read_results
 from scripts.waiting import tail
 
 CHECKOUT = Path(__file__).resolve().parent.parent
