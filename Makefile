@@ -19,7 +19,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix locks clean
+.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,11 +60,11 @@ unit: .venv/.ready ## Run the tests that need no Airflow running, with coverage
 
 e2e: .venv/.ready ## Run the tests on a real Airflow 3.3
 	@echo "== end-to-end tests, Airflow 3.3"
-	@$(PY) -m pytest -q -n 2 --dist loadfile tests/e2e
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/e2e
 
 e2e-2.11: ## Run them on a real Airflow 2.11, but for those of the demo and of the runner itself
 	@echo "== end-to-end tests, Airflow 2.11"
-	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile tests/e2e \
+	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/e2e \
 	  --ignore tests/e2e/test_demo.py --ignore tests/e2e/test_real_airflow.py; $(ELSE_SKIP)
 
 crash: .venv/.ready ## Kill captures and runs at every point, on real Airflows 3.3, 3.1 and 2.11; CRASH="3.3" chooses
@@ -93,8 +93,12 @@ bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" c
 	  $(PY) -m tests.benchmarks.$$name; \
 	done
 
-matrix: .venv/.ready ## Run all tests on every supported Airflow; MATRIX="2.11 3.0" chooses
-	@$(PY) -m scripts.matrix $(MATRIX)
+matrix: .venv/.ready ## Run the unit, contract and DAG-run tests on every Airflow and Python; MATRIX="3.0 3.3/3.12" chooses
+	@$(PY) -m scripts.matrix $(MATRIX) --steps $(or $(MATRIX_STEPS),unit)
+
+compat: .venv/.ready ## Run of them what depends on Airflow most, on all but the newest; COMPAT="3.2" chooses
+	@echo "== contract and DAG-run tests, older Airflows"
+	@$(PY) -m scripts.matrix $(or $(COMPAT),2.11 3.0 3.1 3.2) --steps compat --where-possible
 
 locks: .venv/.ready ## Make the lock files again; UPGRADE=1 takes the newest versions
 	@scripts/lock $(if $(UPGRADE),--upgrade)

@@ -11,12 +11,13 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+_TEMPLATES = Path(__file__).resolve().parent.parent / ".airflow" / "templates"
 _MIGRATE_SECONDS = 180.0  # 5 here; more where nothing is compiled yet
 
 
@@ -142,15 +143,16 @@ class MetadataDatabase:
         return value
 
 
-def make_database(target: Path, *, python: str, env: Mapping[str, str], cached: Path) -> None:
+def make_database(target: Path, *, python: str, env: Mapping[str, str], release: str) -> None:
     """Make an empty, migrated metadata database, by copying one made before where there is one.
 
     :param target: the file to make.
     :param python: the interpreter that has this Airflow.
     :param env: its environment.
-    :param cached: where the copy for the next time is kept; its name tells the Airflow version.
+    :param release: the Airflow version, by which the copy for the next time is kept.
     :raises RuntimeError: when Airflow cannot migrate.
     """
+    cached = _TEMPLATES / f"airflow-{release}.db"
     if not cached.exists():
         cached.parent.mkdir(parents=True, exist_ok=True)
         draft = cached.with_suffix(f".{os.getpid()}")

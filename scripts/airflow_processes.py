@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.airflow_console import AirflowConsole
@@ -20,11 +19,11 @@ from scripts.waiting import Found, WaitExpiredError, ending, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     import psutil
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
 
 
@@ -137,8 +136,7 @@ class AirflowProcesses:
 
     def make_database(self) -> None:
         """Make the metadata database, empty and migrated."""
-        cached = CHECKOUT / ".airflow" / "templates" / f"airflow-{self.release_name}.db"
-        make_database(self.database.path, python=self._interpreter, env=self.env, cached=cached)
+        make_database(self.database.path, python=self._interpreter, env=self.env, release=self.release_name)
 
     def own_env(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - for subclasses
         """Return the environment variables that a component has for itself.

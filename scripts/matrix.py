@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from scripts.test_results import Results, read_results
+from scripts.junit import Results, read_results
 from scripts.waiting import tail
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -23,7 +23,7 @@ STEPS = {
     "unit": ["-m", "not e2e and not ui", "-n", "2", "--dist", "worksteal"],
     # What depends on the release most, for CI: make compat.
     "compat": ["-n", "2", "--dist", "worksteal", "tests/compat", "tests/contract", "tests/dag_runs"],
-    "e2e": ["-n", "2", "--dist", "loadfile", "tests/e2e"],
+    "e2e": ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests/e2e"],
 }
 _STEP_SECONDS = 3600.0
 _SET_UP_SECONDS = 900.0

@@ -45,7 +45,7 @@ class Feature(Enum):
         (3, 0),
         "A try that was given up is not heard",
         "a process that was taken for dead cannot end its task any more",
-        "such a process asks whether a later try has begun, and ends without a result where one has",
+        "it still does: it asks whether a later try has begun, and looks for what that has made",
     )
     ALIAS_EVENTS_HOLD_JSON = (
         (3, 1),

@@ -13,11 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator
+from airflow.providers.common.compat.sdk import BaseSensorOperator, ParamValidationError
 from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
-from airflow.sdk.exceptions import ParamValidationError
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_codeocean.templates import check_for_triggerer

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from scripts.airflow_database import make_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +27,15 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.emulator.server import EmulatorServer
 
-DAGS = Path(__file__).parent / "dags"
+HERE = Path(__file__).parent
+DAGS = HERE / "dags"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage here: all that these runs go through, the tests of its own do too."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.long)
 
 
 @dataclass(frozen=True)
@@ -49,13 +61,26 @@ class Run:
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """A migrated database in this process' Airflow home."""
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, timeout=120, stdout=subprocess.DEVNULL
-    )
+    path = Path(os.environ["AIRFLOW_HOME"]) / "airflow.db"
+    make_database(path, python=sys.executable, env=os.environ, release=version("apache-airflow"))
+
+
+@pytest.fixture(scope="session")
+def one_api() -> Iterator[None]:
+    """One API for all tasks that ``dag.test()`` runs: from 3.3 on Airflow keeps it by itself.
+
+    To make one for each task took most of the time of these tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if Feature.TASK_API.is_there:
+            from airflow.sdk.execution_time import supervisor
+
+            patch.setattr(supervisor, "in_process_api_server", cache(supervisor.in_process_api_server))
+        yield
 
 
 @pytest.fixture
-def run_dag(airflow_database: None) -> Callable[..., Run]:
+def run_dag(airflow_database: None, one_api: None) -> Callable[..., Run]:
     """Runs a DAG of ``dags/`` to its end."""
 
     def run(dag_id: str, **params: Any) -> Run:

@@ -28,6 +28,7 @@ All tests below this directory are marked ``e2e`` and may take five minutes unle
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,11 +48,19 @@ CHECKOUT = HERE.parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(300))
+    ours = [item for item in items if HERE in item.path.parents]
+    on_the_shared_airflow = set()
+    for item in ours:
+        item.add_marker(pytest.mark.e2e)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))
+        if "airflow" in item.fixturenames and not hasattr(item.module, "airflow"):
+            on_the_shared_airflow.add(item.path)
+    # At the end, so that the shared Airflow is not there, doing nothing, while others have one of their own;
+    # files with many tests first, so that two processes end at about the same time.
+    number = Counter(item.path for item in ours)
+    ours.sort(key=lambda item: (item.path in on_the_shared_airflow, -number[item.path], item.path))
+    items[:] = [item for item in items if HERE not in item.path.parents] + ours
 
 
 @pytest.fixture(scope="session")

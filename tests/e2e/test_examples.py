@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import pytest
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
 #: The others are run by ``tests/dag_runs/test_examples.py``.
@@ -114,16 +115,20 @@ def test_a_dag_begins_with_what_another_has_captured(airflow, emulator):
     assert event["provenance"]["capsule"] == emulator.variables["CODEOCEAN_CAPSULE_ID"]
 
 
-def test_the_token_is_in_no_log(airflow, emulator):
-    airflow.run("capture_result", conf={"computation_id": emulator.computation_id}, timeout=90)
+@pytest.fixture(scope="module")
+def captured(airflow, emulator):
+    """The run of a capture that nothing happened to."""
+    return airflow.run("capture_result", conf={"computation_id": emulator.computation_id}, timeout=90)
+
+
+def test_the_token_is_in_no_log(captured, airflow, emulator):
     logs = [path for path in airflow.home.rglob("*.log") if path.is_file()]
     assert logs
     assert [path for path in logs if emulator.token in path.read_text(errors="replace")] == []
 
 
-def test_a_capture_logs_no_warning_and_no_request_line(airflow, emulator):
-    run = airflow.run("capture_result", conf={"computation_id": emulator.computation_id}, timeout=90)
-    log = airflow.task_log("capture_result", run.run_id, "capture")
+def test_a_capture_logs_no_warning_and_no_request_line(captured, airflow, emulator):
+    log = airflow.task_log("capture_result", captured.run_id, "capture")
     ours = [line for line in log.splitlines() if "airflow_provider_codeocean" in line or emulator.url in line]
     assert ours
     assert [line for line in ours if "warning" in line.lower() or "HTTP Request" in line] == []

@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from scripts import matrix
+from scripts.junit import Results, read_results
 from scripts.matrix import Outcome, Row, all_rows, find_python, main, row_named, summary
-from scripts.test_results import Results, read_results
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER = next(python for python in matrix.PYTHONS if python != OWN)
