@@ -51,7 +51,7 @@ class Credentials:
     def __init__(self, token: str) -> None:
         encoded = basic(token)
         header = Secret(f"Basic {encoded}")
-        traces = (token.encode(), encoded.encode())
+        traces = [trace.encode() for trace in (token, encoded, encoded.replace("/", "\\/"))]  # as JSON may be
 
         def authorize(request: httpx.Request) -> httpx.Request:
             request.headers["Authorization"] = header
@@ -117,9 +117,7 @@ class Body:
         content = b"".join(self._chunks)
         if self._refused:
             content = credentials.redact(content[: self._limit])
-        elif content[:1] not in {b"{", b"["}:
-            content = credentials.redact(content)
-        return Response(response.status_code, response.headers, content)
+        return Response(response.status_code, response.headers, content, credentials.redact)
 
     def _too_long(self) -> UnexpectedAnswer:
         return self._unusable(

@@ -175,7 +175,7 @@ class TestErrors:
     )
     @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
     def test_a_server_that_shows_the_request_gives_nothing_away(self, ask, status, echo):
-        server = FakeServer(reply(status, text=f"You sent {echo}" if status == 200 else echo))
+        server = FakeServer(reply(status, text=f"{{You sent {echo}" if status == 200 else echo))
         with pytest.raises(CodeOceanError, match=r"\*\*\*") as caught:
             ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
         assert holders(caught.value, (TOKEN, WIRE)) == []
