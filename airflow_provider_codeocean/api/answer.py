@@ -23,7 +23,7 @@ from airflow_provider_codeocean.api.models.base import Payload
 from airflow_provider_codeocean.api.retry import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -39,11 +39,13 @@ class Response:
     :param status: HTTP status code.
     :param headers: headers, found by any case.
     :param content: body, decompressed.
+    :param redact: takes out of a body what no error may repeat.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
+    redact: Callable[[bytes], bytes] = bytes
 
 
 def conclude(call: Call[T], response: Response, *, again: bool) -> T:
@@ -71,7 +73,7 @@ def _answer(call: Call[T], response: Response) -> T:
     try:
         answer = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
-        problem = _text_of(response.content) or "nothing"
+        problem = _text_of(response.redact(response.content)) or "nothing"
     else:
         if not isinstance(answer, Payload) or answer.is_whole():
             return answer

@@ -42,7 +42,7 @@ class Credentials:
     def __init__(self, token: str) -> None:
         encoded = basic(token)
         header = Secret(f"Basic {encoded}")
-        traces = (token.encode(), encoded.encode())
+        traces = [trace.encode() for trace in (token, encoded, encoded.replace("/", "\\/"))]  # as JSON may be
 
         def authorize(request: httpx.Request) -> httpx.Request:
             request.headers["Authorization"] = header

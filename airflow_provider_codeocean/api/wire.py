@@ -85,9 +85,7 @@ class Body:
         content = b"".join(self._chunks)
         if self._refused:
             content = credentials.redact(content[: self._limit])
-        elif content[:1] not in {b"{", b"["}:
-            content = credentials.redact(content)
-        return Response(response.status_code, response.headers, content)
+        return Response(response.status_code, response.headers, content, credentials.redact)
 
     def _too_long(self) -> UnexpectedAnswer:
         return self._unusable(

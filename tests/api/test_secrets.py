@@ -110,9 +110,15 @@ class TestClient:
     @pytest.mark.parametrize(
         "expression",
         [
-            *("client", "client._credentials", "client._http.auth", "client._http.headers"),
-            "client._credentials.authorize.__closure__",
-            "client._http.auth._func.__closure__",
+            *(
+                "client",
+                "client._token",
+                "client._token.credentials",
+                "client._http.auth",
+                "client._http.headers",
+            ),
+            "client._token.credentials.authorize.__closure__",
+            "client._token.credentials.redact.__closure__",
         ],
     )
     def test_a_template_does_not_read_it(self, client_class, expression):
@@ -175,7 +181,7 @@ class TestErrors:
     )
     @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
     def test_a_server_that_shows_the_request_gives_nothing_away(self, ask, status, echo):
-        server = FakeServer(reply(status, text=f"You sent {echo}" if status == 200 else echo))
+        server = FakeServer(reply(status, text=f"{{You sent {echo}" if status == 200 else echo))
         with pytest.raises(CodeOceanError, match=r"\*\*\*") as caught:
             ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
         assert holders(caught.value, (TOKEN, WIRE)) == []

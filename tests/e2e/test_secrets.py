@@ -6,19 +6,25 @@ What every other test here leaves is searched too, by the fixtures in ``conftest
 from __future__ import annotations
 
 import secrets
+import sys
 from contextlib import ExitStack
 
 import pytest
 
+from scripts.environment import airflow_version
 from scripts.http_json import HttpError
 from scripts.leaks import Leaks, rest_api_paths
 from scripts.real_airflow import RealAirflow
 from tests.api.certificates import Authority
 from tests.api.loopback import LoopbackServer
 
+pytestmark = [
+    pytest.mark.skipif(airflow_version(sys.executable) < (3,), reason="it asks the REST API of Airflow 3"),
+    pytest.mark.timeout(420),
+]
 DAG = "says_nothing"
 BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_headers", "codeocean_redirects")
-GOOD = {"capture_sync", "capture_deferred", "start_in_triggerer", "run", "list", "download"}
+GOOD = {"capture_sync", "capture_deferred", "start_in_triggerer", "run", "list", "download", "renders_it"}
 
 
 class Talkative:
@@ -34,12 +40,17 @@ class Talkative:
         self.triggers: set[str] = set()
         airflow.add_connection("codeocean_in_database", emulator.connection)
         asset = {"name": self.marker, "mount": "m", "tags": [], "source": _results_of(emulator)}
-        asset_id = emulator.call("POST", "/api/v1/data_assets", asset)["id"]
-        self.waited_for = Leaks([asset_id], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+        emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
+        try:
+            never_ready = emulator.call("POST", "/api/v1/data_assets", asset)["id"]
+        finally:
+            emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
+        self.waited_for = Leaks([never_ready], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
         conf = {
             "computation_id": emulator.computation_id,
             "capsule_id": emulator.variables["CODEOCEAN_CAPSULE_ID"],
-            "data_asset_id": asset_id,
+            "data_asset_id": emulator.call("POST", "/api/v1/data_assets", asset)["id"],
+            "never_ready": never_ready,
             "target": str(tmp_path / "downloaded"),
             "marker": self.marker,
         }
@@ -87,7 +98,7 @@ def talkative(emulator, dags_folder, tmp_path_factory):
         )
         repeats, redirects = (servers.enter_context(LoopbackServer()) for _ in range(2))
         repeats.repeats_headers = True
-        redirects.answer = (307, {"Location": f"http://sign-in.test/?state={emulator.token}"}, b"")
+        redirects.answer = (307, {"Location": "http://sign-in.test/?state=of-a-session"}, b"")
         hosts = dict(zip(BAD, (emulator, untrusted, repeats, redirects), strict=True))
         connections = {
             conn_id: {**emulator.connection, "host": host.url} for conn_id, host in hosts.items()
@@ -107,18 +118,22 @@ def talkative(emulator, dags_folder, tmp_path_factory):
 def test_it_has_gone_as_it_should(talkative):
     tasks = talkative.run.tasks
     assert {task: tasks[task] for task in GOOD} == dict.fromkeys(GOOD, "success")
-    bad = {f"{how}_{conn_id}" for conn_id in BAD for how in ("sync", "deferred")} | {"fails_with_it"}
+    bad = {f"{how}_{conn_id}" for conn_id in BAD for how in ("sync", "deferred")} | {"waits_in_vain"}
     assert {task: tasks[task] for task in bad} == dict.fromkeys(bad, "failed")
 
 
 def test_nothing_was_found_while_it_ran(talkative):
     assert talkative.found == set()
-    assert any("decrypted" in each for each in talkative.triggers)  # there were rows, and they were opened
+    assert talkative.triggers  # there were rows of triggers, and they were looked into
 
 
 def test_the_database_holds_none(talkative):
     path = talkative.airflow.database.path
     assert talkative.leaks.in_database(path) == []
+    (rendered,) = talkative.airflow.database.query(
+        "SELECT rendered_fields FROM rendered_task_instance_fields WHERE task_id = 'renders_it'"
+    )[0]
+    assert "***" in rendered
     tables = {each.split(": table ")[1].split(",")[0] for each in talkative.markers.in_database(path)}
     assert {"dag_run", "rendered_task_instance_fields", "xcom"} <= tables
 
@@ -133,9 +148,6 @@ def test_no_file_holds_one(talkative):
 @pytest.mark.parametrize(
     ("task", "text"),
     [
-        ("renders_and_logs", "The token is ***"),
-        ("prints_it", "print: ***"),
-        ("fails_with_it", "refused: ***"),
         ("sync_codeocean_repeats_headers", "***"),
         ("sync_codeocean_redirects", "redirected to http://sign-in.test"),
         ("sync_codeocean_untrusted", "CERTIFICATE_VERIFY_FAILED"),
@@ -151,12 +163,10 @@ def test_debug_lines_were_written(talkative):
 
 
 def test_the_rest_api_shows_none(talkative):
-    if talkative.airflow.version < (3,):
-        pytest.skip("without a webserver Airflow 2 has no REST API")
     answers = talkative.answers()
     assert talkative.leaks.in_answers(answers) == []
     shown = " ".join(talkative.markers.in_answers(answers))
-    for part in ("/logs/1", "/xcomEntries/", "/dagRuns?", f"/taskInstances/{'capture_sync'}"):
+    for part in ("/logs/1", "/xcomEntries/", "/dagRuns?", "/taskInstances/capture_sync"):
         assert part in shown
     connections = {
         each["connection_id"]: each for each in answers["/api/v2/connections?limit=100"]["connections"]

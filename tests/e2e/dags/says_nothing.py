@@ -1,11 +1,10 @@
-"""All that talks to Code Ocean, well and badly, and tasks that are careless with the token."""
+"""All that talks to Code Ocean, well and badly, and a template that renders the token."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, BaseHook, task
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
@@ -15,9 +14,14 @@ from airflow_provider_codeocean.operators.files import (
 )
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 
-log = logging.getLogger(__name__)
-
-PARAMS = {"computation_id": "", "capsule_id": "", "data_asset_id": "", "target": "", "marker": ""}
+PARAMS = {
+    "computation_id": "",
+    "capsule_id": "",
+    "data_asset_id": "",
+    "never_ready": "",
+    "target": "",
+    "marker": "",
+}
 CAPTURE: dict[str, Any] = {
     "computation_id": "{{ params.computation_id }}",
     "name": "{{ params.marker }}",
@@ -58,19 +62,16 @@ with DAG("says_nothing", schedule=None, params=PARAMS, default_args={"retries": 
             codeocean_conn_id=conn_id,
         )
 
+    CodeOceanDataAssetSensor(
+        task_id="waits_in_vain",
+        data_asset_id="{{ params.never_ready }}",
+        deferrable=True,
+        poke_interval=1,
+        timeout=20,
+    )
+
     @task(templates_dict={"password": "{{ conn.codeocean_default.password }}"})
-    def renders_and_logs(templates_dict: dict[str, str] | None = None) -> None:
-        log.warning("The token is %s", (templates_dict or {})["password"])
+    def renders_it(templates_dict: dict[str, str] | None = None) -> int:
+        return len((templates_dict or {})["password"])
 
-    @task
-    def prints_it() -> None:
-        print("print:", BaseHook.get_connection("codeocean_default").password)  # noqa: T201 - as careless tasks do
-
-    @task
-    def fails_with_it() -> None:
-        token = BaseHook.get_connection("codeocean_default").password
-        raise RuntimeError(f"refused: {token}")
-
-    renders_and_logs()
-    prints_it()
-    fails_with_it()
+    renders_it()
