@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import import_module
 from pathlib import Path
@@ -79,8 +80,8 @@ async def test_what_the_triggerer_sets_up_is_what_is_used_there(code_ocean, para
     if stats is not None:  # from 3.3 on
         monkeypatch.setattr(stats, "_backend", kept)
     else:
-        monkeypatch.setattr(type(triggerer.Stats), "instance", kept)
-        monkeypatch.setattr(type(triggerer.Stats), "_initialized", True, raising=False)
+        monkeypatch.setattr(triggerer.Stats, "instance", kept)
+        monkeypatch.setattr(triggerer.Stats, "_instance_pid", os.getpid(), raising=False)
     with CodeOceanHook().get_conn() as client:
         asset = client.data_assets.create(params)
     assert [each async for each in CodeOceanDataAssetTrigger(asset.id, poll_interval=0.01).run()]

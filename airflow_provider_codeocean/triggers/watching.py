@@ -6,6 +6,7 @@ from abc import abstractmethod
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import TriggerEvent
 
@@ -181,7 +182,7 @@ class Looks:
     def __init__(self, trigger: CodeOceanWatchTriggerBase) -> None:
         self._trigger = trigger
         self._number = 0
-        self._void: dict[object, int] = {}
+        self._void: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     async def open_stream(self) -> AsyncIterator[tuple[Snapshot, tuple[int, Snapshot]]]:
         """Look for ever; also what shows nothing new is passed on, for those who have just come.
@@ -205,7 +206,7 @@ class Looks:
         afterwards: dict[object, Callable[[], Awaitable[None]]] = {}
         for (number, snapshot), outcome in batch:
             if outcome.failed:
-                self._void |= dict.fromkeys(snapshot.afterwards, self._number)
+                self._void.update(dict.fromkeys(snapshot.afterwards, self._number))
             afterwards |= {
                 trigger: each
                 for trigger, each in snapshot.afterwards.items()

@@ -16,10 +16,11 @@ from tests.polling.test_poller import Waiting
 from tests.polling.virtual_time import run
 
 #: Waits that begin each second of a round, for how many seconds each stands at most, and seconds of a round.
-EACH_SECOND, STANDS, ROUND = 4, 40.0, 150
-ROUNDS = 5
-#: Blocks of memory, and objects, by which rounds may differ: less than one for each wait.
-BLOCKS, OBJECTS = 500, 300
+EACH_SECOND, STANDS, ROUND = 4, 30.0, 120
+#: Rounds, and how many of them are to warm up: what is kept of a limited number is filled by then.
+ROUNDS, WARM_UP = 8, 5
+#: Blocks of memory, and objects, by which rounds may differ: a fraction of one for each wait.
+BLOCKS, OBJECTS = 300, 150
 
 
 class Flow(Waiting):
@@ -94,7 +95,7 @@ def test_waits_that_come_and_go_leave_nothing_behind(monkeypatch):
         run(scene(), monkeypatch)
     finally:
         logging.disable(logging.NOTSET)
-    warm, last = rounds[1], rounds[-1]
+    warm, last = rounds[WARM_UP - 1], rounds[-1]
     assert last["blocks"] < warm["blocks"] + BLOCKS, rounds
     assert last["objects"] < warm["objects"] + OBJECTS, rounds
     assert last["tasks"] <= warm["tasks"], rounds

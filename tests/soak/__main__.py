@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from scripts.emulator_process import EmulatorProcess
 from scripts.real_airflow import RealAirflow
 from tests.soak.flat import SHORTEST, what_grows
 from tests.soak.load import BATCH, CAPTURED_IN, FAULTS, Load
-from tests.soak.report import plot, table
+from tests.soak.report import page, plot, table
 from tests.soak.samples import Sample, Sampler, write_csv
 
 CHECKOUT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--docs", action="store_true", help="write docs/soak.svg and docs/soak_figures.md")
+    parser.add_argument("--docs", action="store_true", help="write docs/soak.md and its plot")
     arguments = parser.parse_args()
     return _soak(BUILD, arguments.minutes, docs=arguments.docs)
 
@@ -60,7 +60,12 @@ def _soak(folder: Path, minutes: float, *, docs: bool) -> int:
                 "SOAK_BATCH": str(BATCH),
                 "SOAK_CAPSULE": emulator.variables["CODEOCEAN_CAPSULE_ID"],
             },
-            config={"core.max_active_tasks_per_dag": "10000", "triggerer.capacity": "5000"},
+            config={
+                "core.max_active_tasks_per_dag": "10000",
+                "triggerer.capacity": "5000",
+                # On a busy machine one writer may be kept waiting for long, and the triggerer ends over it.
+                "database.sql_alchemy_conn": f"sqlite:///{folder}/airflow/airflow.db?timeout=600",
+            },
         )
         with airflow:
             load = Load(airflow, emulator)
@@ -68,8 +73,7 @@ def _soak(folder: Path, minutes: float, *, docs: bool) -> int:
             sampler = Sampler(airflow)
             for fault in FAULTS:
                 emulator.call("POST", "/_emulator/faults", {**fault, "times": None})
-            with suppress(KeyboardInterrupt):  # Ctrl-C ends the load, and what there is by then is judged
-                _keep_busy(airflow, load, sampler, minutes)
+            _keep_busy(airflow, load, sampler, minutes)
             samples = list(sampler.taken)
             emulator.call("DELETE", "/_emulator/faults")
             airflow.wait_until(load.is_over, awaited="the end of all", timeout=_DRAIN, logs=_LOGS)
@@ -92,11 +96,15 @@ def _warm_up(airflow: RealAirflow, load: Load) -> Sample:
 
 
 def _keep_busy(airflow: RealAirflow, load: Load, sampler: Sampler, minutes: float) -> None:
+    """Keep it busy; Ctrl-C ends that early, between two steps, and what there is by then is judged."""
     end = time.monotonic() + 60 * minutes
     sample_at = time.monotonic()
+    interrupted: list[int] = []
 
     def is_over() -> bool:
         nonlocal sample_at
+        if interrupted:
+            return True
         load.begin_what_is_due()
         if time.monotonic() >= sample_at:
             sample_at = time.monotonic() + SAMPLE_EVERY
@@ -109,7 +117,11 @@ def _keep_busy(airflow: RealAirflow, load: Load, sampler: Sampler, minutes: floa
             )
         return time.monotonic() >= end
 
-    airflow.wait_until(is_over, awaited="the end of the time", timeout=60 * minutes + _DRAIN, logs=_LOGS)
+    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupted.append(number))
+    try:
+        airflow.wait_until(is_over, awaited="the end of the time", timeout=60 * minutes + _DRAIN, logs=_LOGS)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _at_rest(airflow: RealAirflow, sampler: Sampler, before: Sample) -> Sample:
@@ -145,9 +157,9 @@ def _tell(
         f"{after.cpu - before.cpu:.0f} CPU seconds of the triggerer"
     )
     print(f"\n{summary}\n\n{figures}\n")
-    if docs:
+    if docs and not wrong:
         (DOCS / "soak.svg").write_text(drawn)
-        (DOCS / "soak_figures.md").write_text(f"{summary}.\n\n{figures}\n")
+        (DOCS / "soak.md").write_text(page(summary, figures))
     if minutes < SHORTEST:
         print(f"Memory was not judged: that takes {SHORTEST:g} minutes.")
     print("\n".join(wrong) or "All is flat, and nothing was lost.")

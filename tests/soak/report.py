@@ -23,6 +23,22 @@ _NAMES = {
     "supervisor_threads": "Supervisor's threads",
 }
 _LABELS = 12
+_HEADING = """# Benchmark: a triggerer that is busy for long
+
+`make soak` keeps one triggerer of a real Airflow 3.3.2 busy, and fails where it grows, or where anything is
+lost, made twice, or told twice. Twenty waits begin every ten seconds, while no more than 300 stand, and stand
+for one to four minutes, in the triggerer alone (`start_from_trigger`); a capture begins every ten seconds and
+waits deferred; two asset watchers tell of all that finishes and all that is captured. Of all requests 3 of a
+hundred go wrong: 429, 503, and connections closed before and after the work. It is
+[said in the code](../tests/soak/flat.py) what counts as flat. This was measured by
+`python -m tests.soak --docs`, on a machine of two cores that others used as well:
+
+![One triggerer under a steady load](soak.svg)
+
+"""
+_FOOTER = """Memory is what a process shares with no other. The supervisor talks to Airflow and writes the log
+of each trigger, for which it keeps a descriptor; in the runner is the event loop, with all triggers in it.
+"""
 
 
 def table(samples: Sequence[Sample], before: Sample, after: Sample) -> str:
@@ -44,6 +60,17 @@ def table(samples: Sequence[Sample], before: Sample, after: Sample) -> str:
         cells = [f"{value:.{digits}f}" for value in values]
         lines.append(f"| {_NAMES[name]} | {' | '.join(cells)} |".replace("| -0 |", "| 0 |"))
     return "\n".join(lines)
+
+
+def page(summary: str, figures: str) -> str:
+    """Return the page of the documentation.
+
+    :param summary: what there was, in a sentence without its full stop.
+    :param figures: the table.
+    :returns: the page.
+    """
+    well = "all captures were made once, no task failed, all was told once"
+    return f"{_HEADING}{summary}; {well}.\n\n{figures}\n\n{_FOOTER}"
 
 
 def plot(samples: Sequence[Sample]) -> str:

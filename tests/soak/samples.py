@@ -72,7 +72,12 @@ class Sampler:
         waits = self._airflow.database.query("SELECT COUNT(*) FROM task_instance WHERE state = 'deferred'")
         self._airflow.check_alive()
         supervisor = psutil.Process(self._airflow.pid("triggerer"))
-        runner = supervisor.children()[0]
+        children = supervisor.children()
+        if not children:
+            raise RuntimeError(
+                f"the triggerer's runner has ended: {self._airflow.component_log('triggerer')}"
+            )
+        runner = children[0]
         memory = {"runner": runner.memory_full_info(), "supervisor": supervisor.memory_full_info()}
         sample = Sample(
             seconds=time.monotonic() - self._began,
