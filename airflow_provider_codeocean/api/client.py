@@ -1,7 +1,8 @@
-"""The two clients. Beside ``storage.py`` the only module that knows httpx."""
+"""The two clients. Beside ``storage.py`` and ``deadline.py`` the only module that knows httpx."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import ssl
@@ -15,6 +16,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api.answer import Response, conclude
 from airflow_provider_codeocean.api.call import AsyncSender, Call, Effect, Pages, R, S, Sender
+from airflow_provider_codeocean.api.deadline import PARTS, bound, too_slow, within
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds to connect, and to wait for each part of an answer.
+#: Seconds to connect, and to wait for each part of an answer; all of an exchange may take twice as long.
 DEFAULT_TIMEOUT = 30.0
 #: Seconds within which a request is sent again where that may help.
 DEFAULT_RETRY_BUDGET = 60.0
@@ -50,9 +52,10 @@ class _Client(Generic[S]):
     :ivar retry_budget: seconds within which a request is sent again where that may help.
     """
 
-    def __init__(self, sender: S, url: str, retry_budget: float) -> None:
+    def __init__(self, sender: S, url: str, retry_budget: float, timeout: float) -> None:
         self.url = base_url(url)
         self.retry_budget = retry_budget
+        self._exchange_seconds = PARTS * timeout
         self.data_assets = DataAssets(sender)
         self.computations = Computations(sender)
         self.capsules = Capsules(sender)
@@ -85,7 +88,8 @@ class CodeOceanClient(_Client[Sender]):
 
     :param url: address of the deployment (``https://codeocean.example.com``); https if no scheme is given.
     :param token: access token.
-    :param timeout: seconds to connect, and to wait for each part of an answer.
+    :param timeout: seconds to connect, and to wait for each part of an answer. All of an exchange, from
+        connecting to the answer's last byte, may take twice as long, however many parts there are.
     :param verify: False does not verify the server's certificate; a path is that of a file or folder with the
         certificates of the authorities to trust.
     :param proxy: address of a proxy.
@@ -106,8 +110,8 @@ class CodeOceanClient(_Client[Sender]):
         retry_budget: float = DEFAULT_RETRY_BUDGET,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, retry_budget)
-        self._http = httpx.Client(**self._options(token, timeout, verify, proxy), transport=transport)
+        super().__init__(self, url, retry_budget, timeout)
+        self._http = bound(httpx.Client(**self._options(token, timeout, verify, proxy), transport=transport))
         self.storage = Storage(timeout=timeout, verify=_ssl_context(verify), proxy=proxy, transport=transport)
 
     def send(self, call: Call[T]) -> T:
@@ -129,7 +133,8 @@ class CodeOceanClient(_Client[Sender]):
 
     def _exchange(self, call: Call[Any]) -> Response:
         try:
-            return _plain(self._http.request(**_request(call)))
+            with within(self._exchange_seconds):
+                return _plain(self._http.request(**_request(call)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _transport_error(call, error) from error
 
@@ -173,7 +178,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         retry_budget: float = DEFAULT_RETRY_BUDGET,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(self, url, retry_budget)
+        super().__init__(self, url, retry_budget, timeout)
         self._http = httpx.AsyncClient(**self._options(token, timeout, verify, proxy), transport=transport)
 
     async def send(self, call: Call[T]) -> T:
@@ -195,9 +200,13 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
 
     async def _exchange(self, call: Call[Any]) -> Response:
         try:
-            return _plain(await self._http.request(**_request(call)))
+            async with asyncio.timeout(self._exchange_seconds):
+                return _plain(await self._http.request(**_request(call)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _transport_error(call, error) from error
+        except TimeoutError as error:
+            slow = httpx.ReadTimeout(too_slow(self._exchange_seconds))
+            raise _transport_error(call, slow) from error
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
         """Send the requests of a search's pages and yield the results."""

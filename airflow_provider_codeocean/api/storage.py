@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from airflow_provider_codeocean import __version__
+from airflow_provider_codeocean.api.deadline import PARTS, bound, within
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
 from airflow_provider_codeocean.api.retry import retry_after
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Bytes in which a file is read.
 CHUNK = 1024 * 1024
+#: How many times as long as one part of an answer the host may take for a :data:`CHUNK`.
+CHUNK_PARTS = 10.0
 #: How often a host of files may send on to another address.
 MAX_REDIRECTS = 3
 
@@ -49,13 +52,16 @@ class Storage:
 
     It has no access token, and keeps addresses out of logs and errors: who has one can read the file.
 
-    :param **options: options of the HTTP client: ``timeout``, ``verify``, ``proxy``, ``transport``.
+    :param timeout: seconds to connect, and to wait for each part of an answer. The beginning of an answer may
+        take twice as long, and each :data:`CHUNK` of a file ten times.
+    :param **options: options of the HTTP client: ``verify``, ``proxy``, ``transport``.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, timeout: float, **options: Any) -> None:
         # A host that compresses on the way would not send as many bytes as the file has.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"airflow-provider-codeocean/{__version__}"}
-        self._http = httpx.Client(headers=headers, follow_redirects=False, **options)
+        self._timeout = timeout
+        self._http = bound(httpx.Client(headers=headers, follow_redirects=False, timeout=timeout, **options))
 
     @contextmanager
     def read(self, url: str, start: int = 0) -> Iterator[FilePart]:
@@ -73,7 +79,7 @@ class Storage:
                 wanted = {"Range": f"bytes={start}-"} if start else {}
                 response = self._open(self._http.build_request("GET", url, headers=wanted))
             try:
-                yield _part(response)
+                yield _part(response, CHUNK_PARTS * self._timeout)
             finally:
                 response.close()
         finally:
@@ -85,7 +91,8 @@ class Storage:
 
     def _open(self, request: httpx.Request) -> httpx.Response:
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._http.send(request, stream=True)
+            with within(PARTS * self._timeout):
+                response = self._http.send(request, stream=True)
             if response.is_success:
                 return response
             response.close()
@@ -109,20 +116,25 @@ def _refusal(response: httpx.Response) -> StorageRefused:
     )
 
 
-def _part(response: httpx.Response) -> FilePart:
+def _part(response: httpx.Response, chunk_seconds: float) -> FilePart:
     if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if match is None:
             raise CodeOceanTransportError("the host of the file does not say which part of it it sends")
-        return FilePart(int(match[1]), int(match[2]), _chunks(response))
+        return FilePart(int(match[1]), int(match[2]), _chunks(response, chunk_seconds))
     length = response.headers.get("content-length", "")
-    return FilePart(0, int(length) if length.isdecimal() else None, _chunks(response))
+    return FilePart(0, int(length) if length.isdecimal() else None, _chunks(response, chunk_seconds))
 
 
-def _chunks(response: httpx.Response) -> Iterator[bytes]:
-    with _explained():
-        # Raw: what is kept compressed is as long as the listing says before it is unpacked.
-        yield from response.iter_raw(CHUNK)
+def _chunks(response: httpx.Response, chunk_seconds: float) -> Iterator[bytes]:
+    # Raw: what is kept compressed is as long as the listing says before it is unpacked.
+    chunks = response.iter_raw(CHUNK)
+    while True:
+        with _explained(), within(chunk_seconds):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
 
 
 @contextmanager
