@@ -97,7 +97,8 @@ class Group(enum.Enum):
     """Operations that end alike; the value names them for the docs."""
 
     ASK = "read, search, list files, update"
-    TELL = "archive, delete, detach, rename, set permissions"
+    TELL = "archive, delete, rename, set permissions"
+    DETACH = "detach"
     MAKE = "capture, create, run"
     ATTACH = "attach"
     TRANSFER = "transfer"
@@ -156,6 +157,8 @@ def ending(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
         return None
     if fault.kind is Kind.NOT_TRUSTED:
         return _raised("CodeOceanTransportError", may_retry=False)
+    if group is Group.DETACH and fault.kind is Kind.LOST and _was_carried_out(fault) and not for_good:
+        return _raised("BadRequest", may_retry=False)  # the second request finds nothing attached
     return _recovery(group, fault, for_good=for_good) or _raised(_LAST.get(group) or _ERRORS[fault.kind])
 
 
@@ -166,7 +169,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
         gives_up = for_good or (kind is Kind.THROTTLED_TOO_LONG and group is Group.FILE)
         goes_on = _WAITED if group is Group.WAIT else _FETCHED_AGAIN
         return None if gives_up else goes_on
-    if group in {Group.TELL, Group.TRANSFER} and kind in {Kind.CUT, Kind.DAMAGED}:
+    if group in {Group.TELL, Group.DETACH, Group.TRANSFER} and kind in {Kind.CUT, Kind.DAMAGED}:
         return _FINE
     in_doubt = kind not in {Kind.THROTTLED, Kind.THROTTLED_TOO_LONG, Kind.NOT_CONNECTED}
     if group is Group.MAKE and in_doubt:
@@ -205,6 +208,8 @@ What the cells say:
 - **no answer was needed**: the API answers such requests with nothing, so that any answer with a status of
   success is as good. It is not so for a web page.
 - **fetched on**: the rest of the file is asked for, with a new signed URL.
+- `BadRequest` of *detach*: the first request has detached, its answer was lost, and the second is refused
+  because nothing is attached any more. The message says so.
 - an error: the task fails with it. Airflow's `retries` are kept, unless it says *for good*: then it is raised
   as `AirflowFailException`. `WaitTimeout` is told by a sensor as Airflow's `AirflowSensorTimeout`.
 

@@ -216,7 +216,7 @@ OPERATIONS = {
         ),
     ),
     "detach": Operation(
-        Group.TELL,
+        Group.DETACH,
         "DELETE capsules/*/data_assets/",
         lambda scene: scene.run(
             CodeOceanDetachDataAssetsOperator, capsule_id=scene.capsule_id, data_asset_ids=[scene.asset_id]
