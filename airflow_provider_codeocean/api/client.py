@@ -1,4 +1,4 @@
-"""The two clients. Beside ``storage.py`` and ``wire.py`` the only module that knows httpx."""
+"""The two clients."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api.answer import Response, conclude
 from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender
+from airflow_provider_codeocean.api.deadline import PARTS, bound, too_slow, within
 from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
@@ -26,6 +27,7 @@ from airflow_provider_codeocean.api.token import REFUSALS, Token
 from airflow_provider_codeocean.api.wire import (
     CODINGS,
     Body,
+    forget_request,
     ssl_context,
     storage_ssl_context,
     transport_error,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds to connect, and to wait for each part of an answer.
+#: Seconds to connect, and to wait for each part of an answer; all of an exchange may take twice as long.
 DEFAULT_TIMEOUT = 30.0
 #: Seconds within which a request is sent again where that may help.
 DEFAULT_RETRY_BUDGET = 60.0
@@ -59,11 +61,20 @@ class _Client(Generic[S]):
     url: str = ""  # until it is made: an error on the way may show it
 
     def __init__(
-        self, sender: S, token: Token, url: str, *, retry_budget: float, token_grace: float, max_answer: int
+        self,
+        sender: S,
+        token: Token,
+        url: str,
+        *,
+        retry_budget: float,
+        token_grace: float,
+        max_answer: int,
+        timeout: float,
     ) -> None:
         self.url = base_url(url)
         self.retry_budget = retry_budget
         self.token_grace = token_grace
+        self._exchange_seconds = PARTS * timeout
         self._token = token
         self.data_assets = DataAssets(sender)
         self.computations = Computations(sender)
@@ -102,7 +113,8 @@ class CodeOceanClient(_Client[Sender]):
 
     :param url: address of the deployment (``https://codeocean.example.com``); https if no scheme is given.
     :param token: access token.
-    :param timeout: seconds to connect, and to wait for each part of an answer.
+    :param timeout: seconds to connect, and to wait for each part of an answer. All of an exchange, from
+        connecting to the answer's last byte, may take twice as long, however many parts there are.
     :param verify: False does not verify the server's certificate; a path is that of a file or folder with the
         certificates of the authorities to trust.
     :param proxy: address of a proxy.
@@ -142,10 +154,11 @@ class CodeOceanClient(_Client[Sender]):
             retry_budget=retry_budget,
             token_grace=token_grace,
             max_answer=max_answer,
+            timeout=timeout,
         )
         self._new_token = new_token
         options = self._options(timeout, verify, proxy, require_tls=require_tls)
-        self._http = httpx.Client(**options, transport=transport)
+        self._http = bound(httpx.Client(**options, transport=transport))
         self.storage = Storage(
             require_tls=require_tls,
             timeout=timeout,
@@ -192,7 +205,10 @@ class CodeOceanClient(_Client[Sender]):
     def _exchange(self, call: Call[Any]) -> Response:
         credentials = self._token.credentials
         try:
-            with self._http.stream(**_request(call), auth=credentials.authorize) as response:
+            with (
+                within(self._exchange_seconds),
+                self._http.stream(**_request(call), auth=credentials.authorize) as response,
+            ):
                 body = Body(call, response, self._max_answer)
                 chunks = response.iter_bytes()
                 while body.wanted and (chunk := next(chunks, None)) is not None:
@@ -253,6 +269,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
             retry_budget=retry_budget,
             token_grace=token_grace,
             max_answer=max_answer,
+            timeout=timeout,
         )
         self._new_token = new_token
         self._renewing = asyncio.Lock()
@@ -299,7 +316,10 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
     async def _exchange(self, call: Call[Any]) -> Response:
         credentials = self._token.credentials
         try:
-            async with self._http.stream(**_request(call), auth=credentials.authorize) as response:
+            async with (
+                asyncio.timeout(self._exchange_seconds),
+                self._http.stream(**_request(call), auth=credentials.authorize) as response,
+            ):
                 body = Body(call, response, self._max_answer)
                 chunks = response.aiter_bytes()
                 while body.wanted and (chunk := await anext(chunks, None)) is not None:
@@ -307,6 +327,9 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
             return body.response(response, credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise transport_error(call, error) from error
+        except TimeoutError as error:
+            forget_request(error)
+            raise transport_error(call, httpx.ReadTimeout(too_slow(self._exchange_seconds))) from error
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
         """Send the requests of a search's pages and yield the results."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from airflow_provider_codeocean import __version__
+from airflow_provider_codeocean.api.deadline import PARTS, bound, within
 from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
 from airflow_provider_codeocean.api.retry import retry_after
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Bytes in which a file is read.
 CHUNK = 1024 * 1024
+#: How many times as long as one part of an answer the host may take for a :data:`CHUNK`.
+CHUNK_PARTS = 10.0
 #: How often a host of files may send on to another address.
 MAX_REDIRECTS = 3
 
@@ -52,15 +55,18 @@ class Storage:
 
     It has no access token, and keeps addresses out of logs and errors: who has one can read the file.
 
+    :param timeout: seconds to connect, and to wait for each part of an answer. The beginning of an answer may
+        take twice as long, and each :data:`CHUNK` of a file ten times.
     :param require_tls: whether to refuse addresses without https, but for those of this machine.
-    :param **options: options of the HTTP client: ``timeout``, ``verify``, ``proxy``, ``transport``.
+    :param **options: options of the HTTP client: ``verify``, ``proxy``, ``transport``.
     """
 
-    def __init__(self, *, require_tls: bool = False, **options: Any) -> None:
+    def __init__(self, timeout: float, *, require_tls: bool = False, **options: Any) -> None:
         self._require_tls = require_tls
         # A host that compresses on the way would not send as many bytes as the file has.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"airflow-provider-codeocean/{__version__}"}
-        self._http = httpx.Client(headers=headers, follow_redirects=False, **options)
+        self._timeout = timeout
+        self._http = bound(httpx.Client(headers=headers, follow_redirects=False, timeout=timeout, **options))
 
     @contextmanager
     def read(self, url: str, start: int = 0) -> Iterator[FilePart]:
@@ -82,7 +88,7 @@ class Storage:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _explained(error) from error
             try:
-                yield _part(response)
+                yield _part(response, CHUNK_PARTS * self._timeout)
             finally:
                 response.close()
         finally:
@@ -97,7 +103,8 @@ class Storage:
         request = self._http.build_request("GET", url, headers=wanted)
         for _ in range(MAX_REDIRECTS + 1):
             self._check(request.url)
-            response = self._http.send(request, stream=True)
+            with within(PARTS * self._timeout):
+                response = self._http.send(request, stream=True)
             if response.is_success:
                 return response
             response.close()
@@ -127,20 +134,26 @@ def _refusal(response: httpx.Response) -> StorageRefused:
     )
 
 
-def _part(response: httpx.Response) -> FilePart:
+def _part(response: httpx.Response, chunk_seconds: float) -> FilePart:
     if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if match is None:
             raise CodeOceanTransportError("the host of the file does not say which part of it it sends")
-        return FilePart(int(match[1]), int(match[2]), _chunks(response))
+        return FilePart(int(match[1]), int(match[2]), _chunks(response, chunk_seconds))
     length = response.headers.get("content-length", "")
-    return FilePart(0, int(length) if length.isdecimal() else None, _chunks(response))
+    return FilePart(0, int(length) if length.isdecimal() else None, _chunks(response, chunk_seconds))
 
 
-def _chunks(response: httpx.Response) -> Iterator[bytes]:
+def _chunks(response: httpx.Response, chunk_seconds: float) -> Iterator[bytes]:
+    # Raw: what is kept compressed is as long as the listing says before it is unpacked.
+    chunks = response.iter_raw(CHUNK)
     try:
-        # Raw: what is kept compressed is as long as the listing says before it is unpacked.
-        yield from response.iter_raw(CHUNK)
+        while True:
+            with within(chunk_seconds):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
     except httpx.HTTPError as error:
         raise _explained(error) from error
 

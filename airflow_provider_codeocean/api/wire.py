@@ -1,6 +1,6 @@
 """HTTP, as clients and storage share it: trust, bounded answers, errors without secrets.
 
-Beside ``client.py`` and ``storage.py`` the only module that knows httpx.
+It, ``deadline.py`` and the two know httpx, and nothing else does.
 """
 
 from __future__ import annotations

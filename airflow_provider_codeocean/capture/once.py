@@ -31,7 +31,6 @@ that creation, this second look shows it; if later, the other's own look has sho
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -51,6 +50,7 @@ from airflow_provider_codeocean.capture.steps import (
     Step,
     Steps,
 )
+from airflow_provider_codeocean.clock import SteadyClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -91,7 +91,7 @@ class CaptureOnce(Generic[M]):
     :param keys: the keys of the capture.
     :param durable: whether there is a state that survives a try.
     :param usable: tells whether what was found can be gone on with: one that failed cannot.
-    :param now: the time, in Unix seconds.
+    :param now: the time, in Unix seconds; if not given, one that is steady during the try.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class CaptureOnce(Generic[M]):
         *,
         durable: bool,
         usable: Callable[[M], bool],
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.keys = keys
         self._is_retry = attempt.try_number > keys.first_try
         self._durable = durable
         self._usable = usable
-        self._now = now
+        self._now = now or SteadyClock()
 
     def begin(self) -> Generator[Step, Any, Capture[M]]:
         """Go on with what was made before, or make it.

@@ -48,6 +48,17 @@ class Connection(HttpToolsProtocol):
             self.used_by_api = True
             self._traffic.api_connections += 1
 
+    def write(self, data: bytes) -> bool:
+        """Send bytes as they are.
+
+        :param data: the bytes.
+        :returns: whether there is still somebody to send them to.
+        """
+        if self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True
+
     def abort(self) -> None:
         """Close at once; what has not been sent is lost."""
         self.transport.abort()

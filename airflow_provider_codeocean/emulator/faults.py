@@ -7,9 +7,11 @@
 | `close_before` | no | the connection closed |
 | `hold_before` | when released | nothing until then |
 | `slow` | after `delay` | the answer, late |
-| `slow_body` | yes | the headers at once, the body in pieces over `delay` |
+| `slow_headers` | yes | the headers in `pieces` over `delay`, then the body |
+| `slow_body` | yes | the headers at once, the body in `pieces` over `delay` |
 | `half_body` | yes | half of the body, then the connection closed |
 | `invalid_json` | yes | half of the body as if it were all |
+| `wrong_shape` | yes | the status with `body` (default `["unexpected"]`): JSON, but not what belongs there |
 | `empty` | yes | the status with an empty body |
 | `close_after` | yes | the connection closed without an answer |
 | `hold` | yes | nothing until released, then the answer |
@@ -36,9 +38,11 @@ FaultKind = Literal[
     "close_before",
     "hold_before",
     "slow",
+    "slow_headers",
     "slow_body",
     "half_body",
     "invalid_json",
+    "wrong_shape",
     "empty",
     "close_after",
     "hold",
@@ -55,9 +59,12 @@ class FaultRule(BaseModel):
     :param times: how many requests; None for ever.
     :param probability: the share of matching requests that are hit.
     :param status: status of the answer, for `status` and `html`.
-    :param body: body of the answer for `status`: a string is sent as text, all else as JSON.
-    :param retry_after: `Retry-After` for `status` and `html`: seconds, or `date` for an HTTP date 2 s ahead.
-    :param delay: seconds, for `slow` and `slow_body`.
+    :param body: body of the answer: for `status`, a string is sent as text, all else as JSON; for
+        `wrong_shape` all is sent as JSON.
+    :param retry_after: `Retry-After` for `status` and `html`: `date` for an HTTP date 2 s ahead, all else as
+        it stands.
+    :param delay: seconds, for `slow`, `slow_headers` and `slow_body`.
+    :param pieces: how many, for `slow_headers` and `slow_body`.
     :param timeout: seconds after which a hold ends by itself.
     """
 
@@ -70,8 +77,9 @@ class FaultRule(BaseModel):
     probability: float = Field(default=1.0, ge=0, le=1)
     status: int | None = Field(default=None, ge=200, le=599)
     body: Any = None
-    retry_after: int | Literal["date"] | None = None
+    retry_after: int | str | None = None
     delay: float = Field(default=1.0, ge=0)
+    pieces: int = Field(default=4, ge=1, le=1000)
     timeout: float = Field(default=30.0, ge=0)
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import email.utils
 import http.client
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -13,9 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_codeocean.emulator.connection import EXTENSION, Connection
 from airflow_provider_codeocean.emulator.faults import Fault, FaultRule
-
-PIECES = 4
-"""Into how many pieces `slow_body` cuts a body."""
 
 PROXY_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr></body></html>"
 
@@ -176,14 +174,29 @@ async def _slow(exchange: Exchange) -> None:
     await exchange.proceed()
 
 
+async def _slow_headers(exchange: Exchange) -> None:
+    answer = await exchange.work()
+    exchange.count(answer.status)
+    lines = [f"HTTP/1.1 {answer.status:d} {_phrase(answer.status)}".encode()]
+    lines += [name + b": " + value for name, value in (*answer.headers, (b"connection", b"close"))]
+    head = b"\r\n".join(lines) + b"\r\n\r\n"
+    # Around uvicorn, which sends headers in one piece.
+    for piece in _cut(head, exchange.rule.pieces):
+        await asyncio.sleep(exchange.rule.delay / exchange.rule.pieces)
+        if not exchange.connection.write(piece):
+            break
+    exchange.connection.write(answer.body)
+    exchange.connection.close()
+    await exchange.gone()
+
+
 async def _slow_body(exchange: Exchange) -> None:
     answer = await exchange.work()
     await answer.start(exchange.send)
-    size = -(-len(answer.body) // PIECES) or 1
-    for piece in range(PIECES):
-        await asyncio.sleep(exchange.rule.delay / PIECES)
-        body = answer.body[piece * size : (piece + 1) * size]
-        await exchange.send({"type": "http.response.body", "body": body, "more_body": piece < PIECES - 1})
+    for piece in _cut(answer.body, exchange.rule.pieces):
+        await asyncio.sleep(exchange.rule.delay / exchange.rule.pieces)
+        await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
+    await exchange.send({"type": "http.response.body", "body": b""})
 
 
 async def _half_body(exchange: Exchange) -> None:
@@ -201,6 +214,12 @@ async def _invalid_json(exchange: Exchange) -> None:
     await answer.with_body(broken).send(exchange.send)
 
 
+async def _wrong_shape(exchange: Exchange) -> None:
+    answer = await exchange.work()
+    rule = exchange.rule
+    await answer.with_body(json.dumps(rule.body or ["unexpected"]).encode()).send(exchange.send)
+
+
 async def _empty(exchange: Exchange) -> None:
     answer = await exchange.work()
     await answer.with_body(b"").send(exchange.send)
@@ -214,9 +233,11 @@ _INJECTORS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
     "hold_before": _hold_before,
     "hold": _hold,
     "slow": _slow,
+    "slow_headers": _slow_headers,
     "slow_body": _slow_body,
     "half_body": _half_body,
     "invalid_json": _invalid_json,
+    "wrong_shape": _wrong_shape,
     "empty": _empty,
 }
 
@@ -227,6 +248,12 @@ async def inject(exchange: Exchange) -> None:
     :param exchange: the request and its fault.
     """
     await _INJECTORS[exchange.rule.kind](exchange)
+
+
+def _cut(whole: bytes, pieces: int) -> Iterator[bytes]:
+    """Cut into pieces; where there are fewer bytes than that, some pieces are empty."""
+    for piece in range(pieces):
+        yield whole[piece * len(whole) // pieces : (piece + 1) * len(whole) // pieces]
 
 
 def _phrase(status: int) -> str:

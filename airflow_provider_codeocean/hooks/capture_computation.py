@@ -10,13 +10,13 @@ with, it is given the key, so that no other task takes it as well.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation
 from airflow_provider_codeocean.capture.key import key_in, with_key
+from airflow_provider_codeocean.clock import SteadyClock
 from airflow_provider_codeocean.hooks.capture import Capturing
 from airflow_provider_codeocean.removal import Removed, remove_computation
 from airflow_provider_codeocean.states import Verdict, computation_verdict
@@ -48,7 +48,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
     :param asked: see :class:`Capturing`.
     :param name: display name, before the key; None keeps the one that Code Ocean gives.
     :param not_before: when the task can have started one at the earliest, in Unix seconds.
-    :param now: the time, in Unix seconds.
+    :param now: the time, in Unix seconds; if not given, one that is steady during the try.
     :param **options: what :class:`Capturing` takes beyond that.
     """
 
@@ -64,13 +64,13 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         *,
         name: str | None = None,
         not_before: float = 0.0,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(hook, once, asked, **options)
         self._name = name
         self._not_before = not_before
-        self._now = now
+        self._now = now or SteadyClock()
         self._nameless_since: dict[str, float] = {}
 
     @staticmethod

@@ -199,7 +199,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             wait.conclude(event, seen)
             return True
 
-        wait.deadline = time.time() + PATIENCE
+        wait.deadline = wait.clock() + PATIENCE
         return self._look(wait, concluded)
 
     def _look(self, wait: Wait, is_over: Callable[[Any], bool]) -> Any:

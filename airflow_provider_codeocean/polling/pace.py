@@ -11,6 +11,8 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from airflow_provider_codeocean.polling.wait import LONGEST_RETRY_AFTER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,8 +24,6 @@ _IN_FLIGHT = 8
 _OUTAGE = 3
 #: Seconds for which the gate is closed after a failure, at most, and after a 429 that says nothing.
 _LONGEST_OUTAGE_PAUSE, _UNSAID_PAUSE = 30.0, 1.0
-#: The longest that a ``Retry-After`` is believed, in seconds: after that, one request asks again.
-_LONGEST_RETRY_AFTER = 600.0
 
 
 class Pace:
@@ -75,7 +75,7 @@ class Pace:
         """
         if sent_at >= self._closed_at:
             self.rate = max(_LOWEST_RATE, self.rate / 2)
-        pause = _UNSAID_PAUSE if retry_after is None else min(retry_after, _LONGEST_RETRY_AFTER)
+        pause = _UNSAID_PAUSE if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
         # Others were refused with us: not all at once.
         self._close(pause + random.uniform(0, _UNSAID_PAUSE))  # noqa: S311
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -78,8 +77,8 @@ class Poller:
         try:
             watched, future = self._watchlist.add(wait)
             self._wake_by(watched.due)
-            left = None if wait.deadline is None else max(wait.deadline - time.time(), _FIRST_LOOK)
-            async with asyncio.timeout(left):
+            left = wait.left()
+            async with asyncio.timeout(None if left is None else max(left, _FIRST_LOOK)):
                 await future
         except TimeoutError:
             wait.last_error = wait.last_error or self._sender.trouble

@@ -15,6 +15,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
+from airflow_provider_codeocean.clock import SteadyClock
 from airflow_provider_codeocean.states import Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between the first looks, and how much of its age a wait may be late in noticing its end.
 _FIRST_INTERVAL, _LATENESS = 1.0, 0.1
+#: The longest that a ``Retry-After`` is believed, in seconds: after that, it is looked at again.
+LONGEST_RETRY_AFTER = 600.0
 
 
 class Kind(enum.Enum):
@@ -49,6 +52,7 @@ class Wait(ABC):
     :param id: identifier of the thing.
     :param poll_interval: the most seconds between two looks, above 0: a young wait looks more often.
     :param deadline: when to give up, in Unix seconds; None never gives up.
+    :ivar clock: the time, in Unix seconds, whatever becomes of the machine's clock during the wait.
     :ivar last_state: the state that was seen last.
     :ivar last_error: why no look has succeeded since.
     :ivar wants_to_read: whether it ends with a look that shows the thing in whole, and not with a search's
@@ -71,7 +75,8 @@ class Wait(ABC):
         self.last_error: CodeOceanError | None = None
         self.wants_to_read = False
         self.seen: Any = None
-        self._began = time.time()
+        self.clock = SteadyClock()
+        self._began = self.clock()
         self._asked_to_wait = 0.0
 
     @abstractmethod
@@ -143,7 +148,7 @@ class Wait(ABC):
         if not error.transient:
             raise error
         self.miss(error)
-        self._asked_to_wait = getattr(error, "retry_after", None) or 0.0
+        self._asked_to_wait = min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
 
     def interval(self, now: float) -> float:
         """Return the seconds between two looks at this age of the wait.
@@ -161,23 +166,23 @@ class Wait(ABC):
         :returns: seconds.
         :raises WaitTimeout: where the deadline has passed.
         """
-        now = time.time()
-        seconds = max(self.interval(now), self._asked_to_wait)
+        seconds = max(self.interval(self.clock()), self._asked_to_wait)
         self._asked_to_wait = 0.0
-        if self.deadline is None:
+        left = self.left()
+        if left is None:
             return seconds
-        left = self.deadline - now
         if left <= 0:
             raise WaitTimeout(self.describe())
         return min(seconds, left)
 
-    def has_expired(self, now: float) -> bool:
-        """Tell whether the deadline has passed.
+    def left(self) -> float | None:
+        """Return the seconds until the deadline: 0 or less where it has passed, None where there is none."""
+        return None if self.deadline is None else self.deadline - self.clock()
 
-        :param now: the time, in Unix seconds.
-        :returns: whether it has.
-        """
-        return self.deadline is not None and self.deadline <= now
+    def has_expired(self) -> bool:
+        """Tell whether the deadline has passed."""
+        left = self.left()
+        return left is not None and left <= 0
 
     def describe_begin(self, connection: str) -> str:
         """Say what is waited for.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,8 +66,7 @@ class Watched:
         :param now: the time.
         :param part: the part of the interval to wait.
         """
-        wall = time.time()
-        self.every = min([wait.interval(wall) for wait in self.waits])
+        self.every = min([wait.interval(wait.clock()) for wait in self.waits])
         self.due = now + part * self.every
 
     def is_almost_due(self, now: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
@@ -79,8 +78,7 @@ class Watchlist:
         :param watched: the thing.
         :param part: the part of its interval until it is looked at again.
         """
-        wall = time.time()
-        for wait in [each for each in watched.waits if each.has_expired(wall)]:
+        for wait in [each for each in watched.waits if each.has_expired()]:
             self._resolve(watched, wait, WaitTimeout(wait.describe()))
         if watched.waits:
             watched.looked_at = now = self._now()

@@ -10,7 +10,7 @@ import sys
 from airflow_provider_codeocean import api
 
 CLIENT = f"{api.__name__}.client"
-KNOW_HTTPX = {CLIENT, f"{api.__name__}.storage", f"{api.__name__}.wire"}
+KNOW_HTTPX = {f"{api.__name__}.{name}" for name in ("client", "deadline", "storage", "wire")}
 MODULES = [module.name for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}.")]
 
 

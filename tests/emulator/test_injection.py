@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email.utils
 import socket
@@ -16,6 +17,7 @@ from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
 from airflow_provider_codeocean.emulator.faults import Fault, FaultRule
 from airflow_provider_codeocean.emulator.server import EmulatorServer
+from scripts.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +138,50 @@ def test_a_slow_body_comes_after_its_headers(server, client, asset):
         response.read()
     assert time.monotonic() - headers >= 0.3
     assert response.json()["id"] == asset.removeprefix("data_assets/")
+
+
+@pytest.fixture
+def asked(server, asset):
+    """A connection, by which the asset was asked for."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        token = base64.b64encode(f"{server.env['CODEOCEAN_TOKEN']}:".encode()).decode()
+        head = f"GET /api/v1/{asset} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {token}\r\n\r\n"
+        connection.sendall(head.encode())
+        yield connection
+
+
+def test_slow_headers_come_piece_by_piece(server, request):
+    fault(server, kind="slow_headers", delay=0.3, pieces=30)
+    asked = request.getfixturevalue("asked")
+    pieces = list(iter(lambda: asked.recv(65536), b""))
+    assert len(pieces) > 3
+    assert b"".join(pieces).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert pieces[-1].endswith(b"}")
+
+
+def test_slow_headers_are_followed_by_the_answer(server, client, asset):
+    fault(server, kind="slow_headers", delay=0.05, method="PUT")
+    assert rename(client, asset, "slowly").json()["description"] == "slowly"
+    assert client.get(asset).status_code == 200
+
+
+def test_who_goes_away_is_sent_no_more_headers(server, request):
+    slow = fault(server, kind="slow_headers", delay=60, pieces=600)
+    asked = request.getfixturevalue("asked")
+    assert slow.wait(hits=1)
+    asked.close()
+    wait_until(
+        lambda: not server.emulator.traffic.open_connections, awaited="the connection's end", timeout=10
+    )
+
+
+@pytest.mark.parametrize(("body", "sent"), [(None, ["unexpected"]), ({"id": 7}, {"id": 7})])
+def test_json_of_another_shape_comes_after_the_work(server, client, asset, body, sent):
+    fault(server, kind="wrong_shape", method="PUT", body=body)
+    response = rename(client, asset, f"shape {body}")
+    assert (response.status_code, response.json()) == (200, sent)
+    assert description(server) == f"shape {body}"
 
 
 def test_half_a_body_comes_before_the_end(server, client, asset):

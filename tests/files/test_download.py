@@ -225,8 +225,8 @@ def test_an_answer_to_a_range_that_is_another_one_is_not_written(results, impati
 
     true_part = storage._part
 
-    def shifted(response):
-        part = true_part(response)
+    def shifted(response, chunk_seconds):
+        part = true_part(response, chunk_seconds)
         return storage.FilePart(part.start + 1, part.size, part.chunks)
 
     monkeypatch.setattr(open_url, shifted)

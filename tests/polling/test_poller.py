@@ -104,14 +104,15 @@ def test_a_thousand_cost_a_search_now_and_then(monkeypatch):
 def test_those_that_want_to_read_end_with_what_they_waited_for(monkeypatch):
     deployment = Deployment(*many(200))
     waiting = Waiting(deployment)
-    waits = [DataAssetWait(each, poll_interval=INTERVAL, deadline=None) for each in deployment.assets]
-    for wait in waits[::2]:
-        wait.wants_to_read = True
 
-    async def scene() -> None:
+    async def scene() -> list[DataAssetWait]:
+        waits = [DataAssetWait(each, poll_interval=INTERVAL, deadline=None) for each in deployment.assets]
+        for wait in waits[::2]:
+            wait.wants_to_read = True
         await asyncio.gather(*(waiting.wait(each.id, wait=each) for each in waits))
+        return waits
 
-    run(scene(), monkeypatch)
+    waits = run(scene(), monkeypatch)
     assert len(waiting.noticed) == 200
     assert [(each.seen.id, each.seen.state) for each in waits[::2]] == [
         (each.id, "ready") for each in waits[::2]

@@ -186,3 +186,18 @@ def test_the_same_error_again_is_told_where_it_was_gone_in_between():
     assert not waiting.is_over(asset("ready", transfer_error=None))
     with pytest.raises(TransferFailed, match="no such bucket"):
         waiting.is_over(asset("ready", transfer_error="no such bucket"))
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_changes_no_wait(monkeypatch, jump):
+    waiting = wait(poll_interval=60, deadline=time.time() + 100)
+    monkeypatch.setattr(time, "time", lambda true=time.time: true() + jump)
+    assert waiting.left() == pytest.approx(100, abs=5)
+    assert not waiting.has_expired()
+    assert waiting.pause() == 1.0
+
+
+def test_no_server_is_left_alone_for_longer_than_ten_minutes():
+    waiting = wait(poll_interval=5)
+    waiting.bear(RateLimited(429, "slow down", retry_after=1e9))
+    assert waiting.pause() == 600.0

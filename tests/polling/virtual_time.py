@@ -46,9 +46,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch) -> T:
-    """Run a coroutine in virtual time, which ``time.time`` tells, too; chance is the same each time."""
+    """Run a coroutine in virtual time, which ``time`` tells, too; chance is the same each time."""
     random.seed(7)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, monkeypatch.context() as patch:
         loop = runner.get_loop()
         patch.setattr(time, "time", lambda: BEGIN + loop.time())
+        patch.setattr(time, "monotonic", loop.time)
         return runner.run(main)

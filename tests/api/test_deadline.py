@@ -1,0 +1,148 @@
+"""An exchange is over in time, however the server spreads its answer: on real sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import Self
+
+import pytest
+
+from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
+from airflow_provider_codeocean.api.storage import Storage
+from tests.api.fake_server import BOTH
+
+TIMEOUT = 0.2
+#: Each of the server's pauses is shorter than the timeout; all of them together are longer than a test.
+PAUSE = 0.05
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+class Dripping:
+    """A server that sends a beginning, and after that one byte after the other, for ever."""
+
+    token = "cop_s3cret"
+    transport = None
+
+    def __init__(self, begin: bytes, forever: bytes) -> None:
+        self._begin, self._forever = begin, forever
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._serve)]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with socket.create_connection(self._listener.getsockname()):
+            for thread in self._threads:
+                thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            connection, _ = self._listener.accept()
+            self._threads.append(threading.Thread(target=self._drip, args=(connection,)))
+            self._threads[-1].start()
+
+    def _drip(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.sendall(self._begin)
+                while not self._over.wait(PAUSE):
+                    connection.sendall(self._forever)
+            except OSError:
+                return
+
+
+@contextmanager
+def soon():
+    """What happens in here must not last as long as a server pleases."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < 20
+
+
+DRIPS = {
+    "the first line": (b"HTTP/1.1 200 O", b"K"),
+    "a header": (HEAD + b"X: ", b"x"),
+    "headers": (HEAD, b"X: x\r\n"),
+    "a body of known length": (HEAD + b"Content-Length: 99999\r\n\r\n{", b" "),
+    "a body of any length": (HEAD + b"\r\n{", b" "),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+}
+
+
+@pytest.mark.parametrize("use", BOTH.values(), ids=BOTH)
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+def test_who_drips_is_not_listened_to_for_ever(use, drip):
+    with Dripping(*drip) as server, soon():
+        with pytest.raises(
+            CodeOceanTransportError, match=r"got no answer \(ReadTimeout: not over after 0\.4 s\)"
+        ) as caught:
+            use(server, lambda client: client.data_assets.get("a1"), timeout=TIMEOUT, retry_budget=0)
+        assert caught.value.transient
+        assert not caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("use", BOTH.values(), ids=BOTH)
+def test_what_changes_something_may_have_been_applied(use):
+    params = DataAssetUpdateParams(name="n")
+    with Dripping(*DRIPS["a header"]) as server, soon():
+        with pytest.raises(CodeOceanTransportError) as caught:
+            use(server, lambda client: client.data_assets.update("a1", params), timeout=0.1, retry_budget=0)
+        assert caught.value.maybe_applied
+
+
+def test_the_way_by_a_proxy_is_bounded_too():
+    with (
+        Dripping(*DRIPS["a header"]) as proxy,
+        CodeOceanClient(
+            "http://codeocean.test", "t", proxy=proxy.url, timeout=TIMEOUT, retry_budget=0
+        ) as client,
+        soon(),
+        pytest.raises(CodeOceanTransportError, match="not over after"),
+    ):
+        client.data_assets.get("a1")
+
+
+def test_a_proxy_of_the_environment_is_bounded_too(monkeypatch):
+    with Dripping(*DRIPS["a header"]) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with (
+            CodeOceanClient("http://codeocean.test", "t", timeout=TIMEOUT, retry_budget=0) as client,
+            soon(),
+            pytest.raises(CodeOceanTransportError, match="not over after"),
+        ):
+            client.data_assets.get("a1")
+
+
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+def test_a_host_of_files_that_drips_is_given_up(drip):
+    storage = Storage(timeout=0.1)
+    with Dripping(*drip) as server, soon():
+        with (
+            pytest.raises(CodeOceanTransportError, match=r"sent nothing, or not all .*not over after"),
+            storage.read(f"{server.url}/file?signature=s3cret") as part,
+        ):
+            list(part.chunks)
+        storage.close()
+
+
+def test_a_server_that_does_not_read_is_given_up():
+    """A request that it does not take stays half sent."""
+    params = DataAssetUpdateParams(description="x" * 20_000_000)
+    with Dripping(b"", b"") as server, soon():
+        with (
+            CodeOceanClient(server.url, "t", timeout=TIMEOUT, retry_budget=0) as client,
+            pytest.raises(CodeOceanTransportError, match="got no answer") as caught,
+        ):
+            client.data_assets.update("a1", params)
+        assert caught.value.maybe_applied

@@ -1,0 +1,26 @@
+"""Requests to every endpoint that is declared."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow_provider_codeocean.api.call import Call
+from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
+from airflow_provider_codeocean.api.endpoints.computations import Computations
+from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
+from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
+
+RESOURCES = (DataAssets, Computations, Capsules, Pipelines, CustomMetadataSchema)
+
+#: By name: a request to each endpoint.
+CALLS: dict[str, Call[Any]] = {
+    f"{resource.root}.{name}": Call(
+        endpoint.method,
+        resource.root + re.sub(r"\{[^}]*\}", "x1", endpoint.path),
+        endpoint.answers,
+        endpoint.effect,
+    )
+    for resource in RESOURCES
+    for name, endpoint in resource.endpoints().items()
+}

@@ -1,0 +1,200 @@
+"""Each fault happens to each operation: it ends as declared, in time, and nothing is made twice."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_codeocean.api import errors
+from airflow_provider_codeocean.capture import once as capture_once
+from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.hooks import codeocean as hooks
+from airflow_provider_codeocean.operators import once as operators_once
+from airflow_provider_codeocean.polling import pace, poller, wait
+from scripts.fault_table import FAULTS, PAGE, Ending, Fault, Group, Kind, ending, page
+from tests.faults.operations import OPERATIONS, Operation, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Seconds that are allowed for an attempt: where a fault is one of slowness, and else.
+SHORT, LONG = 0.2, 20.0
+#: Seconds of no clock within which a client sends again, so that a few attempts are made.
+BUDGET = 10.0
+#: Seconds for a wait that ends in time, and for one that does not.
+IN_TIME, IN_VAIN = 30.0, 0.5
+#: Seconds after which a cell has hung, on a slow machine.
+HANGS = 30.0
+
+
+#: Of each group one operation, which meets every fault; the others meet one of each kind.
+IN_FULL = {operation.group: name for name, operation in reversed(OPERATIONS.items())}.values()
+ONE_OF_A_KIND = {"reset-after", *{fault.kind: name for name, fault in reversed(FAULTS.items())}.values()}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the matrix."""
+
+    name: str
+    fault_name: str
+    for_good: bool
+    deferrable: bool
+
+    @property
+    def operation(self) -> Operation:
+        return OPERATIONS[self.name]
+
+    @property
+    def fault(self) -> Fault:
+        return FAULTS[self.fault_name]
+
+    @property
+    def ending(self) -> Ending | None:
+        return ending(self.operation.group, self.fault, for_good=self.for_good)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is such a case, and no other one that shows as much."""
+        if self.ending is None or (self.operation.comes_second and self.fault.rule is None):
+            return False
+        in_full = self.name in IN_FULL and (not self.deferrable or self.operation.group is Group.WAIT)
+        return in_full or self.fault_name in ONE_OF_A_KIND
+
+    def __str__(self) -> str:
+        often = "for good" if self.for_good else "once"
+        return f"{self.name}-{self.fault_name}-{often}-{'deferred' if self.deferrable else 'in worker'}"
+
+
+CELLS = [
+    cell
+    for name, operation in OPERATIONS.items()
+    for fault_name in FAULTS
+    for for_good in (False, True)
+    for deferrable in ((False, True) if operation.defers else (False,))
+    if (cell := Cell(name, fault_name, for_good, deferrable)).is_wanted
+]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[EmulatorServer]:
+    with EmulatorServer(EmulatorConfig(transitions=Transitions.all(Policy()))) as server:
+        yield server
+
+
+@pytest.fixture
+def server(emulator: EmulatorServer) -> Iterator[EmulatorServer]:
+    emulator.emulator.traffic.reset()
+    yield emulator
+    emulator.faults.clear()
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """No pause lasts but those of waits, which are short; ``waited`` is what a client's pauses add up to."""
+    clock = SimpleNamespace(waited=0.0, budget=BUDGET)
+
+    def sleep(seconds: float) -> None:
+        clock.waited += seconds
+
+    monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=lambda: clock.waited))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=sleep))
+    options = hooks.client_options
+    monkeypatch.setattr(hooks, "client_options", lambda *a: options(*a) | {"retry_budget": clock.budget})
+    monkeypatch.setattr(hooks, "PATIENCE", IN_VAIN)
+    monkeypatch.setattr(capture_once, "SETTLE", 0.1)
+    monkeypatch.setattr(capture_once, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(operators_once, "overtaken", lambda context: False)  # there is no task to ask for
+    monkeypatch.setattr(poller, "_FIRST_LOOK", IN_VAIN)
+    monkeypatch.setattr(pace, "_UNSAID_PAUSE", 0.02)
+    for module in (pace, wait):
+        monkeypatch.setattr(module, "LONGEST_RETRY_AFTER", 0.05)
+    monkeypatch.setattr("airflow_provider_codeocean.files.download._FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("airflow_provider_codeocean.hooks.capture_computation.NAMED_WITHIN", 0.0)
+    return clock
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_it_ends_as_declared(cell, server, hurry, connect, request):
+    expected = cell.ending
+    in_vain = cell.operation.group is Group.WAIT and expected.error == "WaitTimeout"
+    where = _where(cell, server, request)
+    connect(token=server.env["CODEOCEAN_TOKEN"], timeout=SHORT if cell.fault.is_slow else LONG, **where)
+    scene = Scene(server, IN_VAIN if in_vain else IN_TIME, cell.deferrable)
+    fault = _arrange(cell, server)
+    if cell.operation.group is Group.FILE and cell.for_good:
+        hurry.budget = 1.0  # by a clock that cannot be hurried
+    began = time.monotonic()
+    try:
+        cell.operation.act(scene)
+    except Exception as error:  # noqa: BLE001 - what it is, is what is asked here
+        _is_as_declared(error, expected, server.env["CODEOCEAN_TOKEN"])
+    else:
+        assert expected.error is None
+    assert time.monotonic() - began < HANGS
+    assert hurry.waited < BUDGET
+    if fault is not None:
+        assert fault.hits >= 1
+        assert cell.for_good or fault.hits == fault.rule.times
+    _nothing_is_made_twice(cell, scene, expected)
+
+
+def test_every_operation_and_fault_is_in_it():
+    assert {cell.operation.group for cell in CELLS} == {*Group}
+    assert {cell.fault.kind for cell in CELLS} == {*Kind}
+
+
+def test_the_page_tells_what_is_tested():
+    assert PAGE.read_text() == page(), "run python -m scripts.fault_table"
+
+
+def _where(cell: Cell, server: EmulatorServer, request: pytest.FixtureRequest) -> dict[str, str]:
+    match cell.fault_name:
+        case "refused":
+            return {"host": request.getfixturevalue("nobody")}
+        case "dns":
+            return {"host": "http://codeocean.invalid"}
+        case "expired":
+            expired = request.getfixturevalue("expired")
+            return {"host": expired.url, "verify": str(expired.certificate)}
+    return {"host": server.url}
+
+
+def _arrange(cell: Cell, server: EmulatorServer) -> Any:
+    if cell.fault.rule is None:
+        return None
+    method, path = cell.operation.request.split()
+    looks = 2 if cell.operation.group is Group.WAIT and cell.deferrable else 1
+    times = None if cell.for_good else looks
+    return server.faults.add(FaultRule(method=method, path=path, times=times, **cell.fault.rule))
+
+
+def _is_as_declared(error: Exception, expected: Ending, token: str) -> None:
+    if expected.error is None:
+        raise error
+    if expected.error == "WaitTimeout":
+        assert isinstance(error, errors.WaitTimeout | AirflowSensorTimeout), error
+    elif expected.may_retry:
+        assert type(error).__name__ == expected.error, error
+    else:
+        assert isinstance(error, AirflowFailException)
+        assert type(error.__cause__).__name__ == expected.error, error
+    assert 0 < len(str(error)) < 2000
+    assert token not in str(error)
+
+
+def _nothing_is_made_twice(cell: Cell, scene: Scene, expected: Ending) -> None:
+    group, method = cell.operation.group, cell.operation.request
+    made = scene.made()
+    assert made <= 1
+    assert made == 1 or group is not Group.MAKE or expected.error
+    if group in {Group.ATTACH, Group.TRANSFER} and cell.fault.kind is not Kind.THROTTLED:
+        assert scene.server.faults.all() == [] or scene.server.faults.all()[0].hits == 1, method
