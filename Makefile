@@ -19,7 +19,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks clean
+.PHONY: help demo test lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ lint: .venv/.ready ## Check style, types, imports and docstrings
 	@.venv/bin/mypy -p scripts
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/pydoclint --quiet $(PACKAGE)
+
+audit: .venv/.ready ## Look for known vulnerabilities in what the lock files name; needs PyPI
+	@$(PY) -m scripts.audit $(AUDIT)
 
 docs: .venv/.ready ## Build the documentation into build/site; a broken link is an error
 	@echo "== documentation"
