@@ -38,7 +38,7 @@ def tables() -> dict[str, str]:
     known = releases()
     tested: dict[str, list[str]] = {}
     for row in all_rows():
-        tested.setdefault(row.release, []).append(row.python or "one")
+        tested.setdefault(row.release, []).append(row.python or "one of those it runs on")
     return {
         "releases": table(
             ["Airflow", "Tested with", "On Python", "Lock file"],

@@ -179,7 +179,7 @@ def run_step(row: Row, step: str) -> Outcome:
     )
     print(tail(log, 1), flush=True)
     if not outcome.passed:
-        print(f"  FAILED: see {log.relative_to(CHECKOUT)}", flush=True)
+        print(f"  FAILED: see {log}", flush=True)
     return outcome
 
 

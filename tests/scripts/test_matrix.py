@@ -11,7 +11,7 @@ import pytest
 
 from scripts import matrix
 from scripts.junit import Results, read_results
-from scripts.matrix import Outcome, Row, all_rows, find_python, main, row_named, summary
+from scripts.matrix import Outcome, Row, all_rows, find_python, main, row_named, run_step, summary
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER = next(python for python in matrix.PYTHONS if python != OWN)
@@ -115,6 +115,31 @@ def test_what_became_of_tests_is_read(tmp_path):
     assert done.returncode == 1
     assert read_results(report) == Results(1, 2, Counter({"not on this one": 2, "known": 1}))
     assert read_results(report).skipped == 3
+
+
+@pytest.fixture
+def few_tests(tmp_path, monkeypatch):
+    """A step of these few tests."""
+    path = tmp_path / "test_it.py"
+    path.write_text(TESTS)
+    monkeypatch.setitem(matrix.STEPS, "unit", [str(path), "-p", "no:cacheprovider"])
+    monkeypatch.setattr(matrix, "LOGS", tmp_path / "logs")
+
+
+def test_a_step_is_run_in_the_environment_of_its_row(few_tests, capsys):
+    went = run_step(Row("3.3"), "unit")
+    assert (went.exit_code, went.results) == (1, Results(1, 2, Counter({"not on this one": 2, "known": 1})))
+    assert not went.passed
+    assert went.cpu_seconds > 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"== Airflow 3.3, Python {went.python}: unit\n1 failed, 1 passed")
+    assert "3.3-unit.log" in told
+
+
+def test_a_step_that_takes_too_long_is_stopped_and_has_failed(few_tests, monkeypatch, capsys):
+    monkeypatch.setattr(matrix, "_STEP_SECONDS", 0.05)
+    went = run_step(Row("3.3"), "unit")
+    assert (went.exit_code, went.results, went.passed) == (None, None, False)
 
 
 def test_a_report_that_was_cut_off_is_no_result(tmp_path):
