@@ -26,7 +26,7 @@ from airflow_provider_codeocean.polling.grace import Grace
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
@@ -106,8 +106,12 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanClient
 
-        read = self._read() | {"new_token": lambda: self._read()["token"]}
-        return CodeOceanClient(**with_precedence(read, options))
+        options = with_precedence(self._read(), options)
+
+        def new_token() -> str:
+            return _token_for(options["url"], self._read())
+
+        return CodeOceanClient(**({"new_token": new_token} | options))
 
     def _read(self) -> dict[str, Any]:
         """Read the connection into a client's options."""
@@ -125,11 +129,12 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
-        async def new_token() -> str:
-            return str((await self._read_async())["token"])
+        options = with_precedence(await self._read_async(), options)
 
-        read = await self._read_async() | {"new_token": new_token}
-        return CodeOceanAsyncClient(**with_precedence(read, options))
+        async def new_token() -> str:
+            return _token_for(options["url"], await self._read_async())
+
+        return CodeOceanAsyncClient(**({"new_token": new_token} | options))
 
     async def _read_async(self) -> dict[str, Any]:
         """Read the connection into a client's options, in a running event loop."""
@@ -225,15 +230,16 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                         return seen
                 time.sleep(wait.pause())
 
-    def send_patiently(self, client: CodeOceanClient, call: Call[T]) -> T:
+    def send_patiently(self, client: CodeOceanClient, call: Call[T], *, at_most: float) -> T:
         """Send a request, again as long as the access token is refused and that is to be borne.
 
         :param client: a client of this connection.
         :param call: the request.
+        :param at_most: seconds for which that is borne at most, where the connection says more.
         :returns: the answer.
         :raises CodeOceanError: where there is none.
         """
-        grace = Grace(self.codeocean_conn_id, client.token_grace)
+        grace = Grace(self.codeocean_conn_id, min(client.token_grace, at_most))
         while True:
             try:
                 return client.send(call)
@@ -262,6 +268,21 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         client = self.__dict__.pop("client", None)
         if client is not None:
             client.close()
+
+
+def _token_for(url: str, options: Mapping[str, Any]) -> str:
+    """Return the token that a connection holds by now, which may be shown to no other deployment.
+
+    :param url: address of the deployment that is to be shown it.
+    :param options: what the connection holds by now.
+    :returns: the token.
+    :raises ValueError: where the connection leads to another deployment by now.
+    """
+    from airflow_provider_codeocean.api.client import base_url
+
+    if base_url(options["url"]) != base_url(url):
+        raise ValueError(f"the connection leads to {base_url(options['url'])} by now")
+    return str(options["token"])
 
 
 def _explain(error: CodeOceanError | ValueError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -142,7 +143,8 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look at it once; a refused access token is waited for, as the connection's ``token_grace`` says."""
-        return self._look(context, CodeOceanHook(self.codeocean_conn_id).send_patiently)
+        hook = CodeOceanHook(self.codeocean_conn_id)
+        return self._look(context, partial(hook.send_patiently, at_most=self.timeout))
 
     def _look(
         self, context: Context, send: Callable[[CodeOceanClient, Call[Any]], Any]

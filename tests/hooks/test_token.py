@@ -125,6 +125,32 @@ def test_a_wait_bears_a_refused_token_for_so_long(code_ocean, asset, connect, sl
     assert seconds - 2 <= sum(slept) <= seconds + 2
 
 
+def test_a_token_is_shown_to_no_other_deployment(code_ocean, asset, rotate, connect, caplog):
+    with CodeOceanHook().get_conn() as client:
+        rotate.revoke()
+        connect("https://elsewhere.test", "cop_of_another_deployment")
+        with pytest.raises(Unauthorized):
+            client.data_assets.get(asset.id)
+        assert client._token.value != "cop_of_another_deployment"
+    assert "the connection leads to https://elsewhere.test by now" in caplog.text
+
+
+async def test_nor_is_it_in_the_triggerer(code_ocean, asset, rotate, connect, caplog):
+    async with await CodeOceanHook().get_async_conn() as client:
+        rotate.revoke()
+        connect("https://elsewhere.test", "cop_of_another_deployment")
+        with pytest.raises(Unauthorized):
+            await client.data_assets.get(asset.id)
+        assert client._token.value != "cop_of_another_deployment"
+    assert "the connection leads to https://elsewhere.test by now" in caplog.text
+
+
+def test_a_sensor_bears_it_for_no_longer_than_it_waits(code_ocean, asset, rotate, slept):
+    rotate.revoke()
+    with pytest.raises(AirflowFailException, match="has been refused for 30 s"):
+        CodeOceanDataAssetSensor(task_id="t", data_asset_id=asset.id, timeout=30).poke(CONTEXT)
+
+
 def test_a_sensor_in_a_worker_does_too(code_ocean, asset, rotate, slept, monkeypatch):
     monkeypatch.setattr("airflow_provider_codeocean.api.token._PAUSE", 0.0)
     rotate.revoke()

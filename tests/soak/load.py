@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+
+from scripts.http_json import HttpError
 
 if TYPE_CHECKING:
     from scripts.emulator_process import EmulatorProcess
@@ -25,6 +28,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "close_before", "probability": 0.005},
     {"kind": "close_after", "probability": 0.005},
 )
+#: Seconds for a DAG run to be created.
+_CREATED = 600.0
 _GOING_ON = "SELECT COUNT(*) FROM dag_run WHERE dag_id LIKE 'soak%' AND state IN ('queued', 'running')"
 
 _STANDING = (
@@ -73,14 +78,29 @@ class Load:
         """
         seed = {"count": BATCH, "policy": policy}
         assets = self._emulator.call("POST", "/_emulator/data_assets", seed)["data_assets"]
-        self._airflow.trigger("soak_waits", conf={"ids": [each["id"] for each in assets]})
+        self._trigger("soak_waits", {"ids": [each["id"] for each in assets]})
         self.waits += BATCH
 
     def begin_capture(self) -> None:
         """Let a computation finish, and begin to capture it."""
         (made,) = self._emulator.call("POST", "/_emulator/computations", {})["computations"]
-        self._airflow.trigger("soak_captures", conf={"id": made["id"]})
+        self._trigger("soak_captures", {"id": made["id"]})
         self.computations.append(made["id"])
+
+    def _trigger(self, dag_id: str, conf: dict[str, Any]) -> None:
+        """Create a DAG run, once, although a busy Airflow may not answer in time, and create it later."""
+        run_id = f"soak__{uuid.uuid4().hex[:12]}"
+
+        def created() -> bool:
+            if self._airflow.database.run_state(dag_id, run_id) != "none":
+                return True
+            try:
+                self._airflow.trigger(dag_id, conf=conf, run_id=run_id)
+            except (OSError, HttpError) as error:  # the next question is whether it is there all the same
+                print(f"{dag_id} {run_id} is not known to have been created: {error}", flush=True)
+            return False
+
+        self._airflow.wait_until(created, awaited=f"the run {run_id} of {dag_id}", timeout=_CREATED)
 
     def standing(self) -> int:
         """Tell how many waits have begun and not ended."""
