@@ -282,7 +282,8 @@ def _token_for(url: str, options: Mapping[str, Any]) -> str:
 
     if base_url(options["url"]) != base_url(url):
         raise ValueError(f"the connection leads to {base_url(options['url'])} by now")
-    return str(options["token"])
+    token: str = options["token"]
+    return token
 
 
 def _explain(error: CodeOceanError | ValueError) -> str:
