@@ -63,8 +63,6 @@ def _soak(folder: Path, minutes: float, *, docs: bool) -> int:
             config={
                 "core.max_active_tasks_per_dag": "10000",
                 "triggerer.capacity": "5000",
-                # On a busy machine one writer may be kept waiting for long, and the triggerer ends over it.
-                "database.sql_alchemy_conn": f"sqlite:///{folder}/airflow/airflow.db?timeout=600",
             },
         )
         with airflow:
