@@ -131,7 +131,7 @@ def test_a_token_is_shown_to_no_other_deployment(code_ocean, asset, rotate, conn
         connect("https://elsewhere.test", "cop_of_another_deployment")
         with pytest.raises(Unauthorized):
             client.data_assets.get(asset.id)
-        assert client._token.value != "cop_of_another_deployment"
+        assert not client._token.credentials.are_of("cop_of_another_deployment")
     assert "the connection leads to https://elsewhere.test by now" in caplog.text
 
 
@@ -141,7 +141,7 @@ async def test_nor_is_it_in_the_triggerer(code_ocean, asset, rotate, connect, ca
         connect("https://elsewhere.test", "cop_of_another_deployment")
         with pytest.raises(Unauthorized):
             await client.data_assets.get(asset.id)
-        assert client._token.value != "cop_of_another_deployment"
+        assert not client._token.credentials.are_of("cop_of_another_deployment")
     assert "the connection leads to https://elsewhere.test by now" in caplog.text
 
 

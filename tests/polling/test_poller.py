@@ -102,13 +102,14 @@ def test_a_thousand_cost_a_search_now_and_then(monkeypatch):
 
 
 def test_those_that_want_to_read_end_with_what_they_waited_for(monkeypatch):
-    deployment = Deployment(*many(200))
+    deployment = Deployment(*many(200, 65, 95))
     waiting = Waiting(deployment)
 
     async def scene() -> list[DataAssetWait]:
         waits = [DataAssetWait(each, poll_interval=INTERVAL, deadline=None) for each in deployment.assets]
         for wait in waits[::2]:
             wait.wants_to_read = True
+        await asyncio.sleep(60)  # young waits are read more often
         await asyncio.gather(*(waiting.wait(each.id, wait=each) for each in waits))
         return waits
 
