@@ -36,6 +36,17 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.emulator.server import EmulatorServer
 
 
+#: Whole DAGs, and each fault in each operation: all that they go through, the tests of its own do too.
+UNMEASURED = [Path(__file__).parent / "dag_runs", Path(__file__).parent / "faults"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take what lies in certain folders for long tests."""
+    for item in items:
+        if any(folder in item.path.parents for folder in UNMEASURED):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Do not measure what a long test covers: that would triple its time."""

@@ -31,13 +31,6 @@ HERE = Path(__file__).parent
 DAGS = HERE / "dags"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage here: all that these runs go through, the tests of its own do too."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.long)
-
-
 @dataclass(frozen=True)
 class Run:
     """What became of a run."""
