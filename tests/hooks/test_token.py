@@ -131,7 +131,7 @@ def test_a_token_is_shown_to_no_other_deployment(code_ocean, asset, rotate, conn
         connect("https://elsewhere.test", "cop_of_another_deployment")
         with pytest.raises(Unauthorized):
             client.data_assets.get(asset.id)
-        assert client._token.value != "cop_of_another_deployment"
+        assert not client._token.credentials.are_of("cop_of_another_deployment")
     assert "the connection leads to https://elsewhere.test by now" in caplog.text
 
 
@@ -141,8 +141,23 @@ async def test_nor_is_it_in_the_triggerer(code_ocean, asset, rotate, connect, ca
         connect("https://elsewhere.test", "cop_of_another_deployment")
         with pytest.raises(Unauthorized):
             await client.data_assets.get(asset.id)
-        assert client._token.value != "cop_of_another_deployment"
+        assert not client._token.credentials.are_of("cop_of_another_deployment")
     assert "the connection leads to https://elsewhere.test by now" in caplog.text
+
+
+def test_a_token_that_was_given_is_not_replaced_by_the_connection_s(code_ocean, asset):
+    """It is another user's: what this one may not do is not done as the other."""
+    with CodeOceanHook().get_conn(token="cop_of_somebody_else") as client:
+        with pytest.raises(Unauthorized):
+            client.data_assets.get(asset.id)
+        assert client._token.credentials.are_of("cop_of_somebody_else")
+
+
+async def test_nor_is_one_in_the_triggerer(code_ocean, asset):
+    async with await CodeOceanHook().get_async_conn(token="cop_of_somebody_else") as client:
+        with pytest.raises(Unauthorized):
+            await client.data_assets.get(asset.id)
+        assert client._token.credentials.are_of("cop_of_somebody_else")
 
 
 def test_a_sensor_bears_it_for_no_longer_than_it_waits(code_ocean, asset, rotate, slept):
