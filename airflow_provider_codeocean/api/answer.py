@@ -88,7 +88,7 @@ def _answer(call: Call[T], response: Response) -> T:
 def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
     data, message = None, ""
     if HTTPStatus(300) <= response.status < HTTPStatus(400):
-        host = _host_of(response.headers.get("location", ""))
+        host = _host_of(response.redact(response.headers.get("location", "").encode()).decode())
         message = f"redirected to {host}; give the host that it leads to"
     else:
         try:

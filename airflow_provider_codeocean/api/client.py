@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import httpx
@@ -157,6 +158,7 @@ class CodeOceanClient(_Client[Sender]):
             timeout=timeout,
         )
         self._new_token = new_token
+        self._renewing = threading.Lock()
         options = self._options(timeout, verify, proxy, require_tls=require_tls)
         self._http = bound(httpx.Client(**options, transport=transport))
         self.storage = Storage(
@@ -189,7 +191,9 @@ class CodeOceanClient(_Client[Sender]):
         try:
             return conclude(call, self._exchange(call), again=again)
         except REFUSALS:
-            self._renew()
+            with self._renewing:  # those who were refused together ask once
+                if self._token.credentials is credentials:
+                    self._renew()
             if self._token.credentials is credentials:
                 raise
         return conclude(call, self._exchange(call), again=again)

@@ -121,13 +121,29 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _at_most(timeout)))
+        stream = self._stream.start_tls(ssl_context, server_hostname, _at_most(timeout))
+        _bound_receiving(stream.get_extra_info("socket"))
+        return _Stream(stream)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _bound_receiving(connection: ssl.SSLSocket) -> None:
+    """Have each part that is received heed the deadline: TLS within that of a proxy takes many for one read.
+
+    :param connection: the connection, on which TLS has begun.
+    """
+    receive = connection.recv
+
+    def recv(size: int = 1024, flags: int = 0) -> bytes:
+        connection.settimeout(_at_most(connection.gettimeout()))
+        return receive(size, flags)
+
+    connection.recv = recv  # type: ignore[assignment, method-assign]
 
 
 def _at_most(timeout: float | None) -> float | None:

@@ -30,7 +30,7 @@ CHUNK_PARTS = 10.0
 #: How often a host of files may send on to another address.
 MAX_REDIRECTS = 3
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d+/(\d{1,18})")
 #: Who has a signed URL has the file: while this is set, no library writes one into a log.
 _reading = ContextVar("reading a signed URL", default=False)
 
@@ -160,9 +160,9 @@ def _chunks(response: httpx.Response, chunk_seconds: float) -> Iterator[bytes]:
 
 def _explained(error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
     """Return what went wrong on the way as an error of ours that does not show the address."""
-    reason = str(error) or type(error).__name__
     untrusted = is_untrusted(error)
     forget_request(error)
+    reason = str(error) or type(error).__name__
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         error.args = ()  # they may repeat it
         return CodeOceanTransportError("the URL of the file is none", transient=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 REFUSALS = (Unauthorized, Forbidden)
 #: Seconds between two such questions.
 _PAUSE = 5.0
+#: What of a token, or of its Base64, JSON, HTML and URLs may write by its number.
+_WRITTEN_BY_NUMBER = frozenset("+/=_-.:")
 
 
 class Credentials:
@@ -42,20 +45,29 @@ class Credentials:
     def __init__(self, token: str) -> None:
         encoded = basic(token)
         header = Secret(f"Basic {encoded}")
-        traces = [trace.encode() for trace in (token, encoded, encoded.replace("/", "\\/"))]  # as JSON may be
+        written = b"|".join(_however_written(each) for each in (token, encoded.rstrip("=")))
+        traces = re.compile(written, re.IGNORECASE)  # a host in an address comes in lower case
 
         def authorize(request: httpx.Request) -> httpx.Request:
             request.headers["Authorization"] = header
             return request
 
         def redact(content: bytes) -> bytes:
-            for trace in traces:
-                content = content.replace(trace, b"***")
-            return content
+            return traces.sub(b"***", content)
 
         self.authorize = authorize
         self.are_of = lambda other: other == token
         self.redact = redact
+
+
+def _however_written(text: str) -> bytes:
+    """Return a pattern that finds a text also where a server has quoted it."""
+    return "".join(
+        rf"(?:\\?{re.escape(each)}|\\u00{ord(each):02x}|%{ord(each):02x}|&#0*{ord(each)};|&#x0*{ord(each):x};)"
+        if each in _WRITTEN_BY_NUMBER
+        else re.escape(each)
+        for each in text
+    ).encode()
 
 
 class Token:

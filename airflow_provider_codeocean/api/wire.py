@@ -5,6 +5,7 @@ It, ``deadline.py`` and the two know httpx, and nothing else does.
 
 from __future__ import annotations
 
+import re
 import ssl
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,8 @@ _NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
+#: Where an error about what is no HTTP begins to quote it.
+_QUOTED = re.compile(r":? (?:bytearray\(|b['\"])")
 
 
 class Body:
@@ -115,8 +118,8 @@ def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) 
     """
     untrusted = is_untrusted(error)
     sent = not isinstance(error, _NEVER_SENT)
-    reason = str(error) or type(error).__name__
     forget_request(error)
+    reason = str(error) or type(error).__name__
     return CodeOceanTransportError(
         f"{call.method} {call.path} got no answer ({type(error).__name__}: {reason})"
         if sent
@@ -138,9 +141,14 @@ def is_untrusted(error: BaseException) -> bool:
 def forget_request(error: BaseException) -> None:
     """Take out of an error of the HTTP library what it holds of the request: headers, and signed URLs.
 
+    What is no HTTP is quoted in the error, and may be the request, sent back: that is left out too.
+
     :param error: the error; and what it came from.
     """
+    said = _QUOTED.split(str(error))[0] if isinstance(error, httpx.ProtocolError) else None
     for each in _chain(error):
+        if said is not None:
+            each.args = (said,)
         each.__traceback__ = None  # the variables in its frames are headers
         if isinstance(each, httpx.RequestError):
             each._request = None  # noqa: SLF001 - as an error that has never had one

@@ -106,17 +106,20 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanClient
 
-        options = with_precedence(self._read(), options)
+        all_options = with_precedence(self._read(), options)
 
         def new_token() -> str:
-            return _token_for(options["url"], self._read())
+            return _token_for(all_options["url"], self._read())
 
-        return CodeOceanClient(**({"new_token": new_token} | options))
+        if "token" not in options:  # one that is given stays: the connection's may be another user's
+            all_options.setdefault("new_token", new_token)
+        return CodeOceanClient(**all_options)
 
     def _read(self) -> dict[str, Any]:
         """Read the connection into a client's options."""
         connection = self.get_connection(self.codeocean_conn_id)
         options = client_options(connection, connection.extra_dejson)
+        mask_secret(str(options["token"]))  # Airflow itself has masked it with the blanks around it
         mask_secret(str(basic(options["token"])))  # as it goes over the wire
         return options
 
@@ -129,18 +132,21 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
-        options = with_precedence(await self._read_async(), options)
+        all_options = with_precedence(await self._read_async(), options)
 
         async def new_token() -> str:
-            return _token_for(options["url"], await self._read_async())
+            return _token_for(all_options["url"], await self._read_async())
 
-        return CodeOceanAsyncClient(**({"new_token": new_token} | options))
+        if "token" not in options:  # as above
+            all_options.setdefault("new_token", new_token)
+        return CodeOceanAsyncClient(**all_options)
 
     async def _read_async(self) -> dict[str, Any]:
         """Read the connection into a client's options, in a running event loop."""
         connection = await get_async_connection(self.codeocean_conn_id)
         options = client_options(connection, await get_async_extra_dejson(connection))
-        await mask_secret_async(str(basic(options["token"])))  # as it goes over the wire
+        await mask_secret_async(str(options["token"]))  # as above
+        await mask_secret_async(str(basic(options["token"])))
         return options
 
     @property

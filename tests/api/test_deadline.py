@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
 from airflow_provider_codeocean.api.storage import Storage
+from tests.api.certificates import Authority
 from tests.api.fake_server import BOTH
 
 TIMEOUT = 0.2
@@ -122,6 +124,44 @@ def test_a_proxy_of_the_environment_is_bounded_too(monkeypatch):
             pytest.raises(CodeOceanTransportError, match="not over after"),
         ):
             client.data_assets.get("a1")
+
+
+class DrippingTunnel(Dripping):
+    """A proxy that is spoken to by TLS, with a way to a server that drips in the middle of its own TLS."""
+
+    def __init__(self, certificate) -> None:
+        super().__init__(b"\x16\x03\x03\x40\x00", b"\x00")  # the beginning of 16 KiB of a handshake
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+
+    def _drip(self, connection: socket.socket) -> None:
+        if self._over.is_set():
+            return
+        with suppress(OSError):
+            tunnel = self._tls.wrap_socket(connection, server_side=True)
+            tunnel.recv(4096)
+            tunnel.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            tunnel.recv(4096)
+            super()._drip(tunnel)
+
+
+def test_a_proxy_with_https_to_a_server_with_https_is_bounded_too(tmp_path, monkeypatch):
+    authority = Authority()
+    trusted = ssl.create_default_context(cafile=authority.write(tmp_path))
+    monkeypatch.setattr("httpcore._sync.connection.default_ssl_context", lambda: trusted)
+    with (
+        DrippingTunnel(authority.issue(tmp_path / "proxy.pem")) as proxy,
+        CodeOceanClient(
+            "https://codeocean.test",
+            "t",
+            proxy=proxy.url.replace("http:", "https:"),
+            timeout=TIMEOUT,
+            retry_budget=0,
+        ) as client,
+        soon(),
+        pytest.raises(CodeOceanTransportError, match=r"timed out|not over after"),
+    ):
+        client.data_assets.get("a1")
 
 
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)

@@ -19,6 +19,7 @@ from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs
 from airflow_provider_codeocean.api.secret import Secret
 from tests.api.fake_server import BOTH, FakeServer, fail, reply
 from tests.api.loopback import LoopbackServer
+from tests.api.test_deadline import Dripping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +187,43 @@ class TestErrors:
             ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
         assert holders(caught.value, (TOKEN, WIRE)) == []
 
+    @pytest.mark.parametrize("quoted", ["\\u003d", "\\u003D", "\\/", "%2B", "&#43;", "&#x2b;", "&#x2F;"])
+    @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+    def test_not_even_one_that_quotes_it(self, ask, quoted):
+        letter = {"d": "=", "D": "="}.get(quoted[-1]) or ("/" if quoted in {"\\/", "&#x2F;"} else "+")
+        server = FakeServer()
+        server.token = "cop_~~~???>>"
+        wire = base64.b64encode(f"{server.token}:".encode()).decode()
+        assert letter in wire
+        text = f'{{"message": "who is {wire.replace(letter, quoted)}?"}}'
+        server.answers = [reply(401, text=text)]
+        with pytest.raises(CodeOceanError, match=r"who is \*\*\*") as caught:
+            ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
+        assert wire.rstrip("=") not in f"{caught.value} {caught.value.data}"
+
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            "Authorization: Basic {}\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nAuthorization Basic {}\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nAuthorization: Basic {}\r\n\r\n",
+        ],
+        ids=["first line", "header", "chunk"],
+    )
+    @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+    def test_nor_one_that_sends_it_back_as_no_http(self, ask, sent):
+        with Dripping(sent.format(WIRE).encode(), b"") as server:
+            with pytest.raises(
+                CodeOceanTransportError, match=r"\(RemoteProtocolError: illegal \w+ \w+\)$"
+            ) as caught:
+                ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
+            assert holders(caught.value, (WIRE,)) == []
+
+    def test_a_redirection_to_the_token_does_not_tell_it(self):
+        server = FakeServer(reply(302, headers={"Location": f"https://{TOKEN}.test/"}))
+        with pytest.raises(CodeOceanError, match=r"redirected to https://\*\*\*\.test"):
+            BOTH["sync"](server, lambda client: client.data_assets.get("a1"), retry_budget=0)
+
     def test_a_call_does_not_show_its_body(self):
         from airflow_provider_codeocean.api.call import Call, Effect
 
@@ -222,6 +260,18 @@ class TestSignedURL:
             pass
         assert holders(caught.value, ("of-the-file",)) == []
         assert "of-the-file" not in shown(caught.value)
+
+    @pytest.mark.parametrize("sent", ["GET {} HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nGET {}\r\n\r\n"])
+    def test_no_error_repeats_it_where_a_host_sends_it_back(self, sent):
+        path = "/file?signature=of-the-file"
+        with Dripping(sent.format(path).encode(), b"") as host:
+            client = CodeOceanClient("https://co.test", TOKEN)
+            with (
+                pytest.raises(CodeOceanTransportError, match="RemoteProtocolError: illegal") as caught,
+                client.storage.read(host.url + path),
+            ):
+                pass
+        assert holders(caught.value, ("of-the-file",)) == []
 
 
 class TestEncryption:

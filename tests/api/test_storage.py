@@ -70,9 +70,10 @@ def test_a_host_that_does_not_say_how_long_a_file_is():
     assert Host(chunked).read() == (0, None, BODY)
 
 
-def test_a_part_that_is_not_said_to_be_which_is_refused():
+@pytest.mark.parametrize("said", [{}, {"Content-Range": f"bytes 4-9/{'9' * 5000}"}])
+def test_a_part_that_is_not_said_to_be_which_is_refused(said):
     with pytest.raises(CodeOceanTransportError, match="which part"):
-        Host(sends(BODY, 206)).read(4)
+        Host(sends(BODY, 206, **said)).read(4)
 
 
 @pytest.mark.parametrize(("status", "transient"), [(403, True), (410, True), (503, True), (404, False)])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import Forbidden, Unauthorized
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.api.token import Token
@@ -96,6 +99,32 @@ async def test_those_who_are_refused_together_ask_once():
     assert server.asked == 1
     assert server.used.count("old") <= 20
     assert server.used.count("new") == 20
+
+
+def test_so_do_threads_that_share_a_client():
+    """None fails because another one has asked and is not answered yet."""
+    server = Guarded()
+    together = threading.Barrier(8)
+
+    def answer(request):
+        response = server.answer(request)
+        if response.status_code == 401:
+            together.wait(timeout=20)
+        return response
+
+    def read():
+        time.sleep(0.1)  # as long as a secrets backend takes
+        return server.read()
+
+    with (
+        CodeOceanClient(
+            server.url, server.token, new_token=read, transport=httpx.MockTransport(answer)
+        ) as client,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        found = list(threads.map(client.data_assets.get, ["a1"] * 8))
+    assert len(found) == 8
+    assert server.asked == 1
 
 
 def test_it_is_not_asked_for_all_the_time():

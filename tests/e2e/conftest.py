@@ -19,8 +19,11 @@
     ``processes_in(folder)``: all living processes that work in a folder or below, or have their AIRFLOW_HOME
     there: every process of an Airflow that lives there, however far it strayed.
 
-What the Airflows of these fixtures leave is searched for tokens and signatures of URLs at their end: where
-there are any, the last test that used it ends with an error.
+``searched``
+    ``with searched(airflow, emulator, *folders):`` runs an Airflow, and at the end searches what it runs with
+    and leaves, there and in further folders, for the emulator's tokens and for signatures of URLs; where
+    there are any, the last test that used it ends with an error. The fixtures above do so, and each module
+    that has an Airflow of its own is to.
 
 All tests below this directory are marked ``e2e`` and may take five minutes unless they say otherwise.
 """
@@ -42,6 +45,7 @@ from scripts.real_airflow import RealAirflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
@@ -70,16 +74,22 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 
 
 @contextmanager
-def telling_no_secrets(airflow: RealAirflow, emulator: EmulatorProcess) -> Iterator[RealAirflow]:
-    """Run an Airflow; at the end, search what it runs with and leaves for the emulator's tokens."""
+def _searched(airflow: RealAirflow, emulator: EmulatorProcess, *folders: Path) -> Iterator[RealAirflow]:
     tokens = {value for name, value in emulator.variables.items() if name.endswith("TOKEN")}
     leaks = Leaks(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
     with airflow as running:
         yield running
         found = leaks.in_arguments(each for name in running.components for each in running.tree(name))
-    found += leaks.in_database(airflow.database.path) + leaks.in_files(airflow.home)
+    found += leaks.in_database(airflow.database.path)
+    for folder in (airflow.home, *folders):
+        found += leaks.in_files(folder)
     if found:
         pytest.fail("\n".join(["A secret got out:", *found]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def searched() -> Callable[..., AbstractContextManager[RealAirflow]]:
+    return _searched
 
 
 @pytest.fixture(scope="session")
@@ -93,20 +103,26 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def airflow(
-    emulator: EmulatorProcess, dags_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    emulator: EmulatorProcess,
+    dags_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    searched: Callable[..., AbstractContextManager[RealAirflow]],
 ) -> Iterator[RealAirflow]:
     airflow = RealAirflow(
         tmp_path_factory.mktemp("airflow"),
         dags_folder=dags_folder,
         connections={"codeocean_default": emulator.connection},
     )
-    with telling_no_secrets(airflow, emulator) as running:
+    with searched(airflow, emulator) as running:
         yield running
 
 
 @pytest.fixture
 def own_airflow(
-    emulator: EmulatorProcess, dags_folder: Path, tmp_path: Path
+    emulator: EmulatorProcess,
+    dags_folder: Path,
+    tmp_path: Path,
+    searched: Callable[..., AbstractContextManager[RealAirflow]],
 ) -> Iterator[Callable[..., RealAirflow]]:
     with ExitStack() as running:
 
@@ -116,7 +132,7 @@ def own_airflow(
                 "connections": {"codeocean_default": emulator.connection},
             }
             airflow = RealAirflow(tmp_path / "airflow", **(defaults | settings))
-            return running.enter_context(telling_no_secrets(airflow, emulator))
+            return running.enter_context(searched(airflow, emulator))
 
         yield start
 

@@ -182,11 +182,11 @@ class TestTheTestOfAConnection:
 class TestTheToken:
     """The token is masked, in every form."""
 
-    @pytest.fixture
-    def hidden(self, connect):
+    @pytest.fixture(params=["", " "], ids=["as it is", "with blanks around it"])
+    def hidden(self, connect, request):
         """Whether Airflow hides a new token, and how it goes over the wire."""
         token = f"cop_{secrets.token_hex(16)}"
-        connect("https://codeocean.test", token)
+        connect("https://codeocean.test", f"{request.param}{token}{request.param}")
         wire = base64.b64encode(f"{token}:".encode()).decode()
         return lambda: redact(f"{token} Basic {wire}") == "*** Basic ***"
 

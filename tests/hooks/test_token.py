@@ -145,6 +145,21 @@ async def test_nor_is_it_in_the_triggerer(code_ocean, asset, rotate, connect, ca
     assert "the connection leads to https://elsewhere.test by now" in caplog.text
 
 
+def test_a_token_that_was_given_is_not_replaced_by_the_connection_s(code_ocean, asset):
+    """It is another user's: what this one may not do is not done as the other."""
+    with CodeOceanHook().get_conn(token="cop_of_somebody_else") as client:
+        with pytest.raises(Unauthorized):
+            client.data_assets.get(asset.id)
+        assert client._token.credentials.are_of("cop_of_somebody_else")
+
+
+async def test_nor_is_one_in_the_triggerer(code_ocean, asset):
+    async with await CodeOceanHook().get_async_conn(token="cop_of_somebody_else") as client:
+        with pytest.raises(Unauthorized):
+            await client.data_assets.get(asset.id)
+        assert client._token.credentials.are_of("cop_of_somebody_else")
+
+
 def test_a_sensor_bears_it_for_no_longer_than_it_waits(code_ocean, asset, rotate, slept):
     rotate.revoke()
     with pytest.raises(AirflowFailException, match="has been refused for 30 s"):
