@@ -117,6 +117,18 @@ def test_what_became_of_tests_is_read(tmp_path):
     assert read_results(report).skipped == 3
 
 
+def test_the_reason_is_told_for_which_a_whole_module_is_skipped(tmp_path):
+    skip = 'pytest.skip("Airflow 2 has no asset watchers", allow_module_level=True)'
+    (tmp_path / "test_watchers.py").write_text(f"import pytest\n{skip}\n")
+    (tmp_path / "test_it.py").write_text("def test_passes(): pass\n")
+    report = tmp_path / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    subprocess.run(command, cwd=tmp_path, timeout=60, check=True, capture_output=True)
+    assert read_results(report) == Results(
+        1, 0, Counter({"all of test_watchers: Airflow 2 has no asset watchers": 1})
+    )
+
+
 @pytest.fixture
 def few_tests(tmp_path, monkeypatch):
     """A step of these few tests."""
