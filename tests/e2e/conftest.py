@@ -19,6 +19,9 @@
     ``processes_in(folder)``: all living processes that work in a folder or below, or have their AIRFLOW_HOME
     there: every process of an Airflow that lives there, however far it strayed.
 
+``searched(airflow, emulator)``: a context manager that runs an Airflow of a module's own, and searches it as
+those of these fixtures.
+
 What the Airflows of these fixtures leave is searched for tokens and signatures of URLs at their end: where
 there are any, the last test that used it ends with an error.
 
@@ -42,6 +45,7 @@ from scripts.real_airflow import RealAirflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
@@ -80,6 +84,11 @@ def telling_no_secrets(airflow: RealAirflow, emulator: EmulatorProcess) -> Itera
     found += leaks.in_database(airflow.database.path) + leaks.in_files(airflow.home)
     if found:
         pytest.fail("\n".join(["A secret got out:", *found]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def searched() -> Callable[[RealAirflow, EmulatorProcess], AbstractContextManager[RealAirflow]]:
+    return telling_no_secrets
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def emulator(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def airflow(emulator, tmp_path_factory):
+def airflow(emulator, searched, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dags-of-events")
     for path in (HERE / "watching" / "captures.py", *(DAGS_EXAMPLES / f"{name}.py" for name in EXAMPLES)):
         shutil.copy(path, folder)
@@ -59,7 +59,7 @@ def airflow(emulator, tmp_path_factory):
         pytest.skip("Airflow 2 has no asset watchers")
     if running.version < (3, 3):
         running.env["WATCHED_SINCE"] = str(time.time() - 60)
-    with running:
+    with searched(running, emulator):
         for name in EXAMPLES:
             running.wait_for_dag(name)
             running.release.call("PATCH", f"/api/v2/dags/{name}", {"is_paused": False})

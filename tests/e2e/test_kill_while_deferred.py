@@ -162,13 +162,14 @@ def emulator(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def airflow(emulator, dags_folder, tmp_path_factory):
-    with RealAirflow(
+def airflow(emulator, searched, dags_folder, tmp_path_factory):
+    airflow = RealAirflow(
         tmp_path_factory.mktemp("airflow-of-drafts"),
         dags_folder=dags_folder,
         connections={"codeocean_default": emulator.connection},
         config={"triggerer.triggerer_health_check_threshold": "6", "triggerer.job_heartbeat_sec": "1"},
-    ) as running:
+    )
+    with searched(airflow, emulator) as running:
         yield running
 
 

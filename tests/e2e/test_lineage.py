@@ -17,17 +17,18 @@ def events_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def airflow(emulator, tmp_path_factory, events_file):
+def airflow(emulator, searched, tmp_path_factory, events_file):
     """An Airflow that tells OpenLineage."""
     dags_folder = tmp_path_factory.mktemp("dags")
     shutil.copy(Path(__file__).parent / "dags" / "lineage.py", dags_folder)
     transport = {"type": "file", "log_file_path": str(events_file), "append": True}
-    with RealAirflow(
+    airflow = RealAirflow(
         tmp_path_factory.mktemp("telling"),
         dags_folder=dags_folder,
         connections={"codeocean_default": emulator.connection},
         config={"openlineage.transport": json.dumps(transport), "openlineage.namespace": "tests"},
-    ) as running:
+    )
+    with searched(airflow, emulator) as running:
         yield running
 
 
