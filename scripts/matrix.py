@@ -132,13 +132,16 @@ def set_up(row: Row, python: str) -> bool:
     :returns: whether it is there.
     """
     lock = f"locks/airflow-{row.release}.txt"
-    done = subprocess.run(
-        ["scripts/setup_env", row.environment.name, lock],
-        cwd=CHECKOUT,
-        env=os.environ | {"PYTHON": python},
-        timeout=_SET_UP_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["scripts/setup_env", row.environment.name, lock],
+            cwd=CHECKOUT,
+            env=os.environ | {"PYTHON": python},
+            timeout=_SET_UP_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0
 
 

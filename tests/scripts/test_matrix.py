@@ -98,6 +98,20 @@ def test_a_row_without_its_python_is_said_not_to_have_been_run(no_python, capsys
     assert f"3.3/{OTHER}          NOT RUN: no Python {OTHER} on this machine" in capsys.readouterr().out
 
 
+def test_an_environment_that_takes_too_long_is_told_and_fails(tmp_path, monkeypatch, capsys):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "airflow-3.3.txt").touch()
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "setup_env"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(matrix, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(matrix, "find_python", lambda row: sys.executable)
+    monkeypatch.setattr(matrix, "_SET_UP_SECONDS", 0.2)
+    assert main(["3.3", "--where-possible"]) == 1
+    assert "NOT RUN: its environment could not be made" in capsys.readouterr().out
+
+
 def test_what_became_of_tests_is_read(tmp_path):
     (tmp_path / "test_it.py").write_text(TESTS)
     report = tmp_path / "report.xml"
