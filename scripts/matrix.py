@@ -75,8 +75,10 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether all went well."""
-        return self.exit_code == 0 and self.results is not None and self.results.failed == 0
+        """Whether all went well, and anything was tested."""
+        if self.exit_code != 0 or self.results is None:
+            return False
+        return self.results.failed == 0 and self.results.passed > 0
 
 
 def _own_python() -> str:

@@ -189,7 +189,14 @@ def test_each_reason_to_skip_is_told_once_with_the_rows_that_have_it():
 
 
 @pytest.mark.parametrize(
-    ("results", "exit_code"), [(Results(1, 1), 1), (Results(1, 0), 2), (None, 0), (Results(1, 0), None)]
+    ("results", "exit_code"),
+    [
+        (Results(1, 1), 1),
+        (Results(1, 0), 2),
+        (None, 0),
+        (Results(1, 0), None),
+        (Results(0, 0, Counter({"not on this one": 9})), 0),
+    ],
 )
 def test_what_did_not_go_well_is_told_as_failed(results, exit_code):
     assert "FAILED" in summary([outcome(Row("3.0"), results, exit_code)], {})
