@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 LOCKS = Path(__file__).resolve().parent.parent / "locks"
 ACCEPTED = LOCKS / "accepted_vulnerabilities.toml"
 FOUND, UNKNOWN = 1, 3
-_SECONDS = 900.0
+#: Seconds for all that is to be asked.
+SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,20 @@ def accepted(path: Path) -> list[Accepted]:
     return [Accepted(**entry) for entry in tomllib.loads(path.read_text()).get("accepted", [])]
 
 
-def ask(lock: Path, service: Sequence[str]) -> list[dict[str, Any]] | None:
+def ask(lock: Path, service: Sequence[str], seconds: float) -> list[dict[str, Any]] | None:
     """Ask what is known of all that is locked.
 
     :param lock: the lock file.
     :param service: arguments of pip-audit that say whom to ask.
+    :param seconds: how long that may take.
     :returns: what pip-audit says of each package; None where nobody could be asked.
     """
     command = [sys.executable, "-m", "pip_audit", *service, "-r", str(lock), "--no-deps", "--disable-pip"]
     command += ["--format", "json", "--progress-spinner", "off"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=max(0.0, seconds), check=False)
+    except subprocess.TimeoutExpired:
+        return None
     try:
         packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
@@ -153,9 +159,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--where-possible", action="store_true", help="where it cannot be asked, say so, and do not fail"
     )
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for all of it (default: %(default)g)")
     chosen = parser.parse_args(arguments)
     service = ["-s", "osv", "--osv-url", chosen.osv_url] if chosen.osv_url else ["-s", "pypi"]
-    answers = [ask(lock, service) for lock in chosen.locks or sorted(LOCKS.glob("*.txt"))]
+    deadline = time.monotonic() + chosen.seconds
+    answers: list[list[dict[str, Any]] | None] = []
+    for lock in chosen.locks or sorted(LOCKS.glob("*.txt")):
+        answers.append(ask(lock, service, deadline - time.monotonic()))
+        if answers[-1] is None:  # it would not answer the next question either
+            break
     packages = {str(sorted(each.items())): each for answer in answers for each in answer or []}
     code = report(
         list(packages.values()),

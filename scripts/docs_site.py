@@ -51,6 +51,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         folder, name = posixpath.split(target)
         if folder == "dags_examples":
             return posixpath.relpath("examples.md", here or ".") + f"#{Path(name).stem}"
+        if not target.startswith("docs/"):  # MkDocs says nothing of links that leave its folder
+            raise PluginError(f"{page.file.src_uri} links to {target}, which is not on the site")
         return match[0]
 
     return _LINK.sub(lead, markdown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: What pytest says of a module that is skipped as a whole, in place of the reason.
+_WHOLE_MODULE = "collection skipped"
+
 
 @dataclass(frozen=True)
 class Results:
@@ -17,7 +21,8 @@ class Results:
 
     :param passed: number of tests that passed.
     :param failed: number of those that failed, or whose fixtures did.
-    :param skips: number of those that were not run, or failed as expected, by the reason that they say.
+    :param skips: number of those that were not run, or failed as expected, by the reason that they say. All
+        tests of a module that is skipped as a whole count as one: nobody has counted them.
     """
 
     passed: int
@@ -45,5 +50,13 @@ def read_results(path: Path) -> Results:
         if case.find("failure") is not None or case.find("error") is not None:
             failed += 1
         elif skip is not None:
-            skips[skip.get("message") or "no reason given"] += 1
+            skips[_reason(case.get("name", ""), skip)] += 1
     return Results(total - failed - skips.total(), failed, skips)
+
+
+def _reason(name: str, skip: ET.Element) -> str:
+    message = skip.get("message") or "no reason given"
+    if message != _WHOLE_MODULE:
+        return message
+    *_, why = ast.literal_eval(skip.text or "('no reason given',)")  # path, line, reason
+    return f"all of {name}: {str(why).removeprefix('Skipped: ')}"

@@ -75,8 +75,10 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether all went well."""
-        return self.exit_code == 0 and self.results is not None and self.results.failed == 0
+        """Whether all went well, and anything was tested."""
+        if self.exit_code != 0 or self.results is None:
+            return False
+        return self.results.failed == 0 and self.results.passed > 0
 
 
 def _own_python() -> str:
@@ -132,13 +134,16 @@ def set_up(row: Row, python: str) -> bool:
     :returns: whether it is there.
     """
     lock = f"locks/airflow-{row.release}.txt"
-    done = subprocess.run(
-        ["scripts/setup_env", row.environment.name, lock],
-        cwd=CHECKOUT,
-        env=os.environ | {"PYTHON": python},
-        timeout=_SET_UP_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["scripts/setup_env", row.environment.name, lock],
+            cwd=CHECKOUT,
+            env=os.environ | {"PYTHON": python},
+            timeout=_SET_UP_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.airflow_processes import RealAirflowError
+from scripts.http_json import HttpError
 from scripts.terminal import Terminal
 from scripts.waiting import WaitExpiredError
 from tests.cluster.code_ocean import CodeOcean, code_ocean
@@ -39,6 +41,17 @@ HERE = Path(__file__).parent
 FOLDER = HERE.parent.parent / ".airflow" / "cluster"
 #: Exit codes: captures were doubled, lost or failed; the run could not be made; it was interrupted.
 NOT_ONCE, NOT_RUN, INTERRUPTED = 1, 2, 130
+#: What the run may end with that says nothing of the captures; a server that does not answer is an OSError.
+_FAULTS = (
+    HttpError,
+    MissingProgramError,
+    OSError,
+    RealAirflowError,
+    RuntimeError,
+    ServiceError,
+    WaitExpiredError,
+    subprocess.SubprocessError,
+)
 #: Seconds between two looks at the run.
 _EVERY = 0.5
 
@@ -159,7 +172,7 @@ def main() -> int:
             stack.enter_context(cluster)
             run = Run(cluster, server, terminal, deaths=not arguments.no_deaths, deadline=deadline)
             return 0 if run.play() else NOT_ONCE
-    except (MissingProgramError, ServiceError, RealAirflowError, WaitExpiredError, RuntimeError) as error:
+    except _FAULTS as error:
         what, _, details = str(error).partition("\n")
         terminal.failure(f"The run could not be made: {what}", details)
         return NOT_RUN

@@ -110,8 +110,8 @@ def redis_database(server: str) -> Iterator[str]:
         for number in [int(path)] if path else _NUMBERS:
             own = url._replace(path=f"/{number}").geturl()
             with Redis.from_url(own, socket_timeout=10) as client:
-                # The claim first, so that of two runs that begin at once one takes it.
-                if client.set(_CLAIM, os.getpid(), nx=True):
+                # The claim before the decision, so that of two runs that begin at once one takes it.
+                if client.dbsize() == 0 and client.set(_CLAIM, os.getpid(), nx=True):
                     if client.dbsize() == 1:
                         break
                     client.delete(_CLAIM)

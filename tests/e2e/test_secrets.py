@@ -1,13 +1,16 @@
 """No token and no signature of a URL is found in what a talkative Airflow keeps, shows and runs with.
 
-What every other test here leaves is searched too, by the fixtures in ``conftest.py``.
+What the other Airflows here leave is searched too, by the fixtures in ``conftest.py``, but for those of the
+demo and of a runner that is killed.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +28,16 @@ pytestmark = [
 DAG = "says_nothing"
 BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_headers", "codeocean_redirects")
 GOOD = {"capture_sync", "capture_deferred", "start_in_triggerer", "run", "list", "download", "renders_it"}
+
+
+def test_no_airflow_here_is_run_without_being_searched():
+    runs_one_itself = {
+        path.name
+        for path in Path(__file__).parent.glob("test_*.py")
+        if re.search(r"RealAirflow\(", source := path.read_text())
+        and not re.search(r"with searched\(", source)
+    }
+    assert runs_one_itself == {Path(__file__).name, "test_real_airflow.py"}
 
 
 class Talkative:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -89,6 +91,16 @@ def test_nobody_to_ask_is_no_pass(tmp_path, capsys, unused_tcp_port):
     assert audit.main(arguments) == audit.UNKNOWN
     assert "NOT AUDITED: the service could not be asked about all lock files" in capsys.readouterr().out
     assert audit.main([*arguments, "--where-possible"]) == 0
+
+
+def test_a_service_that_takes_too_long_is_asked_no_further(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        locks = [lock(tmp_path / f"{name}.txt", "strong==1.0") for name in "ab"]
+        began = time.monotonic()
+        assert audit.main([*locks, "--osv-url", url, "--seconds", "0.5"]) == audit.UNKNOWN
+    assert time.monotonic() - began < 10
+    assert "NOT AUDITED: the service could not be asked about all lock files" in capsys.readouterr().out
 
 
 def test_a_package_that_the_service_does_not_know_is_no_pass(capsys):

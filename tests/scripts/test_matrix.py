@@ -98,6 +98,20 @@ def test_a_row_without_its_python_is_said_not_to_have_been_run(no_python, capsys
     assert f"3.3/{OTHER}          NOT RUN: no Python {OTHER} on this machine" in capsys.readouterr().out
 
 
+def test_an_environment_that_takes_too_long_is_told_and_fails(tmp_path, monkeypatch, capsys):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "airflow-3.3.txt").touch()
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "setup_env"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(matrix, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(matrix, "find_python", lambda row: sys.executable)
+    monkeypatch.setattr(matrix, "_SET_UP_SECONDS", 0.2)
+    assert main(["3.3", "--where-possible"]) == 1
+    assert "NOT RUN: its environment could not be made" in capsys.readouterr().out
+
+
 def test_what_became_of_tests_is_read(tmp_path):
     (tmp_path / "test_it.py").write_text(TESTS)
     report = tmp_path / "report.xml"
@@ -115,6 +129,18 @@ def test_what_became_of_tests_is_read(tmp_path):
     assert done.returncode == 1
     assert read_results(report) == Results(1, 2, Counter({"not on this one": 2, "known": 1}))
     assert read_results(report).skipped == 3
+
+
+def test_the_reason_is_told_for_which_a_whole_module_is_skipped(tmp_path):
+    skip = 'pytest.skip("Airflow 2 has no asset watchers", allow_module_level=True)'
+    (tmp_path / "test_watchers.py").write_text(f"import pytest\n{skip}\n")
+    (tmp_path / "test_it.py").write_text("def test_passes(): pass\n")
+    report = tmp_path / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    subprocess.run(command, cwd=tmp_path, timeout=60, check=True, capture_output=True)
+    assert read_results(report) == Results(
+        1, 0, Counter({"all of test_watchers: Airflow 2 has no asset watchers": 1})
+    )
 
 
 @pytest.fixture
@@ -163,7 +189,14 @@ def test_each_reason_to_skip_is_told_once_with_the_rows_that_have_it():
 
 
 @pytest.mark.parametrize(
-    ("results", "exit_code"), [(Results(1, 1), 1), (Results(1, 0), 2), (None, 0), (Results(1, 0), None)]
+    ("results", "exit_code"),
+    [
+        (Results(1, 1), 1),
+        (Results(1, 0), 2),
+        (None, 0),
+        (Results(1, 0), None),
+        (Results(0, 0, Counter({"not on this one": 9})), 0),
+    ],
 )
 def test_what_did_not_go_well_is_told_as_failed(results, exit_code):
     assert "FAILED" in summary([outcome(Row("3.0"), results, exit_code)], {})

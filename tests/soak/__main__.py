@@ -20,7 +20,7 @@ from pathlib import Path
 
 from scripts.emulator_process import EmulatorProcess
 from scripts.real_airflow import RealAirflow
-from tests.soak.flat import SHORTEST, what_grows
+from tests.soak.flat import FEWEST, SHORTEST, what_grows
 from tests.soak.load import BATCH, CAPTURED_IN, FAULTS, Load
 from tests.soak.report import page, plot, table
 from tests.soak.samples import Sample, Sampler, write_csv
@@ -101,7 +101,8 @@ def _keep_busy(airflow: RealAirflow, load: Load, sampler: Sampler, minutes: floa
 
     def is_over() -> bool:
         nonlocal sample_at
-        if interrupted:
+        enough = len(sampler.taken) >= FEWEST
+        if interrupted and enough:
             return True
         load.begin_what_is_due()
         if time.monotonic() >= sample_at:
@@ -113,7 +114,7 @@ def _keep_busy(airflow: RealAirflow, load: Load, sampler: Sampler, minutes: floa
                 f"{sample.supervisor_fds} descriptors",
                 flush=True,
             )
-        return time.monotonic() >= end
+        return enough and time.monotonic() >= end
 
     before = signal.signal(signal.SIGINT, lambda number, _frame: interrupted.append(number))
     try:

@@ -31,6 +31,8 @@ HIGHEST = 0.05
 SPARE = 5
 #: Minutes from which on memory is judged.
 SHORTEST = 10.0
+#: Samples without which there is nothing to look at: one for each third.
+FEWEST = 3
 
 MEMORY = ("runner_uss", "supervisor_uss")
 COUNTS = ("runner_fds", "runner_threads", "supervisor_fds", "supervisor_threads")

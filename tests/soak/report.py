@@ -29,9 +29,9 @@ _HEADING = """# Benchmark: a triggerer that is busy for long
 lost, made twice, or told twice. Twenty waits begin every ten seconds, while no more than 300 stand, and stand
 for one to four minutes, in the triggerer alone (`start_from_trigger`); a capture begins every ten seconds and
 waits deferred; two asset watchers tell of all that finishes and all that is captured. Of all requests 3 of a
-hundred go wrong: 429, 503, and connections closed before and after the work. It is
-[said in the code](../tests/soak/flat.py) what counts as flat. This was measured by
-`python -m tests.soak --docs`, on a machine of two cores that others used as well:
+hundred go wrong: 429, 503, and connections closed before and after the work. `tests/soak/flat.py` says what
+counts as flat. This was measured by `python -m tests.soak --docs`, on a machine of two cores that others used
+as well:
 
 ![One triggerer under a steady load](soak.svg)
 
