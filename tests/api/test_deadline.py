@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -11,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
 from airflow_provider_codeocean.api.storage import Storage
@@ -92,6 +93,16 @@ def test_who_drips_is_not_listened_to_for_ever(use, drip):
             use(server, lambda client: client.data_assets.get("a1"), timeout=TIMEOUT, retry_budget=0)
         assert caught.value.transient
         assert not caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+async def test_what_is_given_up_leaves_no_connection_behind(drip):
+    with Dripping(*drip) as server, soon():
+        async with CodeOceanAsyncClient(server.url, "t", timeout=0.1, retry_budget=0) as client:
+            looks = (client.data_assets.get("a1") for _ in range(5))
+            ends = await asyncio.gather(*looks, return_exceptions=True)
+            assert {type(each) for each in ends} == {CodeOceanTransportError}
+            assert client._http._transport._pool.connections == []
 
 
 @pytest.mark.parametrize("use", BOTH.values(), ids=BOTH)
