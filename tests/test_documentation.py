@@ -33,8 +33,8 @@ CHECKOUT = Path(__file__).parent.parent
 DOCS = CHECKOUT / "docs"
 PAGES = [*CHECKOUT.glob("*.md"), *DOCS.rglob("*.md")]
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
-#: Modules of triggers that Airflow 2 has no use for: it has no asset watchers.
-FOR_WATCHERS = {"events", "memory", "watching"}
+#: Modules that Airflow 2 cannot import: for asset watchers, and for sensors that start in the triggerer.
+NEED_AIRFLOW_3 = {"events", "memory", "watching", "from_trigger"}
 CAPTURE = "operators.data_asset.CodeOceanCaptureResultOperator"
 
 
@@ -57,7 +57,7 @@ def classes(kind: str) -> dict[str, type]:
     modules = [
         import_module(f"airflow_provider_codeocean.{folder.name}.{path.stem}")
         for path in folder.glob("[!_]*.py")
-        if not (AIRFLOW_2 and path.stem in FOR_WATCHERS)
+        if not (AIRFLOW_2 and path.stem in NEED_AIRFLOW_3)
     ]
     return {
         f"{module.__name__.rsplit('.', 1)[1]}.{name}": member

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import httpx
@@ -105,6 +106,7 @@ class _Client(Generic[S]):
             "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
             "verify": ssl_context(verify),
             "proxy": proxy,
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the token alone says who asks
             "follow_redirects": False,  # the token is for the host of the connection alone
         }
 

@@ -18,7 +18,7 @@ from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient, base_url
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from tests.api.fake_server import FakeServer, fail, reply
+from tests.api.fake_server import BOTH, FakeServer, fail, reply
 
 both_classes = pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
@@ -240,3 +240,12 @@ async def test_an_answer_is_freed_as_soon_as_it_is_read():
         assert [reference() for reference in answers] == [None, None]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+def test_no_cookie_is_sent_back(ask):
+    """A session that a server keeps in one would outlive a token that is replaced."""
+    first = reply(429, headers={"Set-Cookie": "session=somebody; Path=/", "Retry-After": "0"})
+    server = FakeServer(first, reply(json={"id": "a1"}))
+    ask(server, lambda client: client.data_assets.get("a1"))
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
