@@ -197,6 +197,8 @@ class CodeOceanHook(HandlesFiles, BaseHook):
     def conclude(self, event: WaitEvent, wait: Wait) -> Any:
         """Conclude from a trigger's event and from what was waited for. A server out of reach is waited for.
 
+        A refused access token is borne where the wait has succeeded.
+
         :param event: the trigger's event.
         :param wait: for what the trigger waited.
         :returns: what was waited for, which is over.
@@ -211,15 +213,16 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             return True
 
         wait.deadline = wait.clock() + PATIENCE
-        return self._look(wait, concluded)
+        # What ran out of time, or failed, is over: it does not wait once more for a token to be replaced.
+        return self._look(wait, concluded, bears_refusals=event["status"] == "success")
 
-    def _look(self, wait: Wait, is_over: Callable[[Any], bool]) -> Any:
+    def _look(self, wait: Wait, is_over: Callable[[Any], bool], *, bears_refusals: bool = True) -> Any:
         with (
             naming_what_ran_out_of_time(wait.describe),
             self.get_conn(retry_budget=0) as client,  # the wait itself is what tries again
         ):
             what = wait.kind.value
-            grace = Grace(self.codeocean_conn_id, client.token_grace)
+            grace = Grace(self.codeocean_conn_id, client.token_grace if bears_refusals else 0.0)
             while True:
                 before = wait.last_state
                 try:

@@ -14,6 +14,7 @@ from airflow_provider_codeocean.emulator.config import TokenConfig, UserConfig
 from airflow_provider_codeocean.emulator.people import ADMIN_EMAIL
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from tests.hooks.test_capture import KEY, State, capturing, count
 
@@ -122,6 +123,17 @@ def test_a_wait_bears_a_refused_token_for_so_long(code_ocean, asset, connect, sl
     with pytest.raises(Unauthorized, match="token of connection codeocean_default has been refused"):
         CodeOceanHook().wait_for_data_asset(asset.id, poll_interval=60.0)
     assert ("put a valid one into the connection" in caplog.text) is (seconds > 0)
+    assert seconds - 2 <= sum(slept) <= seconds + 2
+
+
+@pytest.mark.parametrize(("status", "seconds"), [("success", 30), ("timeout", 0), ("error", 0)], ids=str)
+def test_what_has_ended_badly_does_not_wait_for_another_token(
+    code_ocean, asset, connect, slept, status, seconds
+):
+    connect(code_ocean.url, "cop_wrong", token_grace=30)
+    event = {"status": status, "state": "draft", "message": "it took too long"}
+    with pytest.raises(Unauthorized, match="token of connection codeocean_default has been refused"):
+        CodeOceanHook().conclude(event, DataAssetWait(asset.id, poll_interval=1.0))
     assert seconds - 2 <= sum(slept) <= seconds + 2
 
 
