@@ -133,7 +133,7 @@ def test_what_has_ended_badly_does_not_wait_for_another_token(
     connect(code_ocean.url, "cop_wrong", token_grace=30)
     event = {"status": status, "state": "draft", "message": "it took too long"}
     with pytest.raises(Unauthorized, match="token of connection codeocean_default has been refused"):
-        CodeOceanHook().conclude(event, DataAssetWait(asset.id, poll_interval=1.0))
+        CodeOceanHook().conclude(event, DataAssetWait(asset.id, poll_interval=1.0, deadline=None))
     assert seconds - 2 <= sum(slept) <= seconds + 2
 
 
