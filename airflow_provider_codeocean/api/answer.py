@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from airflow_provider_codeocean.api.address import origin
 from airflow_provider_codeocean.api.call import Call, Effect
 from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
@@ -88,8 +88,9 @@ def _answer(call: Call[T], response: Response) -> T:
 def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
     data, message = None, ""
     if HTTPStatus(300) <= response.status < HTTPStatus(400):
-        host = _host_of(response.redact(response.headers.get("location", "").encode()).decode())
-        message = f"redirected to {host}; give the host that it leads to"
+        host = origin(response.redact(response.headers.get("location", "").encode()).decode())
+        where = _shorten(host) if host else "another path of this host"
+        message = f"redirected to {where}; give the host that it leads to"
     else:
         try:
             data = json.loads(response.content)
@@ -106,18 +107,6 @@ def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
         retry_after=retry_after(response.headers),
         maybe_applied=response.status >= HTTPStatus(500) and call.effect is not Effect.READ,
     )
-
-
-def _host_of(location: str) -> str:
-    """Return of an address no more than its host: the rest may hold what opens doors there."""
-    try:
-        parts = urlsplit(location)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
-        return "another path of this host"
-    return _shorten(f"{parts.scheme or 'https'}://{host}" + (f":{port}" if port else ""))
 
 
 def _message_of(data: Any) -> str:

@@ -6,9 +6,11 @@ import ipaddress
 import logging
 from urllib.parse import urlsplit
 
+from airflow_provider_codeocean.api.address import origin
+
 log = logging.getLogger(__name__)
 
-_told: set[tuple[str, str]] = set()
+_told: set[tuple[str | None, str]] = set()
 
 
 def check_encryption(url: str, *, verify: bool = True, required: bool = False) -> None:
@@ -32,7 +34,7 @@ def check_encryption(url: str, *, verify: bool = True, required: bool = False) -
         problem = "is not verified: do not set verify to false"
     else:
         return
-    address = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+    address = origin(url)
     if required:
         raise ValueError(f"the connection to {address} {problem} (require_tls is set)")
     if (address, problem) not in _told:

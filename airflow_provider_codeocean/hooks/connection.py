@@ -87,23 +87,25 @@ def _verify(value: Any) -> bool | str:
 
 
 def _timeout(value: Any) -> float:
-    try:
-        seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
+    seconds = _seconds(value)
     if not 0 < seconds < math.inf:
         raise ValueError(f"a number of seconds greater than 0, got {value!r}")
     return seconds
 
 
 def _token_grace(value: Any) -> float:
-    try:
-        seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
+    seconds = _seconds(value)
     if not 0 <= seconds < math.inf:
         raise ValueError(f"a number of seconds, 0 or more, got {value!r}")
     return seconds
+
+
+def _seconds(value: Any) -> float:
+    """Read a number, NaN where it is none."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _proxy(value: Any) -> str:
