@@ -221,7 +221,7 @@ How long it may take at most:
 | from the first time that it is sent to the beginning of the last | a minute |
 | a wait | the task's `timeout` |
 | looking for what may have been made | 40 seconds after the answer was lost, up to three times |
-| a file | a minute without a new part; a part is a MiB, and may take ten times the connection's `timeout` |
+| a file | a minute without anything new; a MiB ten times the connection's `timeout`, and a minute |
 
 These are durations: a clock of the machine that is set forward or back changes none of them.
 """

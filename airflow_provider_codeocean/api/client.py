@@ -30,6 +30,7 @@ from airflow_provider_codeocean.api.wire import (
     CODINGS,
     Body,
     forget_request,
+    proxy_at,
     ssl_context,
     storage_ssl_context,
     transport_error,
@@ -105,7 +106,7 @@ class _Client(Generic[S]):
             # Longer than the pause between two looks, so that a wait needs one connection.
             "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
             "verify": ssl_context(verify),
-            "proxy": proxy,
+            "proxy": proxy_at(proxy, verify),
             "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the token alone says who asks
             "follow_redirects": False,  # the token is for the host of the connection alone
         }
@@ -120,7 +121,8 @@ class CodeOceanClient(_Client[Sender]):
         connecting to the answer's last byte, may take twice as long, however many parts there are.
     :param verify: False does not verify the server's certificate; a path is that of a file or folder with the
         certificates of the authorities to trust.
-    :param proxy: address of a proxy.
+    :param proxy: address of a proxy. The certificate of one with https is always verified; a path in
+        ``verify`` adds to the authorities that are trusted for it.
     :param retry_budget: seconds within which a request is sent again where that may help; 0 sends once.
     :param require_tls: whether to refuse an address without https, and ``verify=False``, but for those of
         this machine; else they are warned of.
@@ -167,7 +169,7 @@ class CodeOceanClient(_Client[Sender]):
             require_tls=require_tls,
             timeout=timeout,
             verify=storage_ssl_context(verify),
-            proxy=proxy,
+            proxy=proxy_at(proxy, verify),
             transport=transport,
         )
 
@@ -249,7 +251,7 @@ class CodeOceanClient(_Client[Sender]):
 class CodeOceanAsyncClient(_Client[AsyncSender]):
     """Client of a Code Ocean deployment for one event loop. Use it with ``async with``, or close it.
 
-    It takes what :class:`CodeOceanClient` takes; ``new_token`` is awaited.
+    It takes what :class:`CodeOceanClient` takes; ``new_token`` is awaited, as long as an exchange may take.
     """
 
     def __init__(
@@ -315,7 +317,8 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         if self._new_token is None or not self._token.may_ask():
             return
         try:
-            self._token.take(await self._new_token())
+            async with asyncio.timeout(self._exchange_seconds):  # all who share the client wait for it
+                self._token.take(await self._new_token())
         except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
             self._token.say_unknown(error)
 

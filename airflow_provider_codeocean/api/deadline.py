@@ -7,6 +7,7 @@ the client that is awaited, the event loop does the same.
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -92,9 +93,17 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(
-            self._backend.connect_tcp(host, port, _at_most(timeout), local_address, socket_options)
-        )
+        failed: Exception | None = None
+        for address in _addresses(host, port):  # socket.create_connection gives each of them all of the time
+            try:
+                return _Stream(
+                    self._backend.connect_tcp(address, port, _at_most(timeout), local_address, socket_options)
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+            except httpcore.ReadTimeout as error:  # there is no time for this one: nothing was sent
+                failed = httpcore.ConnectTimeout(str(error))
+        raise failed or httpcore.ConnectError(f"{host} has no address")
 
     def sleep(self, seconds: float) -> None:
         self._backend.sleep(seconds)
@@ -130,6 +139,16 @@ class _Stream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Return a host's addresses, as the system orders them."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(str(error)) from error
+    zones = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV  # an address that holds on one link names the link
+    return list(dict.fromkeys(socket.getnameinfo(address, zones)[0] for *_, address in found))
 
 
 def _bound_receiving(connection: ssl.SSLSocket) -> None:

@@ -59,6 +59,7 @@ class Storage:
         take twice as long, and each :data:`CHUNK` of a file ten times.
     :param require_tls: whether to refuse addresses without https, but for those of this machine.
     :param **options: options of the HTTP client: ``verify``, ``proxy``, ``transport``.
+    :ivar chunk_seconds: how long a :data:`CHUNK` may take.
     """
 
     def __init__(self, timeout: float, *, require_tls: bool = False, **options: Any) -> None:
@@ -66,6 +67,7 @@ class Storage:
         # A host that compresses on the way would not send as many bytes as the file has.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"airflow-provider-codeocean/{__version__}"}
         self._timeout = timeout
+        self.chunk_seconds = CHUNK_PARTS * timeout
         self._http = bound(httpx.Client(headers=headers, follow_redirects=False, timeout=timeout, **options))
 
     @contextmanager
@@ -88,7 +90,7 @@ class Storage:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _explained(error) from error
             try:
-                yield _part(response, CHUNK_PARTS * self._timeout)
+                yield _part(response, self.chunk_seconds)
             finally:
                 response.close()
         finally:

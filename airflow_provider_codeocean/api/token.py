@@ -107,5 +107,7 @@ class Token:
         :param error: why it was not.
         """
         log.warning(
-            "Whether there is another access token for %s could not be found out: %s", self._url, error
+            "Whether there is another access token for %s could not be found out: %s",
+            self._url,
+            str(error) or type(error).__name__,
         )

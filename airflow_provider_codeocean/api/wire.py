@@ -181,6 +181,19 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
         ) from error
 
 
+def proxy_at(url: str | None, verify: bool | str) -> httpx.Proxy | None:
+    """Return a proxy whose certificate, where it has one, is verified as those of hosts of files are.
+
+    :param url: its address; None where there is none.
+    :param verify: what :func:`ssl_context` takes. False is said of the server behind the proxy, not of it.
+    :returns: the proxy.
+    """
+    if url is None:
+        return None
+    trusted = storage_ssl_context(verify or True) if httpx.URL(url).scheme == "https" else None
+    return httpx.Proxy(url, ssl_context=trusted)
+
+
 @lru_cache(maxsize=16)
 def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
     """Return the TLS context for hosts of files: a path adds to the authorities that are trusted anyway.

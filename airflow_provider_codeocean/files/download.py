@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError, DownloadFailed
+from airflow_provider_codeocean.api.storage import CHUNK
 from airflow_provider_codeocean.files.paths import alike, parts_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Download:
 
     A file is complete when it has the size that is listed. A signed URL is asked for just before a file is
     fetched, and anew where it has expired or the connection breaks; then the rest of the file is asked for.
-    Trouble is borne for the client's ``retry_budget``, counted from the last byte that came.
+    Trouble is borne for the client's ``retry_budget``, counted from the last byte that came. No MiB may take
+    longer than the storage lets it take and that budget together: a host that breaks off after each byte is
+    not asked as many times as the file has bytes.
 
     :param client: the client.
     :param source: what the files are of.
@@ -131,7 +134,9 @@ class Download:
             if writer is None:
                 self._progress.finished(file, file.size or 0, fetched=False)
                 return
-            patience = _Patience(self._client.retry_budget, self._stop, writer.position)
+            patience = _Patience(
+                self._client.retry_budget, self._client.storage.chunk_seconds, self._stop, writer.position
+            )
             received = writer.position == file.size  # nothing is to be asked for of an empty file
             while not received:
                 try:
@@ -178,21 +183,25 @@ class Download:
 class _Patience:
     """Bears trouble with one file for some time, which begins anew when the file gets on."""
 
-    def __init__(self, budget: float, stop: threading.Event, position: int) -> None:
+    def __init__(self, budget: float, chunk_seconds: float, stop: threading.Event, position: int) -> None:
         self._budget = budget
+        self._chunk_budget = chunk_seconds + budget
         self._stop = stop
-        self._furthest = position
-        self._since = time.monotonic()
+        self._furthest = self._chunk_begin = position
+        self._since = self._chunk_since = time.monotonic()
         self._times = 0
 
     def bear(self, error: CodeOceanError, named: DownloadFailed, position: int) -> None:
         """Wait a while, or raise the error where that does not help any more."""
         if position > self._furthest:
             self._furthest, self._since, self._times = position, time.monotonic(), 0
+            if position - self._chunk_begin >= CHUNK:
+                self._chunk_begin, self._chunk_since = position, self._since
         pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._times))  # noqa: S311 - jitter
         pause += getattr(error, "retry_after", None) or 0.0
         self._times += 1
-        if not error.transient or time.monotonic() + pause > self._since + self._budget:
+        patient_until = min(self._since + self._budget, self._chunk_since + self._chunk_budget)
+        if not error.transient or time.monotonic() + pause > patient_until:
             raise named from error
         log.info("%s; trying again in %.1f s", named, pause)
         if self._stop.wait(pause):

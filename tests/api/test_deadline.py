@@ -156,16 +156,15 @@ class DrippingTunnel(Dripping):
             super()._drip(tunnel)
 
 
-def test_a_proxy_with_https_to_a_server_with_https_is_bounded_too(tmp_path, monkeypatch):
+def test_a_proxy_with_https_to_a_server_with_https_is_bounded_too(tmp_path):
     authority = Authority()
-    trusted = ssl.create_default_context(cafile=authority.write(tmp_path))
-    monkeypatch.setattr("httpcore._sync.connection.default_ssl_context", lambda: trusted)
     with (
         DrippingTunnel(authority.issue(tmp_path / "proxy.pem")) as proxy,
         CodeOceanClient(
             "https://codeocean.test",
             "t",
             proxy=proxy.url.replace("http:", "https:"),
+            verify=str(authority.write(tmp_path)),
             timeout=TIMEOUT,
             retry_budget=0,
         ) as client,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import ExitStack
 from functools import partial
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import pytest
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from tests.api.certificates import Authority
 from tests.api.fake_server import BOTH
 from tests.api.loopback import LoopbackServer
 
@@ -49,3 +52,84 @@ class TestConnection:
             away = SimpleNamespace(url="http://codeocean.test", token="cop_s3cret", transport=None)
             assert get(away, proxy=proxy.url).id == "a1"
         assert proxy.lines == ["GET http://codeocean.test/api/v1/data_assets/a1 HTTP/1.1"]
+
+    @pytest.mark.parametrize("verify", ["file", "folder"])
+    def test_the_certificate_of_one_with_https_may_be_of_an_authority_of_ones_own(
+        self, get, verify, tmp_path
+    ):
+        authority = Authority()
+        certificate = authority.write(tmp_path / "trusted")
+        away = SimpleNamespace(url="http://codeocean.test", token="cop_s3cret", transport=None)
+        trusted = certificate if verify == "file" else certificate.parent
+        with LoopbackServer(authority.issue(tmp_path / "proxy.pem")) as proxy:
+            assert get(away, proxy=proxy.url, verify=str(trusted)).id == "a1"
+        assert len(proxy.lines) == 1
+
+    @pytest.mark.parametrize("verify", [True, False])
+    def test_the_certificate_of_one_with_https_is_always_verified(self, get, verify, tmp_path):
+        """``verify=False`` is said of the server behind it; the proxy may be told a password."""
+        away = SimpleNamespace(url="http://codeocean.test", token="cop_s3cret", transport=None)
+        with (
+            LoopbackServer(Authority().issue(tmp_path / "proxy.pem")) as proxy,
+            pytest.raises(CodeOceanTransportError, match="CERTIFICATE_VERIFY_FAILED"),
+        ):
+            get(away, proxy=proxy.url, verify=verify)
+        assert proxy.lines == []
+
+
+class TestAddresses:
+    """A name may have several; the sync client's own way through them must end like that of the other."""
+
+    @pytest.fixture
+    def named(self, monkeypatch):
+        """Give ``codeocean.test`` addresses."""
+        system = socket.getaddrinfo
+
+        def give(*addresses):
+            def getaddrinfo(host, port, *args, **kwargs):
+                given = addresses if host in {"codeocean.test", b"codeocean.test"} else [host]
+                return [found for each in given for found in system(each, port, *args, **kwargs)]
+
+            monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+        return give
+
+    @staticmethod
+    def at(port):
+        return SimpleNamespace(url=f"http://codeocean.test:{port}", token="cop_s3cret", transport=None)
+
+    def test_where_one_refuses_the_next_is_tried(self, get, named):
+        with LoopbackServer() as server:
+            named("127.0.0.2", "127.0.0.3", "127.0.0.1")  # nothing listens but at the last
+            assert get(self.at(server.server_port)).id == "a1"
+
+    @pytest.mark.parametrize("ask_nobody", BOTH.values(), ids=BOTH)
+    def test_where_all_are_silent_the_time_is_that_of_one_exchange(self, ask_nobody, named):
+        with ExitStack() as stack:
+            silent = stack.enter_context(socket.create_server(("0.0.0.0", 0), backlog=0))
+            for _ in range(2):  # as many as wait to be accepted; what comes after is not answered
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.1", silent.getsockname()[1]))
+            named(*(f"127.0.0.{number}" for number in range(1, 100)))
+            began = time.monotonic()
+            with pytest.raises(CodeOceanTransportError) as caught:
+                ask_nobody(
+                    self.at(silent.getsockname()[1]),
+                    lambda client: client.data_assets.create(NEW_ASSET),
+                    timeout=0.4,
+                    retry_budget=0,
+                )
+            assert time.monotonic() - began < 20
+        assert caught.value.transient
+
+    def test_the_sync_client_knows_then_that_nothing_was_sent(self, named):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+        named("127.0.0.2", "127.0.0.3")
+        with (
+            CodeOceanClient(f"http://codeocean.test:{port}", "t", retry_budget=0) as client,
+            pytest.raises(CodeOceanTransportError, match=r"could not be sent .*refused") as caught,
+        ):
+            client.data_assets.create(NEW_ASSET)
+        assert not caught.value.maybe_applied

@@ -127,6 +127,20 @@ def test_so_do_threads_that_share_a_client():
     assert server.asked == 1
 
 
+async def test_a_backend_that_does_not_answer_is_not_waited_for_any_longer_than_a_server(caplog):
+    """All who share the client would wait with the one that asks."""
+    server = Guarded()
+    client = CodeOceanAsyncClient(
+        server.url, server.token, new_token=asyncio.Event().wait, timeout=0.1, transport=server.transport
+    )
+    async with client:
+        looks = (client.data_assets.get("a1") for _ in range(3))
+        ends = await asyncio.wait_for(asyncio.gather(*looks, return_exceptions=True), 20)
+    assert {type(each) for each in ends} == {Unauthorized}
+    (line,) = caplog.messages
+    assert line.endswith("could not be found out: TimeoutError")
+
+
 def test_it_is_not_asked_for_all_the_time():
     now = [100.0]
     token = Token("old", "https://codeocean.test", lambda: now[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -180,6 +181,37 @@ def test_a_host_that_does_not_say_how_much_it_sends_is_not_believed(tmp_path, se
     if len(sent) < 10:  # of a file whose size is not listed, what comes is all
         done = module.Download(client, source, [ListedFile("f", "f", None)], target, max_parallel=1).run()
         assert (done.bytes, tree(tmp_path)["f"]) == (6, sent)
+
+
+def test_a_host_that_sends_one_byte_at_a_time_is_given_up(tmp_path, monkeypatch):
+    """Each answer gets on, so that trouble alone would be borne as often as the file has bytes."""
+    now, starts = [0.0], []
+
+    class Pauses(threading.Event):
+        def wait(self, timeout=None):
+            now[0] += timeout or 0.0
+            return False
+
+    def answer(request):
+        if request.url.host != "files.test":
+            return httpx.Response(200, json={"download_url": "https://files.test/f"})
+        starts.append(int(request.headers.get("range", "bytes=0-")[6:-1]))
+        told = {"Content-Range": f"bytes {starts[-1]}-{10**9 - 1}/{10**9}"}
+        return httpx.Response(206, headers=told, stream=Stream(b"0"))
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    client = CodeOceanClient(
+        "https://co.test", "cop_token", timeout=1, retry_budget=20, transport=httpx.MockTransport(answer)
+    )
+    source = FileSource(client, computation_id="c")
+    files = [ListedFile("f", "f", 10**9)]
+    with pytest.raises(DownloadFailed, match="its host ended too early") as failure:
+        module.Download(
+            client, source, files, LocalTarget(str(tmp_path)), max_parallel=1, stop=Pauses()
+        ).run()
+    assert failure.value.transient
+    assert starts == list(range(len(starts)))
+    assert 29 < now[0] <= 30  # ten timeouts and the budget, of which more than the budget was not idle
 
 
 class Stream(httpx.SyncByteStream):
