@@ -215,7 +215,7 @@ def test_tasks_in_it_can_be_made(where, code):
         return
     if AIRFLOW_2:
         code = code.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
-    with DAG("documentation"):
+    with DAG("documentation", schedule=None):
         exec(compile(code, where, "exec"), dict(public_tasks()))
 
 
