@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import Forbidden, NotFound
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadataFieldType
-from airflow_provider_codeocean.capture.key import key_in
+from airflow_provider_codeocean.capture.key import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -164,7 +164,8 @@ def changed_tags(
 ) -> list[str]:
     """Return the tags that a data asset is to have.
 
-    The tag by which a capture recognises what it has made stays, unless it is removed by name.
+    The tag by which a capture recognises what it has made stays, unless it is removed by name. That of
+    another data asset is not added: a capture would take this one for its own.
 
     :param there: the tags that it has.
     :param tags: all tags that it is to have, in place of those that it has.
@@ -172,6 +173,7 @@ def changed_tags(
     :param remove: tags to remove.
     :returns: the tags, each once.
     """
-    kept = there if tags is None else [*tags, *(tag for tag in there if key_in(tag) == tag)]
-    gone = set(remove)
-    return [tag for tag in dict.fromkeys([*kept, *add]) if tag not in gone]
+    own = [tag for tag in there if is_key(tag)]
+    wanted = [*(there if tags is None else [*tags, *own]), *add]
+    gone = {*remove, *(tag for tag in wanted if is_key(tag) and tag not in own)}
+    return [tag for tag in dict.fromkeys(wanted) if tag not in gone]

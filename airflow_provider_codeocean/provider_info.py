@@ -45,7 +45,16 @@ CONFIG: dict[str, dict[str, Any]] = {
                 "type": "boolean",
                 "example": "True",
                 "default": "False",
-            }
+            },
+            "namespace": {
+                "description": "A name for this Airflow. Where others use the same Code Ocean, with DAGs, "
+                "runs and tasks of the same ids, each needs its own: it is part of the key by which a task "
+                "finds again what it has made. Change it while no task is under way.",
+                "version_added": None,
+                "type": "string",
+                "example": "production",
+                "default": "",
+            },
         },
     }
 }

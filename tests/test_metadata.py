@@ -34,6 +34,7 @@ SCHEMA = CustomMetadata.model_validate(
     }
 )
 KEY = "airflow" + "0123456789abcdef" * 2
+OTHER_KEY = "airflow" + "fedcba9876543210" * 2
 
 
 def check(whole=False, **values):
@@ -140,6 +141,9 @@ def test_tags_are_added_and_removed_in_order():
     assert changed_tags(["a", KEY], tags=["b", "b"]) == ["b", KEY]
     assert changed_tags(["a", KEY], tags=[]) == [KEY]
     assert changed_tags(["a", KEY], remove=[KEY]) == ["a"]
+    copied = ["b", OTHER_KEY, OTHER_KEY.upper()]
+    assert changed_tags(["a", KEY], tags=copied) == ["b", KEY]
+    assert changed_tags(["a", KEY], add=copied) == ["a", KEY, "b"]
 
 
 tags = st.lists(st.sampled_from(["a", "b", "c", KEY]))
@@ -150,4 +154,4 @@ def test_changing_tags_again_changes_nothing(there, add, remove):
     once = changed_tags(there, add=add, remove=remove)
     assert changed_tags(once, add=add, remove=remove) == once
     assert len(set(once)) == len(once)
-    assert set(once) == (set(there) | set(add)) - set(remove)
+    assert set(once) == (set(there) | set(add) - ({KEY} - set(there))) - set(remove)

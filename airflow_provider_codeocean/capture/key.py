@@ -27,6 +27,7 @@ class Attempt:
     :param map_index: index of a mapped task, -1 for others.
     :param try_number: which try this is, from 1 on, over all times that the task was cleared.
     :param first_try: the first try since the task was cleared last; 1 where it was not.
+    :param namespace: tells this Airflow from others whose DAGs and runs have the same ids.
     """
 
     dag_id: str
@@ -35,6 +36,7 @@ class Attempt:
     map_index: int
     try_number: int
     first_try: int = 1
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def capture_key(attempt: Attempt, subject: Mapping[str, Any], run: int = 0) -> s
     :param run: tells runs of the task apart that are not to share what they make.
     :returns: the key.
     """
-    identity = [attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index, run, subject]
+    task = [attempt.namespace, attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index]
+    identity = [*task, run, subject]
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
@@ -92,6 +95,15 @@ def key_in(text: str) -> str | None:
     """
     found = _KEY.findall(text)
     return found[-1].lower() if found else None
+
+
+def is_key(tag: str) -> bool:
+    """Tell whether a tag is the key of a capture, and nothing else.
+
+    :param tag: the tag.
+    :returns: whether it is.
+    """
+    return _KEY.fullmatch(tag) is not None
 
 
 def without_keys(text: str) -> str:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from airflow.providers.common.compat.sdk import conf
+
 from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
 from airflow_provider_codeocean.capture.key import Attempt
 from airflow_provider_codeocean.capture.steps import (
@@ -294,4 +296,5 @@ def attempt_of(context: Context, retries: int) -> Attempt:
         map_index=-1 if ti.map_index is None else ti.map_index,
         try_number=ti.try_number,
         first_try=min(max(1, first_try), max(1, ti.try_number)),
+        namespace=conf.get("codeocean", "namespace", fallback=""),
     )

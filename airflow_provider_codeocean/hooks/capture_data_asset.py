@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.api.models.data_asset import DataAsset
+from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAssetType
+from airflow_provider_codeocean.capture.key import is_key
 from airflow_provider_codeocean.hooks.capture import Capturing
 from airflow_provider_codeocean.removal import Removed, remove_data_asset
 from airflow_provider_codeocean.states import Verdict, data_asset_verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
     from airflow_provider_codeocean.capture.once import CaptureOnce
@@ -69,7 +72,11 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
             )
         ]
         # Whatever a server takes a query for: what does not carry the tag is not ours.
-        return [asset.id for asset in found if not set(step.keys).isdisjoint(map(str.lower, asset.tags))]
+        tagged = [asset for asset in found if not set(step.keys).isdisjoint(map(str.lower, asset.tags))]
+        ours = [asset.id for asset in tagged if _may_be_of(asset, self._asked)]
+        if others := [asset.id for asset in tagged if asset.id not in ours]:
+            log.warning("With this capture's tag, but made of something else: %s", ", ".join(others))
+        return ours
 
     def look(self, client: CodeOceanClient, made_id: str) -> DataAsset:
         """Read one; see the base class."""
@@ -78,7 +85,7 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
     def create(self, client: CodeOceanClient, params: DataAssetParams) -> DataAsset:
         """Make one; see the base class."""
         made = self.begun = client.data_assets.create(
-            params.model_copy(update={"tags": [*params.tags, self.key]})
+            params.model_copy(update={"tags": [*_described(params.tags), self.key]})
         )
         log.info("Created data asset %s (%s)", made.id, made.name)
         return made
@@ -91,7 +98,7 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
                 ("name", made.name, asked.name),
                 ("mount", made.mount, asked.mount),
                 ("description", made.description or "", asked.description or ""),
-                ("tags", sorted(set(made.tags) - {self.key}), sorted(set(asked.tags))),
+                ("tags", sorted({*_described(made.tags)}), sorted({*_described(asked.tags)})),
             )
             if has != wanted and (self._name_is_known or name not in {"name", "mount"})
         ]
@@ -100,3 +107,17 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
         """Return its id, its state and, once it is known, its size; see the base class."""
         size = "" if made.files is None else f", {made.files} files, {made.size} bytes"
         return f"{made.id} ({made.state}{size})"
+
+
+def _described(tags: Sequence[str]) -> list[str]:
+    """Return the tags that describe a data asset: keys of captures, which may be copied with them, do not."""
+    return [tag for tag in tags if not is_key(tag)]
+
+
+def _may_be_of(made: DataAsset, asked: DataAssetParams) -> bool:
+    """Tell whether a data asset may have been made as asked, as far as the API tells. A tag can be copied."""
+    if made.type is not None and (made.type == DataAssetType.COMBINED) is not bool(asked.data_asset_ids):
+        return False
+    source = asked.source.computation if asked.source else None
+    told = made.provenance.computation if made.provenance else None
+    return source is None or told is None or told == source.id

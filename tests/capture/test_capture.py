@@ -67,9 +67,10 @@ def test_a_key_does_not_depend_on_the_order_of_a_dictionary(subject):
         {"run_id": "other"},
         {"task_id": "renamed"},
         {"map_index": 0},
+        {"namespace": "production"},
     ],
 )
-def test_another_run_task_or_map_index_captures_anew(other):
+def test_another_run_task_map_index_or_airflow_captures_anew(other):
     assert capture_key(FIRST, SUBJECT) != capture_key(replace(FIRST, **other), SUBJECT)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.capture import once
 from airflow_provider_codeocean.capture.key import Attempt, Keys
 from airflow_provider_codeocean.capture.once import CaptureOnce
 from airflow_provider_codeocean.capture.steps import Intent, Remember, Remove
 from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.hooks.capture import STATE_KEY
+from airflow_provider_codeocean.hooks.capture import STATE_KEY, attempt_of
 from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
@@ -51,8 +54,21 @@ def capturing(try_number=1, state=None, go_on=lambda: None, asked=None):
     return DataAssetCapturing(CodeOceanHook(), once, asked, state=state, go_on=go_on, overtaken=lambda: False)
 
 
+def another_computation(code_ocean):
+    with CodeOceanHook().get_conn() as client:
+        return client.computations.run(RunParams(capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"])).id
+
+
 def count(code_ocean):
     return sum(KEY in asset.tags for asset in code_ocean.store.data_assets.all())
+
+
+def test_the_key_is_that_of_this_airflow(monkeypatch):
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None, max_tries=2, try_number=4)
+    attempt = Attempt("d", "r", "t", -1, try_number=4, first_try=3)
+    assert attempt_of({"ti": ti}, retries=0) == attempt
+    monkeypatch.setenv("AIRFLOW__CODEOCEAN__NAMESPACE", "production")
+    assert attempt_of({"ti": ti}, retries=0) == replace(attempt, namespace="production")
 
 
 def test_what_is_made_carries_the_key_and_is_remembered(code_ocean, params):
@@ -70,7 +86,7 @@ def test_a_retry_goes_on_with_it(code_ocean, params, durable):
     made = capturing(1, state, asked=params).begin().made
     again = capturing(2, state, asked=params).begin()
     assert (again.made.id, again.adopted) == (made.id, True)
-    assert capturing(2, state).finish(again).id == made.id
+    assert capturing(2, state, asked=params).finish(again).id == made.id
     assert count(code_ocean) == 1
 
 
@@ -124,8 +140,40 @@ def test_of_two_the_oldest_stays(code_ocean, params, caplog):
     assert count(code_ocean) == 1
 
 
+@pytest.mark.parametrize("made_of", ["another computation", "data assets"])
+def test_what_has_a_copied_tag_is_neither_taken_nor_removed(code_ocean, params, made_of, caplog):
+    """A data asset that somebody has made with the tags of a captured one, before the task was cleared."""
+    first = capturing(1, asked=params).begin().made
+    of = {
+        "another computation": {"source": {"computation": {"id": another_computation(code_ocean)}}},
+        "data assets": {"data_asset_ids": [code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]]},
+    }
+    derived = DataAssetParams.model_validate({"name": "d", "mount": "d", "tags": first.tags} | of[made_of])
+    with CodeOceanHook().get_conn() as client:
+        other = client.data_assets.create(derived)
+    cleared = capturing(2, asked=params)
+    begun = cleared.begin()
+    assert cleared.finish(begun).id == begun.made.id == first.id
+    assert f"With this capture's tag, but made of something else: {other.id}" in caplog.text
+    with CodeOceanHook().get_conn() as client:
+        assert client.data_assets.get(other.id).id == other.id
+        client.data_assets.delete(first.id)
+    assert not capturing(2, asked=params).begin().adopted
+
+
+def test_what_is_made_does_not_carry_the_tag_of_another_capture(code_ocean, params):
+    copied = params.model_copy(update={"tags": ["a", "airflow" + "f" * 32]})
+    assert capturing(asked=copied).begin().made.tags == ["a", KEY]
+
+
+def test_a_server_that_does_not_tell_what_it_was_made_of_is_believed(code_ocean, params):
+    code_ocean.emulator.config = code_ocean.emulator.config.model_copy(update={"payload_style": "2.x"})
+    made = capturing(1, asked=params).begin().made
+    assert capturing(2, asked=params).begin().made.id == made.id
+
+
 def test_another_one_takes_the_place_of_one_that_is_gone(code_ocean, params):
-    mine = capturing()
+    mine = capturing(asked=params)
     assert mine.rescue() is None
     made = capturing(asked=params).begin().made
     assert mine.rescue().made.id == made.id
