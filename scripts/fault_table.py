@@ -223,6 +223,9 @@ How long it may take at most:
 | looking for what may have been made | 40 seconds after the answer was lost, up to three times |
 | a file | a minute without anything new; a MiB ten times the connection's `timeout`, and a minute |
 
+A task reads its connection as every task of Airflow does: a secrets backend that hangs, or a resolver of
+host names, holds it until its `execution_timeout`. What waits in a triggerer is bounded there, too.
+
 These are durations: a clock of the machine that is set forward or back changes none of them.
 """
 
