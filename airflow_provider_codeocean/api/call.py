@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
+from airflow_provider_codeocean.api.errors import UnexpectedAnswer
 from airflow_provider_codeocean.api.models.base import Params, Payload
 from airflow_provider_codeocean.api.models.search import Page
 
@@ -46,6 +47,10 @@ JSON = Mapping[str, Any] | list[Any]
 #: The most characters of an argument in a path, and what it may have: no slashes, quotes, control characters.
 _LONGEST_SEGMENT = 255
 _ONE_SEGMENT = re.compile(r"[^/\\%\x00-\x1f\x7f-\x9f]+")
+#: The most results and pages of one walk through a search: beyond that a server goes round in circles.
+_MOST_RESULTS, _MOST_PAGES = 1_000_000, 10_000
+#: How many empty pages in a row are passed over.
+_EMPTY_PAGES = 10
 
 
 class Effect(enum.Enum):
@@ -262,7 +267,8 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
     """Declare the method that walks through all pages of a search.
 
     It takes the search's parameters; ``limit`` is the size of a page. It ends after the last page, and also
-    where a server says that there is more but repeats a token or a page, or has nothing to show for it.
+    where a server says that there is more but repeats a token or a page, or has nothing to show for it on
+    several pages. Where a server goes on without an end, it raises :class:`UnexpectedAnswer`.
 
     :param search: the endpoint that answers one page, given ``params``.
     """
@@ -294,10 +300,18 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
         body: dict[str, Any] = dict(call.body) if isinstance(call.body, Mapping) else {}
         tokens = {body.get("next_token")}
         before: Page[R] | None = None
+        pages = results = empty = 0
         while True:
             page = yield replace(call, body=body)
-            if not page.has_more or page == before:
+            pages, results = pages + 1, results + len(page.results)
+            empty = 0 if page.results else empty + 1
+            if not page.has_more or page == before or empty == _EMPTY_PAGES:
                 return
+            if pages >= _MOST_PAGES or results >= _MOST_RESULTS:
+                raise UnexpectedAnswer(
+                    f"{call.method} {call.path} has shown {results} results on {pages} pages, and says that "
+                    "there are more: search for less"
+                )
             before = page
             if page.next_token:
                 if page.next_token in tokens:

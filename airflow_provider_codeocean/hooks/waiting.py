@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -12,6 +13,10 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
     from airflow_provider_codeocean.polling.wait import Wait
+
+#: Seconds for which it is borne that Airflow knows no such connection: it says so, too, where a secrets
+#: backend or its API server is in trouble.
+_UNKNOWN_SECONDS = 120.0
 
 
 async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
@@ -25,11 +30,18 @@ async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
     """
     from airflow_provider_codeocean.polling.poller import wait_together
 
+    unknown_since: float | None = None
+
     async def connect() -> CodeOceanAsyncClient:
+        nonlocal unknown_since
         try:
             # The poller itself is what tries again.
             return await CodeOceanHook(codeocean_conn_id).get_async_conn(retry_budget=0)
         except AirflowNotFoundException as error:
+            now = time.monotonic()
+            unknown_since = now if unknown_since is None else unknown_since
+            if now - unknown_since < _UNKNOWN_SECONDS:
+                raise
             raise ValueError(str(error)) from error
 
     await wait_together(wait, connect=connect, name=codeocean_conn_id, metrics=metrics_in_triggerer())

@@ -177,7 +177,12 @@ class CodeOceanMakeOnceBase(BaseOperator):
             )
 
     def execute_complete(
-        self, context: Context, event: WaitEvent, key: str = "", look_again: float = 0.0
+        self,
+        context: Context,
+        event: WaitEvent,
+        key: str = "",
+        look_again: float = 0.0,
+        adopted: bool = False,
     ) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what it is by now."""
         hook = CodeOceanHook(self.codeocean_conn_id)
@@ -189,7 +194,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
             asked = self.asked_for()
             capturing = self._capture_by(Keys(key) if key else self._keys(context, asked), asked, context)
             capturing.begun = self.carrier.model(id=made_id)
-            capture = Capture(capturing.begun, adopted=True, look_again=look_again)
+            capture = Capture(capturing.begun, adopted=adopted, look_again=look_again)
             awaited = self.awaited(made_id, poll_interval=self.poll_interval, deadline=None)
             return self._conclude(context, capturing, capture, partial(hook.conclude, event, awaited))
 
@@ -248,10 +253,14 @@ class CodeOceanMakeOnceBase(BaseOperator):
         while True:
             try:
                 made = wait()
-            except NotFound:
+            except NotFound as error:
                 rescued = capturing.rescue()
                 if rescued is None:
-                    raise
+                    if not capture.adopted:
+                        raise
+                    # The trigger of a try that was ended may have deleted it after this one found it.
+                    gone = f"{self.carrier.what} {capture.made.id}, which another try has made, is gone"
+                    raise CodeOceanError(f"{gone}; a retry makes another one: {error}") from error
                 capture = rescued
             else:
                 stays = capturing.finish(replace(capture, made=made))
@@ -284,7 +293,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"key": key, "look_again": capture.look_again},
+            kwargs={"key": key, "look_again": capture.look_again, "adopted": capture.adopted},
             timeout=trigger.patience,
         )
 

@@ -81,6 +81,21 @@ class Searching:
         now = self._now()
         if self._pace.in_trouble or not self._trust.is_usable(now):
             return
+        try:
+            await self._look_for(due, now)
+        except (RateLimited, Unauthorized):  # which are not about searches
+            return
+        except Exception as error:  # whatever it is, the waits go on without searches
+            seconds = self._trust.search_failed(self._now())
+            log.warning(
+                "Connection %s: searching failed, doing without it for %.0f s: %s",
+                self._name,
+                seconds,
+                error,
+                exc_info=not isinstance(error, CodeOceanError),
+            )
+
+    async def _look_for(self, due: list[Watched], now: float) -> None:
         targets = [each for each in self._watchlist if each.is_almost_due(now) and each.may_be_searched(now)]
         wall = time.time()
         plan = choose([self._depths.of(each.created, wall) for each in targets])
@@ -93,13 +108,6 @@ class Searching:
             return
         try:
             await self._search(plan, {each.id: each for each in targets})
-        except CodeOceanError as error:
-            if isinstance(error, RateLimited | Unauthorized):  # which are not about searches
-                return
-            seconds = self._trust.search_failed(self._now())
-            log.warning(
-                "Connection %s: searching failed, doing without it for %.0f s: %s", self._name, seconds, error
-            )
         finally:
             took = self._now() - now
             self._rest_until = self._now() + min(_REST * took, *(each.every for each in targets))
@@ -153,7 +161,8 @@ class Searching:
     async def _take_page(self, page: GlancePage, unseen: dict[str, Watched], part: float) -> None:
         for begin in range(0, len(page.results), _AT_ONCE):
             for glance in page.results[begin : begin + _AT_ONCE]:
-                watched = self._watchlist.get(Kind.DATA_ASSET, glance.id)
+                is_named = isinstance(glance.id, str)
+                watched = self._watchlist.get(Kind.DATA_ASSET, glance.id) if is_named else None
                 if watched is not None:
                     unseen.pop(watched.id, None)
                     self.take(watched, glance, part)

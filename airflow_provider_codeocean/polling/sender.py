@@ -6,7 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, Unauthorized
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    CodeOceanTransportError,
+    RateLimited,
+    Unauthorized,
+)
 from airflow_provider_codeocean.polling.grace import Grace
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ class Sender:
     :param pace: learns from what becomes of each request.
     :param report: is told of each request.
     :param now: the event loop's clock.
-    :ivar trouble: why the last request failed; None where it did not.
+    :ivar trouble: why the last request failed, or there is no client; None where neither is so.
     """
 
     _client: CodeOceanAsyncClient
@@ -65,8 +70,10 @@ class Sender:
             except ValueError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
+                self.trouble = CodeOceanTransportError(f"connection {self._name} is not to be had: {error}")
                 log.warning("Connection %s is not to be had: %s", self._name, error)
             else:
+                self.trouble = None
                 self._grace = Grace(self._name, self._client.token_grace, self._now)
                 self._is_open = True
                 return

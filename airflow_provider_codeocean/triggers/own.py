@@ -127,8 +127,8 @@ class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
         try:
             hook = CodeOceanHook(self.codeocean_conn_id)
             async with (
+                asyncio.timeout(_DELETE_SECONDS),  # first: a secrets backend may hang, too
                 await hook.get_async_conn(retry_budget=_RETRY_SECONDS) as client,
-                asyncio.timeout(_DELETE_SECONDS),
             ):
                 removed = await remove_async(client, self.removal())
         except Exception as error:  # noqa: BLE001 - whatever it is, what was made is to be named

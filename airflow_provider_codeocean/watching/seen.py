@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ BASELINE, TOLD, TAKEN = "codeocean_baseline", "codeocean_told", "codeocean_taken
 
 #: Bytes that stand for an identifier: of a million, two are taken for one another once in 40 million cases.
 _BYTES = 8
-#: How many more may be remembered than are there: what a search leaves out for a moment is not new again.
-_ROOM = 1000
+#: How many more may be remembered than are there, and in how many looks what is there is counted: what looks
+#: leave out for a while is not new again.
+_ROOM, _LOOKS = 1000, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +32,34 @@ class Seen:
     """A set of identifiers, 11 characters each when it is written down.
 
     :param digests: what stands for them.
+    :param lately: those of them that were there in the last looks; not written down.
+    :param looks: how many looks these were; not written down.
     """
 
     digests: frozenset[bytes] = frozenset()
+    lately: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
+    looks: int = field(default=0, compare=False, repr=False)
 
     def __contains__(self, identifier: str) -> bool:
         """Whether an identifier is in the set."""
         return digest_of(identifier) in self.digests
 
     def with_all(self, there: Iterable[str]) -> Seen:
-        """Return the set with all that are there now; those that are gone are forgotten where room is scarce.
+        """Return the set with all that are there now; where room is scarce, without those that are gone.
+
+        Gone is what several looks in a row have not shown. One that shows nothing at all does not count: an
+        index that is made anew is empty for a while.
 
         :param there: identifiers of all that are there.
         :returns: the set.
         """
         now = frozenset(map(digest_of, there))
-        both = self.digests | now
-        return Seen(both if len(both) <= 2 * len(now) + _ROOM else now)
+        if not now:
+            return self
+        both, lately, looks = self.digests | now, self.lately | now, self.looks + 1
+        if looks < _LOOKS:
+            return Seen(both, lately, looks)
+        return Seen(both if len(both) <= 2 * len(lately) + _ROOM else lately)
 
     def written(self) -> str:
         """Write it down; the same set is always written the same."""

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_codeocean.api import call as declaring
 from airflow_provider_codeocean.api.call import Effect, Endpoint, Parts, Resource, S, endpoint, paginated
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.errors import Forbidden
+from airflow_provider_codeocean.api.errors import Forbidden, UnexpectedAnswer
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import AttachParams, DataAssetSearchParams
 from airflow_provider_codeocean.api.models.folder import Folder
 from tests.api.fake_server import BOTH, FakeServer, SearchServer, ask_sync, reply
 
+PARAMS = DataAssetSearchParams()
 #: A page that says there is another one.
 MORE = {"has_more": True, "results": [{"id": "a0"}]}
 
@@ -216,6 +218,11 @@ class TestWalk:
             pytest.param([MORE | {"next_token": "t"}] * 3, 2, id="the same token again"),
             pytest.param([MORE | {"next_token": token} for token in "tuvtuv"], 4, id="tokens in a circle"),
             pytest.param([MORE | {"results": []}] * 2, 1, id="more of nothing"),
+            pytest.param(
+                [MORE | {"results": [], "next_token": str(number)} for number in range(20)],
+                10,
+                id="more of nothing, each with a new token",
+            ),
             pytest.param([MORE] * 3, 2, id="the same page again"),
             pytest.param([MORE | {"next_token": "t"}, MORE, MORE], 2, id="a token, then none"),
             pytest.param([{"next_token": "t", "results": []}] * 2, 1, id="no word of more"),
@@ -231,6 +238,16 @@ class TestWalk:
         params = DataAssetSearchParams(next_token="t")
         found = ask_server(server, lambda client: client.data_assets.search_all(params))
         assert [asset.id for asset in found] == ["a0"]
+
+    @pytest.mark.parametrize("bound", ["_MOST_PAGES", "_MOST_RESULTS"])
+    def test_a_search_without_an_end_is_an_error(self, ask_server, monkeypatch, bound):
+        monkeypatch.setattr(declaring, bound, 3)
+        server = SearchServer([["a"]] * 3, by_token=True)
+        assert len(ask_server(server, lambda client: client.data_assets.search_all(PARAMS))) == 3
+        server = SearchServer([["a"]] * 4, by_token=True)
+        with pytest.raises(UnexpectedAnswer, match=r"3 results on 3 pages, and says that there are more"):
+            ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        assert len(server.requests) == 3
 
     def test_an_error_on_the_way_is_raised(self, ask_server):
         server = FakeServer(reply(json=MORE | {"next_token": "t"}), reply(403, json={"message": "no"}))

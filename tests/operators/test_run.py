@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
@@ -80,6 +81,36 @@ def test_one_that_somebody_deletes_fails_for_good(operator, context, at_the_firs
     at_the_first_pause(delete)
     with pytest.raises(AirflowFailException, match="404"):
         operator().execute(context)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_one_that_was_adopted_and_is_deleted_keeps_the_retries(
+    operator, context, at_the_first_pause, code_ocean, monkeypatch, deferrable
+):
+    """As where the trigger of a try that was cleared deletes it only after the next try has found it."""
+    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    code_ocean.emulator.transitions = Transitions(computations=Policy(seconds=3600))
+    began = operator(wait_for_completion=False).execute(context)["id"]
+    context["ti"].try_number = 2
+
+    def delete(computation_id):
+        with CodeOceanHook().get_conn() as client:
+            client.computations.delete(computation_id)
+
+    if deferrable:
+        with pytest.raises(TaskDeferred) as deferred:
+            operator(deferrable=True).execute(context)
+        delete(began)
+        event = {"status": "error", "state": "running", "message": "404", "computation_id": began}
+        conclude = partial(operator().execute_complete, context, event, **deferred.value.kwargs)
+    else:
+        at_the_first_pause(delete)
+        conclude = partial(operator().execute, context)
+    with pytest.raises(CodeOceanError, match=f"{began}, which another try has made, is gone.*404") as raised:
+        conclude()
+    assert raised.value.transient
+    context["ti"].try_number = 3
+    assert operator(wait_for_completion=False).execute(context)["id"] != began
 
 
 def test_another_one_with_the_key_takes_the_place_of_one_that_is_gone(

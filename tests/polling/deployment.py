@@ -48,6 +48,7 @@ class Deployment:
     """Answers requests from its assets.
 
     :ivar lag: seconds that searches lag behind.
+    :ivar odd: what searches show beside the assets.
     :ivar stands_still_at: from when on searches show nothing new.
     :ivar limit: requests a second; beyond, 429.
     :ivar troubles: periods (from, to, kind); a kind is ``outage``, ``hang``, ``html`` or a status, and what
@@ -61,6 +62,7 @@ class Deployment:
     def __init__(self, *assets: Asset) -> None:
         self.assets = {asset.id: asset for asset in assets}
         self.lag = 0.0
+        self.odd: list[Any] = []
         self.stands_still_at = float("inf")
         self.limit = float("inf")
         self.retry_after: str | None = "1"
@@ -162,6 +164,6 @@ class Deployment:
         found.sort(key=lambda asset: asset.created_at, reverse=True)
         begin = int(body.get("next_token") or 0)
         end = begin + body["limit"]
-        results = [asset.seen_at(moment if asset.updated else -HOUR) for asset in found[begin:end]]
+        results = [asset.seen_at(moment if asset.updated else -HOUR) for asset in found[begin:end]] + self.odd
         page = {"has_more": end < len(found), "next_token": str(end), "results": results}
         return httpx.Response(200, json=page)

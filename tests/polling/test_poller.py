@@ -26,6 +26,7 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.polling import poller as polling
 from airflow_provider_codeocean.polling import searching
 from airflow_provider_codeocean.polling.poller import wait_together
+from airflow_provider_codeocean.polling.reading import Reading
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
 from tests.polling.deployment import HOUR, Asset, Deployment
 from tests.polling.virtual_time import run
@@ -442,11 +443,40 @@ def test_a_connection_that_cannot_be_used_ends_all_waits(monkeypatch):
     assert not any(polling._pollers.values())
 
 
+@pytest.mark.parametrize("its_id", [{"x": 1}, ["a0"], 7, None])
+def test_what_has_no_id_in_a_search_is_passed_over(monkeypatch, caplog, its_id):
+    waiting = wait_for(*many(200), monkeypatch=monkeypatch, odd=[{"id": its_id, "state": "ready"}])
+    assert len(waiting.noticed) == 200
+    assert waiting.deployment.searches > 0
+    assert "searching failed" not in caplog.text
+
+
+def test_a_mistake_in_searching_is_told_and_ends_no_wait(monkeypatch, caplog):
+    asked = []
+
+    def wrong(places):
+        asked.append(places)
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(searching, "choose", wrong)
+    waiting = wait_for(*many(50), monkeypatch=monkeypatch)
+    assert len(waiting.noticed) == 50
+    assert 1 < len(asked) < 5
+    assert "searching failed, doing without it for 5 s: 'a mistake'" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_time_that_is_none_ends_no_wait(monkeypatch):
+    odd = [{"id": "a0", "state": "draft", "created": 10**400}]
+    waiting = wait_for(*many(200), monkeypatch=monkeypatch, odd=odd)
+    assert len(waiting.noticed) == 200
+
+
 def test_nobody_waits_for_ever_where_the_poller_is_wrong(monkeypatch):
     def wrong(_):
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(searching, "choose", wrong)
+    monkeypatch.setattr(Reading, "to_check", wrong)
     deployment = Deployment(*many(3))
     waiting = Waiting(deployment)
     run(waiting.all(), monkeypatch)

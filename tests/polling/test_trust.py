@@ -73,6 +73,12 @@ def test_what_was_seen_long_ago_proves_nothing():
     assert trust.check([Glance(id="a", raw_state="draft")], 1301.0) == 0
 
 
+def test_what_has_no_id_proves_nothing():
+    trust = Trust(0.0)
+    trust.reading_showed_an_end(wait(), 0.0)
+    assert trust.check([Glance(id={"x": 1}), Glance(id=["a"])], 20.0) == 0
+
+
 def test_one_that_still_stands_still_is_seen_at_once():
     trust = Trust(0.0)
     trust.reading_showed_an_end(wait(), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from importlib import import_module
 
@@ -15,6 +16,7 @@ from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
+from tests.polling.virtual_time import run
 
 
 async def events_of(trigger):
@@ -102,16 +104,44 @@ async def test_a_connection_that_cannot_be_used_ends_it(code_ocean, connect):
     assert "has no password" in event["message"]
 
 
-async def test_a_connection_that_is_not_there_ends_it(monkeypatch):
-    monkeypatch.delenv("AIRFLOW_CONN_CODEOCEAN_DEFAULT", raising=False)
-    error = AirflowNotFoundException("no connection codeocean_default")
-
+@pytest.mark.parametrize(
+    ("deadline", "seconds", "status", "message"),
+    [
+        (None, (120, 180), "error", "no connection codeocean_default"),
+        (30, (30, 31), "timeout", "connection codeocean_default is not to be had: no connection"),
+    ],
+)
+def test_a_connection_that_is_not_there_ends_it(monkeypatch, deadline, seconds, status, message):
     async def not_found(*_, **__):
-        raise error
+        raise AirflowNotFoundException("no connection codeocean_default")
+
+    async def scene():
+        began = time.time()
+        trigger = CodeOceanDataAssetTrigger("a1", deadline=deadline and began + deadline)
+        return await events_of(trigger), time.time() - began
 
     monkeypatch.setattr(CodeOceanHook, "get_async_conn", not_found)
-    (event,) = await events_of(CodeOceanDataAssetTrigger("a1"))
-    assert (event["status"], event["message"]) == ("error", "no connection codeocean_default")
+    (event,), took = run(scene(), monkeypatch)
+    assert event["status"] == status
+    assert message in event["message"]
+    assert seconds[0] <= took <= seconds[1]
+
+
+async def test_a_connection_that_is_not_there_for_a_moment_is_waited_for(draft, monkeypatch):
+    """Airflow says of a secrets backend that fails that there is no such connection."""
+    name = "AIRFLOW_CONN_CODEOCEAN_DEFAULT"
+    make, connection = CodeOceanHook.get_async_conn, os.environ[name]
+
+    async def at_first_not(self, **options):
+        try:
+            return await make(self, **options)
+        finally:
+            monkeypatch.setenv(name, connection)
+
+    monkeypatch.setattr(CodeOceanHook, "get_async_conn", at_first_not)
+    monkeypatch.delenv(name)
+    (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
+    assert event["status"] == "success"
 
 
 async def test_a_backend_that_fails_is_outlasted(draft, monkeypatch):

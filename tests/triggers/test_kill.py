@@ -14,6 +14,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks import codeocean
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.removal import Fate, remove_computation
 from airflow_provider_codeocean.triggers import own
@@ -204,6 +205,22 @@ async def test_a_server_that_never_answers_is_told_of(code_ocean, draft, airflow
     await end(draft, on_kill="delete")
     assert said() == [f"The task was ended; data asset {draft} could not be deleted: TimeoutError"]
     assert exists(draft)
+
+
+@pytest.mark.timeout(30)  # else it would never end
+async def test_a_backend_that_never_answers_is_told_of(draft, airflow_says, said, monkeypatch):
+    airflow_says("failed")
+    running = await begin(trigger := CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete"))
+
+    async def hang(conn_id):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(own, "_DELETE_SECONDS", 0.2)
+    monkeypatch.setattr(codeocean, "get_async_connection", hang)
+    await kill(running)
+    await trigger.on_kill()
+    monkeypatch.undo()
+    assert said() == [f"The task was ended; data asset {draft} could not be deleted: TimeoutError"]
 
 
 def test_a_triggerer_that_ends_asks_nothing(draft, airflow_says, said):

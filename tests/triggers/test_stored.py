@@ -84,6 +84,7 @@ def test_no_trigger_is_missing():
     ("operator", "kwargs"),
     [
         (CodeOceanMakeOnceBase, {"key": "airflow0123", "look_again": 80.0}),
+        (CodeOceanMakeOnceBase, {"key": "airflow0123", "look_again": 80.0, "adopted": True}),
         (CodeOceanWaitSensorBase, {}),
         (CodeOceanTransferDataAssetOperator, {"came_from": {}}),
     ],

@@ -54,11 +54,38 @@ def test_what_a_look_leaves_out_is_not_new_after_it():
     assert look(seen, ["a", "b"], str, from_now_on=True)[1] == []
 
 
+@pytest.mark.parametrize("blip", [0, 1, 700])
+@pytest.mark.parametrize("before", [1, 9, 10, 25])
+def test_a_search_that_shows_less_for_a_few_looks_makes_nothing_new(before, blip):
+    there, seen = [str(number) for number in range(5000)], None
+    for _ in range(before):
+        seen, _ = look(seen, there, str, from_now_on=True)
+    for _ in range(watching._LOOKS - 1):
+        seen, new = look(seen, there[:blip], str, from_now_on=True)
+        assert new == []
+    assert look(seen, there, str, from_now_on=True)[1] == []
+
+
+def test_an_index_that_is_empty_for_long_makes_nothing_new():
+    there = [str(number) for number in range(5000)]
+    seen, _ = look(None, there, str, from_now_on=True)
+    for _ in range(100):
+        seen, _ = look(Seen.read(seen.written()), [], str, from_now_on=True)
+    assert look(seen, there, str, from_now_on=True)[1] == []
+
+
 def test_what_is_gone_is_forgotten_before_it_takes_much_room():
     seen = Seen()
     for begin in range(0, 100_000, 100):
         seen = seen.with_all(map(str, range(begin, begin + 100)))
-        assert len(seen.digests) <= 2 * 100 + watching._ROOM
+        assert len(seen.digests) <= 3 * 100 * watching._LOOKS + watching._ROOM
+
+
+def test_what_several_looks_do_not_show_is_forgotten():
+    seen = Seen().with_all(map(str, range(5000)))
+    for _ in range(2 * watching._LOOKS):
+        seen = seen.with_all(["0"])
+    assert seen == Seen().with_all(["0"])
 
 
 class Watch(RuleBasedStateMachine):
