@@ -78,8 +78,9 @@ crash: .venv/.ready ## Kill captures and runs at every point, on real Airflows 3
 	  elif [ $$release != 3.3 ]; then $(MAKE) --no-print-directory .venv-$$release/.ready || exit 1; fi; \
 	done; $(PY) -m tests.crash $$releases
 
-cluster: .venv-cluster/.ready ## Kill parts of an Airflow of several machines under 500 captures; CAPTURES=40 for fewer
-	@.venv-cluster/bin/python -m tests.cluster $(if $(CAPTURES),--captures $(CAPTURES))
+cluster: .venv-cluster/.ready ## Kill parts of an Airflow of several machines under 500 captures; CAPTURES=40 and CLUSTER_MINUTES=60 change it
+	@.venv-cluster/bin/python -m tests.cluster $(if $(CAPTURES),--captures $(CAPTURES)) \
+	  $(if $(CLUSTER_MINUTES),--minutes $(CLUSTER_MINUTES))
 
 ui: .venv/.ready ## Look at the connection form and the link in a headless Chromium, on 3.3 and 2.11
 	@echo "== Airflow's UI in a browser, Airflow 3.3"

@@ -32,6 +32,7 @@ from airflow_provider_codeocean.api.wire import (
     forget_request,
     proxy_at,
     ssl_context,
+    stamp,
     storage_ssl_context,
     transport_error,
 )
@@ -89,10 +90,17 @@ class _Client(Generic[S]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the certificates that it trusts were replaced: a new client trusts the new ones."""
+        verify, as_made = self._trusts
+        return stamp(verify) not in {None, as_made}
+
     def _options(
         self, timeout: float, verify: bool | str, proxy: str | None, *, require_tls: bool
     ) -> dict[str, Any]:
         check_encryption(self.url, verify=verify is not False, required=require_tls)
+        self._trusts = verify, stamp(verify)
         base = f"{self.url}/api/v1/"
         keep_quiet_about(base)
         return {

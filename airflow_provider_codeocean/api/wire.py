@@ -5,6 +5,7 @@ It, ``deadline.py`` and the two know httpx, and nothing else does.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from functools import lru_cache
@@ -161,14 +162,35 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-@lru_cache(maxsize=16)
+def stamp(verify: bool | str) -> tuple[str, int, int] | None:
+    """Return what tells whether the certificates at a path were replaced.
+
+    :param verify: what :func:`ssl_context` takes; True is the path that OpenSSL's environment variables name.
+    :returns: the path, when it was written, in nanoseconds, and its bytes; None where there is no path, or
+        nothing at it. Of a folder only files that come, go or are renamed count.
+    """
+    path = os.getenv("SSL_CERT_FILE") or os.getenv("SSL_CERT_DIR") if verify is True else verify
+    if not path:
+        return None
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return path, found.st_mtime_ns, found.st_size
+
+
 def ssl_context(verify: bool | str) -> ssl.SSLContext:
-    """Return the TLS context, made once: making one costs more than many requests.
+    """Return the TLS context, made once for the same certificates: that costs more than many requests.
 
     :param verify: False verifies nothing; a path is that of certificates to trust, and no others.
     :returns: the context.
     :raises ValueError: where there are no certificates at the path.
     """
+    return _ssl_context(verify, stamp(verify))
+
+
+@lru_cache(maxsize=16)
+def _ssl_context(verify: bool | str, _stamp: tuple[str, int, int] | None) -> ssl.SSLContext:
     if isinstance(verify, bool):
         return httpx.create_ssl_context(verify=verify)
     try:
@@ -194,7 +216,6 @@ def proxy_at(url: str | None, verify: bool | str) -> httpx.Proxy | None:
     return httpx.Proxy(url, ssl_context=trusted)
 
 
-@lru_cache(maxsize=16)
 def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
     """Return the TLS context for hosts of files: a path adds to the authorities that are trusted anyway.
 
@@ -204,9 +225,12 @@ def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
     :returns: the context.
     :raises ValueError: where there are no certificates at the path.
     """
-    if isinstance(verify, bool):
-        return ssl_context(verify)
-    ssl_context(verify)  # says what is wrong with the path
+    context = ssl_context(verify)  # says what is wrong with the path
+    return context if isinstance(verify, bool) else _storage_ssl_context(verify, stamp(verify))
+
+
+@lru_cache(maxsize=16)
+def _storage_ssl_context(verify: str, _stamp: tuple[str, int, int] | None) -> ssl.SSLContext:
     context = httpx.create_ssl_context()
     is_folder = Path(verify).is_dir()
     context.load_verify_locations(capath=verify if is_folder else None, cafile=None if is_folder else verify)

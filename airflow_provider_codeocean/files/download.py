@@ -130,20 +130,21 @@ class Download:
 
     def _fetch(self, file: ListedFile) -> None:
         """Fetch a file that is not there."""
-        with self._target.open(file, str(self._source), self._stop) as writer:
+        budget, chunk_seconds = self._client.retry_budget, self._client.storage.chunk_seconds
+        # Who fetches it with the same connection writes or gives up by then.
+        patience = chunk_seconds + budget
+        with self._target.open(file, str(self._source), self._stop, patience) as writer:
             if writer is None:
                 self._progress.finished(file, file.size or 0, fetched=False)
                 return
-            patience = _Patience(
-                self._client.retry_budget, self._client.storage.chunk_seconds, self._stop, writer.position
-            )
+            trouble = _Patience(budget, chunk_seconds, self._stop, writer.position)
             received = writer.position == file.size  # nothing is to be asked for of an empty file
             while not received:
                 try:
                     self._receive(file, writer)
                     received = True
                 except (CodeOceanTransportError, DownloadFailed) as error:
-                    patience.bear(error, self._naming(file, writer, error), writer.position)
+                    trouble.bear(error, self._naming(file, writer, error), writer.position)
             writer.finish()
         self._progress.finished(file, writer.position, fetched=True)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.files.source import ListedFile
     from airflow_provider_codeocean.files.target import Writer
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two attempts to get at a part file that another process writes to.
 _LOCK_PAUSE = 0.2
@@ -41,7 +45,9 @@ class LocalTarget:
         return self._root
 
     @contextmanager
-    def open(self, file: ListedFile, source: str, stop: threading.Event) -> Iterator[Writer | None]:
+    def open(
+        self, file: ListedFile, source: str, stop: threading.Event, patience: float
+    ) -> Iterator[Writer | None]:
         """Begin to write a file, or go on with it, alone: see :class:`Target`."""
         *folders, name = parts_of(file.below)
         with self._folder(folders) as folder:
@@ -50,7 +56,8 @@ class LocalTarget:
                 return
             # The name says which file it is a part of, so that no other one is gone on with.
             key = hashlib.sha256(f"{source}\0{file.path}\0{file.size}".encode()).hexdigest()[:24]
-            with _alone(folder, f".{key}.part", stop) as descriptor:
+            other = _Other(file.path, f".{key}.part", patience)
+            with _alone(folder, f".{key}.part", stop, other) as descriptor:
                 if _is_complete(folder, name, file.size):  # by now, by another process
                     os.unlink(f".{key}.part", dir_fd=folder)
                     yield None
@@ -123,8 +130,32 @@ def _is_complete(folder: int, name: str, size: int | None) -> bool:
     return stat.S_ISREG(there.st_mode) and there.st_size == size
 
 
+class _Other:
+    """Another process that writes to a part file: it is waited for while the part file changes."""
+
+    def __init__(self, path: str, part: str, patience: float) -> None:
+        self._path = path
+        self._part = part
+        self._patience = patience
+        self._size: int | None = None
+        self._since = 0.0
+
+    def bear(self, size: int) -> None:
+        """Take how many bytes there are now."""
+        now = time.monotonic()
+        if self._size is None:
+            log.info("Another process downloads %r, to %s: waiting for it", self._path, self._part)
+        if size != self._size:
+            self._size, self._since = size, now
+        elif now - self._since > self._patience:
+            raise DownloadFailed(
+                f"{self._path!r} could not be downloaded: another process has its part file {self._part} and "
+                f"has written nothing to it for {self._patience:.0f} s (it has {size} bytes)"
+            )
+
+
 @contextmanager
-def _alone(folder: int, name: str, stop: threading.Event) -> Iterator[int]:
+def _alone(folder: int, name: str, stop: threading.Event, other: _Other) -> Iterator[int]:
     """Open a part file, once no other process writes to it.
 
     A try whose supervisor was killed can live on beside the next one.
@@ -141,8 +172,10 @@ def _alone(folder: int, name: str, stop: threading.Event) -> Iterator[int]:
                 if same:  # else it was finished and is a part no more
                     yield descriptor
                     return
-            elif stop.wait(_LOCK_PAUSE):
-                raise DownloadFailed("stopped while another process downloads the same file")
+            else:
+                other.bear(os.fstat(descriptor).st_size)
+                if stop.wait(_LOCK_PAUSE):
+                    raise DownloadFailed("stopped while another process downloads the same file")
         finally:
             os.close(descriptor)
 

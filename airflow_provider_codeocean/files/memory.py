@@ -26,12 +26,19 @@ class MemoryTarget:
     def __str__(self) -> str:
         return "memory"
 
-    def open(self, file: ListedFile, source: str, stop: threading.Event) -> AbstractContextManager[_Writer]:  # noqa: ARG002 - as every target
+    def open(
+        self,
+        file: ListedFile,
+        source: str,  # noqa: ARG002 - as every target
+        stop: threading.Event,  # noqa: ARG002
+        patience: float,  # noqa: ARG002
+    ) -> AbstractContextManager[_Writer]:
         """Begin to write the file.
 
         :param file: the file.
         :param source: what it is a file of.
         :param stop: set where nothing is to be waited for any more.
+        :param patience: seconds for which another process that writes the file may write nothing.
         :returns: the writer.
         """
         return nullcontext(_Writer(self, file))

@@ -45,6 +45,7 @@ class StoreTarget:
         file: ListedFile,
         source: str,  # noqa: ARG002 - nothing is kept of what is not complete
         stop: threading.Event,  # noqa: ARG002
+        patience: float,  # noqa: ARG002
     ) -> Iterator[Writer | None]:
         """Begin to write a file: see :class:`Target`."""
         path = posixpath.join(self._root, *parts_of(file.below))

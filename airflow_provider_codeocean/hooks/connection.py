@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 _PROXY_SCHEMES = frozenset({"http", "https"})
+#: Where an authority ends.
+_PATH = re.compile(r"[/?#]")
+#: In an authority; what is in brackets is none.
+_PORT = re.compile(r":[^\]]*$")
 
 
 def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,9 +79,22 @@ def _url(connection: Connection) -> str:
     if "://" not in host:
         scheme = connection.schema if connection.schema in {"http", "https"} else "https"
         host = f"{scheme}://{host}"
-    if connection.port and urlsplit(host).port is None:
-        host = f"{host}:{connection.port}"
-    return host
+    scheme, _, rest = host.partition("://")
+    authority = _PATH.split(rest, maxsplit=1)[0]
+    path = rest.removeprefix(authority)
+    if _is_ipv6(authority):  # as Airflow reads it from a URI
+        authority = f"[{authority}]"
+    if connection.port and not _PORT.search(authority):
+        authority = f"{authority}:{connection.port}"
+    return f"{scheme}://{authority}{path}"
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _verify(value: Any) -> bool | str:

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_codeocean.api.errors import WaitTimeout
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, WaitTimeout
 from airflow_provider_codeocean.polling.metrics import Metrics, NoMetrics
 from airflow_provider_codeocean.polling.pace import Pace
 from airflow_provider_codeocean.polling.reading import Reading
@@ -64,6 +64,11 @@ class Poller:
         self._task = loop.create_task(
             self._run(), name=f"codeocean-poller-{name}", context=contextvars.Context()
         )
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the certificates that it trusts were replaced since: a new one trusts the new ones."""
+        return self._sender.is_outdated
 
     async def wait(self, wait: Wait) -> None:
         """Wait until something is over, with success. It is looked at once at least.
@@ -154,11 +159,17 @@ async def wait_together(wait: Wait, *, connect: Connect, name: str, metrics: Met
     :raises ValueError: where the identifier is none, or the connection cannot be used.
     """
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    poller = pollers.get(name)
-    if poller is None or poller.is_closed:
-        poller = pollers[name] = Poller(connect, name=name, metrics=metrics)
-    try:
-        await poller.wait(wait)
-    finally:
-        if poller.is_closed and pollers.get(name) is poller:
-            del pollers[name]
+    while True:
+        poller = pollers.get(name)
+        if poller is None or poller.is_closed:
+            poller = pollers[name] = Poller(connect, name=name, metrics=metrics)
+        gives_way = False
+        try:
+            return await poller.wait(wait)
+        except CodeOceanTransportError as error:
+            gives_way = not error.transient and poller.is_outdated
+            if not gives_way:
+                raise
+        finally:
+            if (poller.is_closed or gives_way) and pollers.get(name) is poller:
+                del pollers[name]

@@ -85,6 +85,11 @@ class Sender:
         if self._is_open:
             await self._client.aclose()
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the certificates that it trusts were replaced since."""
+        return self._is_open and self._client.is_outdated
+
     async def turn(self) -> None:
         """Wait until the pace lets another request be sent."""
         await asyncio.sleep(self._pace.reserve())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from functools import partial
+from itertools import count
 
 import pytest
 from cryptography import x509
@@ -132,6 +134,51 @@ def test_a_path_replaces_whom_the_clients_trust_and_adds_to_whom_the_storage_doe
     both = storage_ssl_context(str(certificate)).get_ca_certs()
     assert own[0] in both
     assert len(both) == len(public) + 1
+
+
+@pytest.fixture(params=["file", "folder", "environment"])
+def place(request, tmp_path, monkeypatch):
+    """Return where certificates are, what `verify` is then, and what puts those of an authority there."""
+    path = Authority().write(tmp_path / "place")
+    place = path.parent if request.param == "folder" else path
+    if request.param == "environment":
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    written_at = count(10**18, 10**9)  # whatever a file system's clock tells apart
+
+    def put(authority):
+        authority.write(tmp_path / "new").replace(path)
+        moment = next(written_at)
+        os.utime(place, ns=(moment, moment))
+
+    return True if request.param == "environment" else str(place), put
+
+
+def test_a_new_client_trusts_who_is_trusted_now(get, serve, place, clock, tmp_path):
+    verify, put = place
+    before, after = Authority(), Authority()
+    put(before)
+    assert get(serve(before.issue(tmp_path / "before.pem")), verify=verify) == "a1"
+    put(after)
+    assert get(serve(after.issue(tmp_path / "after.pem")), verify=verify) == "a1"
+    refused(get, serve(before.issue(tmp_path / "before.pem")), clock, verify=verify)
+
+
+def test_a_client_tells_that_its_certificates_were_replaced(place):
+    verify, put = place
+    put(Authority())
+    with CodeOceanClient("codeocean.test", "cop_s3cret", verify=verify) as client:
+        assert not client.is_outdated
+        put(Authority())
+        assert client.is_outdated
+        with CodeOceanClient("codeocean.test", "cop_s3cret", verify=verify) as new:
+            assert not new.is_outdated
+
+
+def test_certificates_that_are_not_there_at_the_moment_were_not_replaced(tmp_path):
+    path = Authority().write(tmp_path)
+    with CodeOceanClient("codeocean.test", "cop_s3cret", verify=str(path)) as client:
+        path.unlink()
+        assert not client.is_outdated
 
 
 @pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])

@@ -9,13 +9,14 @@ failed.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from tests.cluster.report import judge, sizing, summary
 from tests.cluster.services import ServiceError, services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from tests.cluster.report import Verdict
@@ -155,10 +157,11 @@ def main() -> int:
     terminal = Terminal(sys.stdout)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
     try:
         with ExitStack() as stack:
+            stack.enter_context(_alone())
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            FOLDER.mkdir(parents=True)
             servers = stack.enter_context(services(FOLDER))
             server = stack.enter_context(code_ocean(FOLDER, captures, wait))
             cluster = Cluster(
@@ -181,6 +184,18 @@ def main() -> int:
         return INTERRUPTED
     finally:
         terminal.say(f"Logs: {FOLDER}")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other runs away, which would remove what this one has in its folder."""
+    FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with FOLDER.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError("another one runs in this checkout: wait for its end") from None
+        yield
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -106,17 +106,7 @@ def nearly(kind: Any) -> st.SearchStrategy[Any]:
     if kind is NoneType:
         return values
     schema = TypeAdapter(kind).json_schema()
-    return nearly_as(schema, schema.get("$defs", {}))
-
-
-def nearly_as(schema: dict[str, Any], defs: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Make JSON that has the names of a schema's fields, and often enough not what belongs there.
-
-    :param schema: a JSON schema.
-    :param defs: what it refers to, by the last part of the reference.
-    :returns: the strategy.
-    """
-    return _nearly(schema, defs, depth=0)
+    return _nearly(schema, schema.get("$defs", {}), depth=0)
 
 
 def _nearly(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> st.SearchStrategy[Any]:

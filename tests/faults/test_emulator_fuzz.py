@@ -2,74 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from typing import Any
 
-import httpx
 import pytest
-from hypothesis import given, settings
+import schemathesis
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
 
 from airflow_provider_codeocean.emulator.app import create_app
 from airflow_provider_codeocean.emulator.environment import environment
-from tests.faults.garbage import nearly_as, values
 from tests.faults.test_fuzz import fixed
 
 APP = create_app()
 KNOWN = environment(APP.state.emulator, "http://emulator.test")
-DESCRIPTION = APP.openapi()
-#: Ids of what there is, so that requests get further than to a 404.
-IDS = st.sampled_from(sorted(value for name, value in KNOWN.items() if name.endswith("_ID"))) | st.text(
-    st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=8
-)
-OPERATIONS = {
-    f"{method.upper()} {path}": operation
-    for path, operations in DESCRIPTION["paths"].items()
-    if path.startswith("/api/v1/")
-    for method, operation in operations.items()
+#: How the variables end that tell ids of what there is, by resource: requests get further than to a 404.
+KINDS = {
+    "data_assets": "DATA_ASSET_ID",
+    "computations": ("COMPUTATION_ID", "WORKSTATION_ID"),
+    "capsules": "CAPSULE_ID",
+    "pipelines": "PIPELINE_ID",
 }
-
-
-def requests(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Requests to an endpoint, more or less as its description wants them."""
-    method, path = name.split()
-    operation, defs = OPERATIONS[name], DESCRIPTION["components"]["schemas"]
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    queries = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
-    bodies = nearly_as(content.get("schema", {}), defs).map(lambda body: json.dumps(body).encode())
-    return st.fixed_dictionaries(
-        {
-            "method": st.just(method),
-            "url": st.builds(
-                lambda ids: re.sub(r"\{[^}]*\}", lambda _: ids.pop(), path),
-                st.lists(IDS, min_size=3, max_size=3),
-            ),
-            "content": bodies | st.binary(max_size=20) if content else st.just(b""),
-            "params": st.fixed_dictionaries(
-                {}, optional={each["name"]: values.map(_as_query) for each in queries}
-            ),
-        }
+SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP).include(path_regex="^/api/v1/")
+#: What deletes a whole resource comes last.
+OPERATIONS = {
+    each.label: each
+    for each in sorted(
+        (found.ok() for found in SCHEMA.get_all_operations()),
+        key=lambda each: each.method == "delete" and each.path.endswith("}"),
     )
+}
+WITH_BODY = {name: each for name, each in OPERATIONS.items() if each.body}
+#: Without a query or a body there is nothing to be wrong.
+CASES = [
+    (name, mode)
+    for name, each in OPERATIONS.items()
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    if mode is GenerationMode.POSITIVE or each.body or each.query
+]
 
 
-def _as_query(value: Any) -> str:
-    return str(value).encode(errors="replace").decode()
-
-
-async def ask(request: dict[str, Any]) -> httpx.Response:
-    transport = httpx.ASGITransport(APP, raise_app_exceptions=True)
-    auth = (KNOWN["CODEOCEAN_TOKEN"], "")
-    async with httpx.AsyncClient(transport=transport, base_url="http://emulator.test", auth=auth) as client:
-        return await client.request(**request)
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-@settings(fixed, max_examples=12)
-@given(data=st.data())
-def test_it_never_falls_over(name, data):
-    response = asyncio.run(ask(data.draw(requests(name))))
+def ask(case: schemathesis.Case, ids: dict[str, str], **changes) -> None:
+    if ids:
+        case.path_parameters = ids
+    note(case.as_curl_command())
+    response = case.call(auth=(KNOWN["CODEOCEAN_TOKEN"], ""), **changes)
     assert response.status_code < 500
+    if response.status_code != 204:
+        assert response.headers["content-type"][0].startswith("application/json")
     if response.status_code >= 400:
         assert response.json()["message"]
+
+
+def known_ids(name: str) -> st.SearchStrategy[dict[str, str]]:
+    parameters = re.findall(r"\{(.*?)\}", name)
+    if not parameters:
+        return st.just({})
+    kind = KINDS[name.split("/")[3]]
+    ids = st.sampled_from([value for name, value in KNOWN.items() if name.endswith(kind)])
+    return st.fixed_dictionaries(dict.fromkeys(parameters, ids))
+
+
+@pytest.mark.parametrize(("name", "mode"), CASES, ids=lambda each: getattr(each, "value", each))
+@settings(fixed, max_examples=10)
+@given(data=st.data())
+def test_it_never_falls_over(name, mode, data):
+    case = data.draw(OPERATIONS[name].as_strategy(mode))
+    ask(case, data.draw(known_ids(name) | st.just({})))
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+@settings(fixed, max_examples=5)
+@given(data=st.data())
+def test_nor_does_what_is_no_json(name, data):
+    case = data.draw(WITH_BODY[name].as_strategy(GenerationMode.POSITIVE))
+    ask(case, data.draw(known_ids(name)), data=data.draw(st.binary(max_size=20)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +21,7 @@ FILE = ListedFile("f", "f", 10)
 
 def write(root, file=FILE, content=b"0123456789", *, finish=True, source="computation c"):
     """Write a file as far as it goes, and return how much was there; None where all was."""
-    with LocalTarget(str(root)).open(file, source, threading.Event()) as writer:
+    with LocalTarget(str(root)).open(file, source, threading.Event(), 60) as writer:
         if writer is None:
             return None
         there = writer.position
@@ -103,7 +104,7 @@ def test_a_link_in_place_of_a_part_file_is_not_followed(tmp_path, outside):
 
 
 def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_not_followed(tmp_path, outside):
-    with LocalTarget(str(tmp_path)).open(ListedFile("d/f", "d/f", 10), "c", threading.Event()) as writer:
+    with LocalTarget(str(tmp_path)).open(ListedFile("d/f", "d/f", 10), "c", threading.Event(), 60) as writer:
         (tmp_path / "d").rename(tmp_path / "moved")
         (tmp_path / "d").symlink_to(outside)
         writer.write(b"0123456789")
@@ -151,7 +152,7 @@ class TestTwoAtOnce:
                     then()
                 return super().wait(timeout)
 
-        with LocalTarget(str(root)).open(FILE, "computation c", Watched()) as writer:
+        with LocalTarget(str(root)).open(FILE, "computation c", Watched(), 60) as writer:
             return None if writer is None else writer.position
 
     def test_what_the_other_finishes_is_there(self, tmp_path, monkeypatch, other):
@@ -167,9 +168,46 @@ class TestTwoAtOnce:
         stop.set()
         with (
             pytest.raises(DownloadFailed, match="another process"),
-            LocalTarget(str(tmp_path)).open(FILE, "computation c", stop),
+            LocalTarget(str(tmp_path)).open(FILE, "computation c", stop, 60),
         ):
             pass
+
+    def test_one_that_writes_nothing_is_not_waited_for_for_ever(self, tmp_path, monkeypatch, other, caplog):
+        clock = SimpleNamespace(now=0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(local, "time", clock)
+
+        class Passing(threading.Event):
+            def wait(self, timeout=None):
+                clock.now += 20
+                if clock.now == 60:
+                    other.write_bytes(b"0123")
+                return clock.now > 3600
+
+        caplog.set_level("INFO", local.__name__)
+        with (
+            pytest.raises(
+                DownloadFailed, match=r"'f' .* another process has its part file .* nothing to it for 60 s"
+            ) as failure,
+            LocalTarget(str(tmp_path)).open(FILE, "computation c", Passing(), 60),
+        ):
+            pass
+        assert other.name in str(failure.value)
+        assert failure.value.transient
+        assert clock.now == 140  # at 60 it got on
+        assert caplog.messages == [f"Another process downloads 'f', to {other.name}: waiting for it"]
+
+    def test_another_one_is_waited_for_as_long_as_a_mib_may_take_it(self, results, tmp_path, monkeypatch):
+        seen = []
+
+        class Seeing(LocalTarget):
+            def open(self, file, source, stop, patience):
+                seen.append(patience)
+                return super().open(file, source, stop, patience)
+
+        monkeypatch.setattr(local, "LocalTarget", Seeing)
+        results.put("f", b"abc")
+        results.download(tmp_path)
+        assert seen == [10 * 30 + 60]
 
     def test_two_downloads_write_each_file_once(self, results, tmp_path):
         results.put("f", b"0123456789")

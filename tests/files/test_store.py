@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 
 def write(target, file, *chunks, finish=True):
-    with target.open(file, "source", threading.Event()) as writer:
+    with target.open(file, "source", threading.Event(), 60) as writer:
         if writer is None:
             return None
         for chunk in chunks:
@@ -78,7 +78,7 @@ def target(filesystem):
 
 def test_a_file_appears_when_it_is_complete(multipart):
     file = ListedFile("a/f", "a/f", 20 * MIB)
-    with target(multipart).open(file, "source", threading.Event()) as writer:
+    with target(multipart).open(file, "source", threading.Event(), 60) as writer:
         for _ in range(20):
             writer.write(b"x" * MIB)
         assert multipart.find("/") == []
@@ -105,7 +105,7 @@ def test_what_breaks_off_leaves_what_was_there(multipart):
 
 def test_an_upload_may_have_only_so_many_parts(multipart):
     file = ListedFile("f", "f", 9_000 * 16 * MIB)
-    with target(multipart).open(file, "source", threading.Event()) as writer:
+    with target(multipart).open(file, "source", threading.Event(), 60) as writer:
         writer.write(b"x" * 15 * MIB)
         assert multipart.sizes == []
         writer.write(b"x" * MIB)

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import pytest
 from airflow.providers.common.compat.sdk import Connection
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.client import CodeOceanClient, base_url
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
+from tests.faults.test_fuzz import fixed
 
 
 def options(extra=None, **fields):
     fields = {"host": "https://co.test", "password": "cop_token"} | fields
     return client_options(Connection(conn_id="lab", conn_type="codeocean", **fields), extra or {})
+
+
+NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\.test)?", fullmatch=True)
+HOSTS = st.one_of(NAMES, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map("[{}]".format))
+PORTS = st.none() | st.integers(1, 65535)
+PATHS = st.lists(st.from_regex(r"[a-z0-9:_.-]*[a-z0-9]", fullmatch=True), max_size=2).map(
+    lambda parts: "".join(f"/{part}" for part in parts)
+)
+
+
+@settings(fixed, max_examples=200)
+@given(
+    st.sampled_from(["", "https://", "http://"]),
+    HOSTS,
+    PORTS,
+    PATHS,
+    st.sampled_from(["", "/", "?a=b", "/?a=b:1", "#c"]),
+    PORTS,
+)
+def test_the_port_is_that_of_the_host_field_or_else_that_of_the_port_field(
+    scheme, host, its_port, path, end, port
+):
+    authority = host if its_port is None else f"{host}:{its_port}"
+    url = urlsplit(base_url(options(host=f"{scheme}{authority}{path}{end}", port=port)["url"]))
+    default = 80 if scheme == "http://" else 443
+    assert url.scheme == scheme.removesuffix("://") or "https"
+    assert url.hostname == host.strip("[]")
+    assert (url.port or default) == (its_port or port or default)
+    assert url.path == path
 
 
 @pytest.mark.parametrize(
@@ -26,11 +61,22 @@ def options(extra=None, **fields):
         ({"host": "https://co.test", "port": 8443}, "https://co.test:8443"),
         ({"host": "https://co.test:1/", "port": 8443}, "https://co.test:1"),
         ({"host": " https://co.test/api/v1/ "}, "https://co.test"),
+        ({"host": "https://co.test/prefix", "port": 8443}, "https://co.test:8443/prefix"),
+        ({"host": "co.test/prefix/", "port": 8443}, "https://co.test:8443/prefix"),
+        ({"host": "::1", "schema": "http", "port": 8000}, "http://[::1]:8000"),
+        ({"host": "http://[::1]/prefix", "port": 8000}, "http://[::1]:8000/prefix"),
+        ({"host": "[::1]:8000", "port": 1}, "https://[::1]:8000"),
     ],
 )
 def test_the_address(fields, url):
     with CodeOceanClient(**options(**fields)) as client:
         assert client.url == url
+
+
+@pytest.mark.parametrize("host", ["https://co.test:many", "https://[::1", "https://co.test:1:2"])
+def test_what_is_no_address_is_refused(host):
+    with pytest.raises(ValueError, match=rf"host must be an address such as .*, got '{re.escape(host)}'"):
+        CodeOceanClient(**options(host=host, port=8443))
 
 
 def test_the_token_is_the_password_without_blanks_around_it():

@@ -1,0 +1,118 @@
+"""The certificates to trust are rotated while there are waits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from itertools import count
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from tests.api.certificates import Authority
+from tests.polling.deployment import Asset, Deployment
+from tests.polling.test_poller import Waiting
+from tests.polling.virtual_time import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Rotating(Deployment):
+    """A deployment that trusts nobody but who trusts its certificate's authority.
+
+    :ivar signed_by: the certificates of that authority.
+    :ivar trusted: the file of certificates that a client reads when it is made.
+    """
+
+    def __init__(self, trusted: Path, *assets: Asset) -> None:
+        super().__init__(*assets)
+        self.trusted = trusted
+        self._written_at = count(10**18, 10**9)
+        self.signed_by = self.trust_another()
+
+    def trust_another(self) -> bytes:
+        """Replace the file."""
+        Authority().write(self.trusted.parent / "new").replace(self.trusted)
+        moment = next(self._written_at)
+        os.utime(self.trusted, ns=(moment, moment))
+        return self.trusted.read_bytes()
+
+    async def connect(self) -> CodeOceanAsyncClient:
+        trusted = self.trusted.read_bytes()
+
+        async def handle(request: httpx.Request) -> httpx.Response:
+            if trusted != self.signed_by:
+                raise httpx.ConnectError("not trusted") from ssl.SSLCertVerificationError()
+            return await self._handle(request)
+
+        client = CodeOceanAsyncClient(
+            "https://co.test",
+            self.token,
+            retry_budget=0,
+            verify=str(self.trusted),
+            transport=httpx.MockTransport(handle),
+        )
+        self.clients.append(client)
+        return client
+
+
+@pytest.fixture
+def deployment(tmp_path):
+    return Rotating(Authority().write(tmp_path), Asset("early", 10), Asset("standing", 60), Asset("late", 70))
+
+
+def test_waits_go_on_with_the_new_ones(deployment, monkeypatch):
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as waits:
+            for each in ("early", "standing"):
+                waits.create_task(waiting.wait(each))
+            await asyncio.sleep(30)
+            deployment.signed_by = deployment.trust_another()
+            waits.create_task(waiting.wait("late"))
+
+    run(scene(), monkeypatch)
+    assert waiting.errors == {}
+    assert waiting.noticed.keys() == deployment.assets.keys()
+    assert waiting.lateness()[-1] < 15
+    assert len(deployment.clients) == 2
+
+
+def test_a_server_that_is_not_trusted_by_them_either_ends_waits(deployment, monkeypatch):
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as waits:
+            for each in deployment.assets:
+                waits.create_task(waiting.wait(each))
+            await asyncio.sleep(30)
+            deployment.trust_another()
+            deployment.signed_by = b"nobody's"
+
+    run(scene(), monkeypatch)
+    assert waiting.noticed.keys() == {"early"}
+    assert waiting.errors.keys() == {"standing", "late"}
+    for error in waiting.errors.values():
+        assert isinstance(error, CodeOceanTransportError)
+        assert not error.transient
+
+
+def test_waits_share_their_poller_where_the_server_is_trusted_as_before(deployment, monkeypatch):
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as waits:
+            waits.create_task(waiting.wait("standing"))
+            await asyncio.sleep(30)
+            deployment.trust_another()
+            waits.create_task(waiting.wait("late"))
+
+    run(scene(), monkeypatch)
+    assert waiting.errors == {}
+    assert len(deployment.clients) == 1
