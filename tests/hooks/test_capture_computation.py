@@ -244,13 +244,20 @@ def test_a_living_task_has_named_its_own_in_time():
     assert PARTS * DEFAULT_TIMEOUT + naming < NAMED_WITHIN
 
 
-def test_a_name_is_not_tried_for_long(code_ocean, ours, asked, monkeypatch, caplog):
+def test_an_answer_to_naming_is_not_waited_for_long(code_ocean, ours, asked, monkeypatch, caplog):
     monkeypatch.setattr(capture_computation, "NAMING_TIMEOUT", 0.05)
     monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="hold_before", times=None))
     made = starting(asked).begin().made
     code_ocean.faults.clear()
     assert f"Computation {made.id} could not be given the name" in caplog.text
+
+
+def test_a_name_is_not_tried_for_long(code_ocean, ours, asked, monkeypatch):
+    monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
+    code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503, times=2))
+    starting(asked).begin()
+    assert [key_in(each.name) for each in ours()] == [None]
 
 
 def test_what_could_not_be_named_at_once_is_named_when_the_task_looks_for_rivals(
