@@ -16,7 +16,8 @@ data asset as a tag). A try that may not be the first recognises by it what an e
             go on with it
 
     finish  where another try may still have been at work: look once more when everything that it can have
-            made must be visible. The oldest stays, the others are removed.
+            made must be visible. The oldest stays, the others are removed. Where it carries the key of
+            another capture by then, it was taken for ours by mistake: begin again.
 
 This module decides and does nothing: a protocol is a generator that yields a
 :data:`~airflow_provider_codeocean.capture.steps.Step` and is sent what came of it, so that one text serves
@@ -39,6 +40,7 @@ from airflow_provider_codeocean.capture.steps import (
     Capture,
     Create,
     Find,
+    Found,
     Intent,
     Look,
     M,
@@ -53,7 +55,7 @@ from airflow_provider_codeocean.capture.steps import (
 from airflow_provider_codeocean.clock import SteadyClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from airflow_provider_codeocean.capture.key import Attempt, Keys
 
@@ -91,6 +93,7 @@ class CaptureOnce(Generic[M]):
     :param keys: the keys of the capture.
     :param durable: whether there is a state that survives a try.
     :param usable: tells whether what was found can be gone on with: one that failed cannot.
+    :param ours: tells whether what was taken for ours still shows no other key; if not given, it does.
     :param now: the time, in Unix seconds; if not given, one that is steady during the try.
     """
 
@@ -101,13 +104,15 @@ class CaptureOnce(Generic[M]):
         *,
         durable: bool,
         usable: Callable[[M], bool],
+        ours: Callable[[M], bool] = lambda _: True,
         now: Callable[[], float] | None = None,
     ) -> None:
         self.keys = keys
         self._is_retry = attempt.try_number > keys.first_try
         self._durable = durable
         self._usable = usable
-        self._now = now or SteadyClock()
+        self._ours = ours
+        self.now = now or SteadyClock()
 
     def begin(self) -> Generator[Step, Any, Capture[M]]:
         """Go on with what was made before, or make it.
@@ -124,28 +129,34 @@ class CaptureOnce(Generic[M]):
                 return Capture(made, adopted=True, look_again=own.look_again)
         doubt = self._doubt(own)
         if doubt is not None:
-            made = yield from self._search((self.keys.own,), doubt.until, doubt.unmarked_since)
+            made, sure_at = yield from self._search((self.keys.own,), doubt.until, doubt.unmarked_since)
             if made is not None:
-                return (yield from self._adopt(made, look_again=doubt.until if doubt.of_others else 0.0))
+                look_again = max(sure_at, doubt.until if doubt.of_others else 0.0)
+                return (yield from self._adopt(made, look_again=look_again, since=doubt.unmarked_since))
         yield from self._refuse_former(intent)
         return (yield from self._create(doubtful=doubt is not None and doubt.remains))
 
-    def finish(self, capture: Capture[M]) -> Generator[Step, Any, M]:
-        """Make sure that it is the only one.
+    def finish(self, capture: Capture[M]) -> Generator[Step, Any, M | None]:
+        """Make sure that it is the only one, and ours.
 
         :param capture: what was gone on with.
-        :returns: what stays: it may be another one, which another try has made.
+        :returns: what stays: it may be another one, which another try has made. None where it turned out to
+            be another task's: :meth:`begin` again.
         """
         if not capture.look_again:
             return capture.made
-        wait = capture.look_again - self._now()
+        wait = capture.look_again - self.now()
         if wait > 0:
             yield Pause(wait)
+        seen: M | None = yield Look(capture.made.id)
+        if seen is not None and not self._ours(seen):
+            self._is_retry = True  # what this try may have made itself is still to be found
+            return None
         first, *others = (yield from self._living(capture.made)) or [capture.made]
         for other in others:
             yield Remove(other.id, instead=first.id)
         if first.id != capture.made.id:
-            yield Remember(Intent(self.keys.own, self._now(), first.id))
+            yield Remember(Intent(self.keys.own, self.now(), first.id))
         return first
 
     def rescue(self) -> Generator[Step, Any, Capture[M] | None]:
@@ -154,11 +165,11 @@ class CaptureOnce(Generic[M]):
         :returns: what to go on with, None where there is nothing.
         """
         found = yield from self._living()
-        return (yield from self._adopt(found[0], look_again=self._now() + SETTLE)) if found else None
+        return (yield from self._adopt(found[0], look_again=self.now() + SETTLE)) if found else None
 
     def _create(self, *, doubtful: bool) -> Steps[Capture[M]]:
         for creation in range(1, _CREATIONS + 1):
-            since = self._now()
+            since = self.now()
             yield Remember(Intent(self.keys.own, since, doubtful=doubtful))
             try:
                 made: M = yield Create(self.keys.own)
@@ -166,15 +177,16 @@ class CaptureOnce(Generic[M]):
                 if not error.maybe_applied:
                     raise
                 doubtful = True
-                settled_at = self._now() + SETTLE
-                found = yield from self._search((self.keys.own,), settled_at, since)
+                settled_at = self.now() + SETTLE
+                found, sure_at = yield from self._search((self.keys.own,), settled_at, since)
                 if found is not None:
-                    return (yield from self._adopt(found, look_again=settled_at))
+                    look_again = max(sure_at, settled_at)
+                    return (yield from self._adopt(found, look_again=look_again, since=since))
                 if creation == _CREATIONS:
                     raise
             else:
                 doubtful = (yield Overtaken()) or doubtful
-                look_again = self._now() + 2 * SETTLE if doubtful else 0.0
+                look_again = self.now() + 2 * SETTLE if doubtful else 0.0
                 yield Remember(Intent(self.keys.own, since, made.id, look_again))
                 return (yield from self._give_way(made, look_again))
         raise AssertionError("unreachable: the last creation returns or raises")  # pragma: no cover
@@ -186,17 +198,18 @@ class CaptureOnce(Generic[M]):
         except CodeOceanError as error:
             if not error.transient:  # whoever may not look cannot be helped by looking later
                 return Capture(made, adopted=False)
-            later = look_again or self._now()
-            yield Remember(Intent(self.keys.own, self._now(), made.id, later))
+            later = look_again or self.now()
+            yield Remember(Intent(self.keys.own, self.now(), made.id, later))
             return Capture(made, adopted=False, look_again=later)
         if first.id == made.id:
             return Capture(made, adopted=False, look_again=look_again)
         if any(other.id == made.id for other in others):
             yield Remove(made.id, instead=first.id)
-        return (yield from self._adopt(first, look_again=self._now() + SETTLE))
+        return (yield from self._adopt(first, look_again=self.now() + SETTLE))
 
-    def _adopt(self, made: M, *, look_again: float) -> Steps[Capture[M]]:
-        yield Remember(Intent(self.keys.own, self._now(), made.id, look_again))
+    def _adopt(self, made: M, *, look_again: float, since: float | None = None) -> Steps[Capture[M]]:
+        since = self.now() if since is None else since
+        yield Remember(Intent(self.keys.own, since, made.id, look_again))
         return Capture(made, adopted=True, look_again=look_again)
 
     def _refuse_former(self, intent: Intent | None) -> Steps[None]:
@@ -207,7 +220,7 @@ class CaptureOnce(Generic[M]):
         if intent and intent.key in former and intent.made:
             made = yield from self._look(intent.made)
         if made is None:
-            made = yield from self._search(former, self._settled_at(intent))
+            made, _ = yield from self._search(former, self._settled_at(intent))
         if made is not None:
             raise AlreadyExists(
                 f"on_existing='fail': the task made {made.id} before it was cleared. Delete that, or let "
@@ -225,42 +238,59 @@ class CaptureOnce(Generic[M]):
             )
         if own.made is None:
             return _Doubt(self._settled_at(own), own.since, of_others=own.doubtful, remains=True)
-        # It is gone, or failed: another one is there only if two tries were alive.
+        # It is gone, failed or another task's: another one is there only if two tries were alive, or if it
+        # was taken for what this one had made.
         rivals = own.look_again > 0
-        until = self._settled_at(own) if rivals else self._now()
-        return _Doubt(until, None, of_others=True, remains=rivals)
+        until = self._settled_at(own) if rivals else self.now()
+        return _Doubt(until, own.since if rivals else None, of_others=True, remains=rivals)
 
     def _settled_at(self, intent: Intent | None) -> float:
         """Return when a look shows for certain what an earlier try can have made."""
-        now = self._now()
+        now = self.now()
         if intent is not None:
             return min(now, intent.since + SENDING) + SETTLE
         return now if self._durable else now + SETTLE
 
     def _search(
         self, keys: tuple[str, ...], until: float, unmarked_since: float | None = None
-    ) -> Steps[M | None]:
+    ) -> Steps[tuple[M | None, float]]:
+        """Look until something is found, and return it with the time when it is certain that it is ours."""
         pause = _FIRST_PAUSE
+        settled = False
         while True:
-            looked_at = self._now()
-            found = yield from self._living(find=Find(keys, unmarked_since))
-            if found or looked_at >= until:
-                return found[0] if found else None
-            yield Pause(min(pause, max(0.0, until - self._now())))
+            looked_at = self.now()
+            found = yield from self._find(Find(keys, unmarked_since))
+            living = yield from self._read(found.ids)
+            if living:
+                return living[0], found.sure_at
+            if looked_at >= until:
+                # What is seen only later was not made by an earlier try: it is not waited for.
+                if settled or found.ripens_at <= looked_at:
+                    return None, 0.0
+                until, settled = found.ripens_at, True
+            yield Pause(min(pause, max(0.0, until - self.now())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _living(self, known: M | None = None, find: Find | None = None) -> Steps[list[M]]:
+    def _living(self, known: M | None = None) -> Steps[list[M]]:
         """Find what can be gone on with, the oldest first; what is known to be there is read for a rival."""
-        found: Sequence[str] = yield find or Find((self.keys.own,))
-        ids = set(found) | ({known.id} if known else set())
+        found = yield from self._find(Find((self.keys.own,)))
+        ids = set(found.ids) | ({known.id} if known else set())
         if known and ids == {known.id}:
             return [known]
+        return (yield from self._read(ids))
+
+    def _find(self, find: Find) -> Steps[Found]:
+        found: Found | Sequence[str] = yield find
+        return found if isinstance(found, Found) else Found(found)
+
+    def _read(self, ids: Iterable[str]) -> Steps[list[M]]:
+        """Read what can be gone on with, the oldest first."""
         living: list[M] = []
-        for each in sorted(ids):
+        for each in sorted(set(ids)):
             made = yield from self._look(each)
             living += [] if made is None else [made]
         return sorted(living, key=lambda made: (made.created or 0.0, made.id))
 
     def _look(self, made_id: str) -> Steps[M | None]:
         made: M | None = yield Look(made_id)
-        return made if made is not None and self._usable(made) else None
+        return made if made is not None and self._usable(made) and self._ours(made) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -87,16 +87,32 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Find what carries one of the keys; answered with ids, those that are gone by now may be among them.
+    """Find what carries one of the keys; answered with :class:`Found`, or with nothing but its ids.
 
     :param keys: the keys.
     :param unmarked_since: where a thing gets its key after it was made: since when the process may have made
         one that died before it could mark it, in Unix seconds (0 where that is not known); such a one is
-        marked now and found. None where there is no such one.
+        marked and found as soon as nobody who lives can mark it any more. None where there is no such one.
     """
 
     keys: tuple[str, ...]
     unmarked_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found.
+
+    :param ids: their ids; those that are gone by now may be among them.
+    :param ripens_at: when to look again at the latest, in Unix seconds: one that is there may be ours, and
+        nobody else can have marked it only after that; 0 where there is none.
+    :param sure_at: where one was marked only now: when it is certain that nobody else marks it, in Unix
+        seconds; else 0.
+    """
+
+    ids: Sequence[str]
+    ripens_at: float = 0.0
+    sure_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

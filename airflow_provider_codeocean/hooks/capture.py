@@ -15,6 +15,7 @@ from airflow_provider_codeocean.capture.key import Attempt
 from airflow_provider_codeocean.capture.steps import (
     Create,
     Find,
+    Found,
     Intent,
     Look,
     M,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.capture.key import Keys
     from airflow_provider_codeocean.capture.once import CaptureOnce
     from airflow_provider_codeocean.capture.steps import Capture
     from airflow_provider_codeocean.compat.state import DurableState
@@ -116,8 +118,18 @@ class Capturing(ABC, Generic[M, P]):
         :returns: what became of it.
         """
 
+    @staticmethod
+    def is_ours(made: M, keys: Keys) -> bool:  # noqa: ARG004 - for subclasses
+        """Tell whether what was taken for the task's own does not carry the key of another.
+
+        :param made: what was made.
+        :param keys: the keys of the capture.
+        :returns: whether it does not.
+        """
+        return True
+
     @abstractmethod
-    def find(self, client: CodeOceanClient, step: Find) -> Sequence[str]:
+    def find(self, client: CodeOceanClient, step: Find) -> Found | Sequence[str]:
         """Find what carries one of the keys; see the step."""
 
     @abstractmethod
@@ -158,16 +170,23 @@ class Capturing(ABC, Generic[M, P]):
                 log.warning("%s %s was made with %s, which stays", what, capture.made.id, ", ".join(differs))
         return capture
 
-    def finish(self, capture: Capture[M]) -> M:
-        """Make sure that it is the only one; see the protocol.
+    def finish(self, capture: Capture[M]) -> M | None:
+        """Make sure that it is the only one, and ours; see the protocol.
 
         :param capture: what was gone on with.
-        :returns: what stays.
+        :returns: what stays; None where it is another task's: :meth:`begin` again.
         """
         if not capture.look_again:
             return capture.made
         with self._hook.get_conn(retry_budget=PATIENCE) as client:
-            return run(self._once.finish(capture), partial(self._do, client))
+            stays = run(self._once.finish(capture), partial(self._do, client))
+        if stays is None:
+            self.begun = None
+            what = self.what.capitalize()
+            log.warning(
+                "%s %s is another task's, and was taken for this one's by mistake", what, capture.made.id
+            )
+        return stays
 
     def rescue(self) -> Capture[M] | None:
         """Find another one in place of one that is gone; see the protocol.
@@ -240,7 +259,7 @@ class Capturing(ABC, Generic[M, P]):
         if self._checked is None:
             self._checked = self._asked if self._check is None else self._check(self._asked)
 
-    def _find(self, client: CodeOceanClient, step: Find) -> Sequence[str]:
+    def _find(self, client: CodeOceanClient, step: Find) -> Found | Sequence[str]:
         try:
             return self.find(client, step)
         except CodeOceanError as error:

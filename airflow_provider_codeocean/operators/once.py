@@ -170,8 +170,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
         with self._failing_clearly():
             asked = self.asked_for()
             capturing = self._capture_by(self._keys(context, asked), asked, context)
-            with naming_what_ran_out_of_time(self._describe):
-                capture = capturing.begin()
+            capture = self._begin(capturing)
             return self._conclude(
                 context, capturing, capture, partial(self._wait, context, capturing, capture)
             )
@@ -229,6 +228,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
             keys,
             durable=state is not None,
             usable=lambda made: self.carrier.verdict(made) is not Verdict.FAILED,
+            ours=lambda made: self.carrier.is_ours(made, keys),
         )
         self._capturing = self.carrier(
             CodeOceanHook(self.codeocean_conn_id),
@@ -241,6 +241,10 @@ class CodeOceanMakeOnceBase(BaseOperator):
             **self.carrier_options(context),
         )
         return self._capturing
+
+    def _begin(self, capturing: Capturing[Any, Any]) -> Capture[Any]:
+        with naming_what_ran_out_of_time(self._describe):
+            return capturing.begin()
 
     def _conclude(
         self,
@@ -264,11 +268,11 @@ class CodeOceanMakeOnceBase(BaseOperator):
                 capture = rescued
             else:
                 stays = capturing.finish(replace(capture, made=made))
-                if stays.id == made.id:
+                if stays is not None and stays.id == made.id:
                     log.info("%s %s", self.carrier.what.capitalize(), capturing.describe(stays))
                     self.tell(context, stays, done=self.carrier.verdict(stays) is Verdict.SUCCEEDED)
                     return as_xcom(stays, self.codeocean_url or None)
-                capture = Capture(stays, adopted=True)
+                capture = self._begin(capturing) if stays is None else Capture(stays, adopted=True)
             wait = partial(self._wait, context, capturing, capture)
 
     def _wait(self, context: Context, capturing: Capturing[Any, Any], capture: Capture[Any]) -> Any:

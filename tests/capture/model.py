@@ -136,6 +136,10 @@ class CaptureModel(RuleBasedStateMachine):
         """Derive the keys of a try."""
         return Keys.of(attempt, {"what": "is captured"}, self.on_existing)
 
+    def is_ours(self, made: DataAsset, keys: Keys) -> bool:
+        """Tell a try whether what it took for its own still shows no other key."""
+        return DataAssetCapturing.is_ours(made, keys)
+
     @property
     def living(self) -> list[Try]:
         """The tries whose process lives."""
@@ -156,11 +160,13 @@ class CaptureModel(RuleBasedStateMachine):
         """The next try begins."""
         number = len(self.task.tries) + 1
         attempt = self.attempt(number)
+        keys = self.keys_of(attempt)
         once = self.Protocol(
             attempt,
-            self.keys_of(attempt),
+            keys,
             durable=self.durable,
             usable=lambda asset: data_asset_verdict(asset) is not Verdict.FAILED,
+            ours=lambda asset: self.is_ours(asset, keys),
             now=self.clock.now,
         )
         since = 1 if self.on_existing == "adopt" else self.task.first_try
@@ -326,7 +332,11 @@ class CaptureModel(RuleBasedStateMachine):
             self._end(each, "failed for good")
         elif data_asset_verdict(asset) is Verdict.SUCCEEDED:
             each.capture = replace(each.capture, made=asset)
-            self._go_on_with(each, each.once.finish(each.capture))
+            self._go_on_with(each, self._finish(each.once, each.capture))
+
+    def _finish(self, once: CaptureOnce[DataAsset], capture: Capture[DataAsset]) -> Steps[Any]:
+        stays = yield from once.finish(capture)
+        return (yield from once.begin()) if stays is None else stays
 
     def _go_on_with(self, each: Try, steps: Steps[Any]) -> None:
         each.steps = steps

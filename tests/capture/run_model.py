@@ -1,35 +1,93 @@
-"""The same model for what gets its key only after it was made, as a computation gets its name."""
+"""The same model for what gets its key only after it was made, as a computation gets its name.
+
+Beside the task there are others that live and make the same: what they have made has their key only later.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.capture.steps import Create, Find, Step
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from airflow_provider_codeocean.capture.steps import Create, Find, Found, Step
 from airflow_provider_codeocean.hooks.capture_computation import CLOCKS_DIFFER, NAMED_WITHIN
 from tests.capture.model import CaptureModel, Try
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
+    from airflow_provider_codeocean.capture.key import Keys
 
 
 class RunModel(CaptureModel):
     """Things are made without a key, and get it in a step of its own, before which a process may die.
 
     Left out is what cannot be recognised, and the documentation says so: what a process has made that dies
-    before it has marked it, while another try of the same task is alive.
+    before it has marked it, while another try of the same task is alive; and that another try goes on with
+    a rival's which one has taken, before the rival marks it.
+
+    :cvar named_within: seconds after which what has no key is taken for the task's own.
+    :ivar made: what was made last.
+    :ivar marking: what the tries have made and not marked.
+    :ivar lost: what they have made without knowing it.
+    :ivar unmarked: when rivals mark what they have made.
+    :ivar rivals: what rivals have made.
     """
 
+    named_within: ClassVar[float] = NAMED_WITHIN
+    made: DataAsset
     marking: dict[int, DataAsset]
+    lost: dict[int, DataAsset]
+    unmarked: dict[str, float]
+    rivals: list[str]
 
     def start(self) -> None:
         """The next try begins."""
-        self.marking = getattr(self, "marking", {})
+        if self.task.tries:
+            self._rivals_mark_what_was_taken()
+        else:
+            self.marking, self.lost, self.unmarked, self.rivals = {}, {}, {}, []
         self.on_existing = "adopt"
         super().start()
 
+    @precondition(lambda self: len(self.rivals) < 3)
+    @rule(seconds=st.sampled_from([5.0, NAMED_WITHIN - 10, NAMED_WITHIN + 30]))
+    def a_rival_creates(self, seconds: float) -> None:
+        """Another task makes the same, and marks it: soon, as late as can be, or when it tries again."""
+        made = self._create("", f"{self.task.run_id}, rival {len(self.rivals)}")
+        self.rivals.append(made.id)
+        self.unmarked[made.id] = self.clock.now() + seconds
+
+    def _move_clock(self, moment: float) -> None:
+        for made_id, marked_at in sorted(self.unmarked.items(), key=lambda each: each[1]):
+            if marked_at <= moment:
+                super()._move_clock(marked_at)
+                self._rival_marks(made_id)
+        super()._move_clock(moment)
+
+    def _end(self, each: Try, how: str) -> None:
+        if how == "success":
+            assert each.capture is not None
+            assert each.capture.made.id not in self.rivals, "the task ends with a rival's"
+        super()._end(each, how)
+
+    def _rivals_mark_what_was_taken(self) -> None:
+        for made_id in list(self.unmarked):
+            if self.client.data_assets.get(made_id).tags:
+                self._rival_marks(made_id)
+
+    def _rival_marks(self, made_id: str) -> None:
+        del self.unmarked[made_id]
+        self._mark(made_id, f"key of {made_id}")
+
+    def is_ours(self, made: DataAsset, keys: Keys) -> bool:
+        """Tell whether it does not carry the key of a rival."""
+        return set(made.tags) <= {keys.own, *keys.former}
+
     def _kill(self, victim: Try) -> None:
-        made = self.marking.pop(victim.number, None)
+        self._rivals_mark_what_was_taken()
+        made = self.marking.pop(victim.number, None) or self.lost.pop(victim.number, None)
         alone = self.living == [victim] and victim is self.task.tries[-1]
         if made is not None and not alone:
             self._mark(made.id, victim.once.keys.own)
@@ -39,13 +97,19 @@ class RunModel(CaptureModel):
 
     def _create(self, key: str, result: str) -> DataAsset:
         unmarked = self.params.model_copy(update={"name": result, "tags": []})
-        return self.client.data_assets.create(unmarked)
+        self.made = self.client.data_assets.create(unmarked)
+        return self.made
 
     def _send(self, each: Try, answer: Any) -> None:
         if isinstance(each.pending, Create) and answer is not None:
             self.marking[each.number] = answer
         else:
             super()._send(each, answer)
+
+    def _request(self, each: Try, how: str) -> None:
+        super()._request(each, how)
+        if how == "lost":
+            self.lost[each.number] = self.made
 
     def _step(self, each: Try, request: str = "answered") -> None:
         made = self.marking.pop(each.number, None)
@@ -72,9 +136,16 @@ class RunModel(CaptureModel):
         ours = [asset for asset in mine if not set(step.keys).isdisjoint(asset.tags)]
         if step.unmarked_since is not None:
             since = max([step.unmarked_since - CLOCKS_DIFFER, *(asset.created for asset in ours)])
-            latest = self.clock.now() - NAMED_WITHIN
-            nameless = [each for each in mine if not each.tags and since <= each.created <= latest]
-            for asset in sorted(nameless, key=lambda asset: (asset.created, asset.id))[:1]:
+            now = self.clock.now()
+            nameless = [each for each in mine if not each.tags and since <= each.created]
+            ripe = [each for each in nameless if each.created + self.named_within <= now]
+            ripens_at = max(
+                (each.created + self.named_within for each in nameless if each not in ripe), default=0.0
+            )
+            for asset in sorted(ripe, key=lambda asset: (asset.created, asset.id))[:1]:
                 self._mark(asset.id, step.keys[0])
-                ours.append(asset)
-        return [asset.id for asset in ours]
+                if len(self.living) > 1:
+                    self._rivals_mark_what_was_taken()
+                return Found([*(each.id for each in ours), asset.id], ripens_at, now + self.named_within)
+            return Found([each.id for each in ours], ripens_at)
+        return Found([asset.id for asset in ours])

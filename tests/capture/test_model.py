@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -11,6 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from airflow_provider_codeocean.capture import once
 from airflow_provider_codeocean.capture.key import Attempt, Keys
+from airflow_provider_codeocean.capture.steps import Found
 from airflow_provider_codeocean.emulator.clock import ManualClock
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
 from airflow_provider_codeocean.emulator.server import EmulatorServer
@@ -20,7 +22,8 @@ from tests.capture.run_model import RunModel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_codeocean.capture.steps import Intent
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
+    from airflow_provider_codeocean.capture.steps import Intent, Step
 
 pytestmark = pytest.mark.timeout(600)  # ten seconds, on a machine that is not busy
 
@@ -82,7 +85,34 @@ class KeyWithTheTryNumber(CaptureModel):
         return Keys(f"{keys.own}{attempt.try_number}", keys.former, keys.first_try)
 
 
-@pytest.mark.parametrize("mutant", [WithoutIntent, KeyWithTheTryNumber])
+class WithoutPatience(RunModel):
+    """Takes what has no key for its own before who has made it can have marked it."""
+
+    named_within = 10.0
+
+
+class WithoutASecondLook(RunModel):
+    """Goes on with what it has taken for its own, whoever marks it afterwards."""
+
+    def is_ours(self, made: DataAsset, keys: Keys) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("mutant", [WithoutPatience, WithoutASecondLook])
+def test_that_another_tasks_is_taken_is_found(mutant):
+    with pytest.raises(AssertionError, match="the task ends with a rival's"):
+        run_state_machine_as_test(mutant, settings=UNSHRUNK)
+
+
+class WithoutRipening(RunModel):
+    """Makes another one while one is there that may turn out to be its own."""
+
+    def _carry_out(self, step: Step) -> Any:
+        answer = super()._carry_out(step)
+        return replace(answer, ripens_at=0.0) if isinstance(answer, Found) else answer
+
+
+@pytest.mark.parametrize("mutant", [WithoutIntent, KeyWithTheTryNumber, WithoutRipening])
 def test_a_planted_bug_is_found(mutant):
     with pytest.raises(AssertionError, match="data assets of one capture"):
         run_state_machine_as_test(mutant, settings=UNSHRUNK)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_codeocean.api.client import DEFAULT_TIMEOUT
+from airflow_provider_codeocean.api.deadline import PARTS
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.capture import once
-from airflow_provider_codeocean.capture.key import Attempt, Keys
-from airflow_provider_codeocean.capture.once import CaptureOnce
+from airflow_provider_codeocean.capture.key import Attempt, Keys, key_in
+from airflow_provider_codeocean.capture.once import SETTLE, CaptureOnce
 from airflow_provider_codeocean.capture.steps import Find
 from airflow_provider_codeocean.emulator.clock import ManualClock, Policy, Work
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks import capture_computation
 from airflow_provider_codeocean.hooks.capture import STATE_KEY
-from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing
+from airflow_provider_codeocean.hooks.capture_computation import NAMED_WITHIN, ComputationCapturing
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.states import Verdict, computation_verdict
 
@@ -67,12 +70,15 @@ def state(request):
     return State() if request.param == "durable" else None
 
 
-def starting(asked, try_number=1, state=None, **options):
+def starting(asked, try_number=1, state=None, now=None, **options):
+    keys = Keys(KEY)
     once = CaptureOnce(
         Attempt("d", "r", "t", -1, try_number),
-        Keys(KEY),
+        keys,
         durable=state is not None,
         usable=lambda computation: computation_verdict(computation) is not Verdict.FAILED,
+        ours=lambda computation: ComputationCapturing.is_ours(computation, keys),
+        now=now,
     )
     return ComputationCapturing(
         CodeOceanHook(),
@@ -93,10 +99,10 @@ def look_twice(asked):
         clock = ManualClock(time.time())
         retry = starting(asked, 2, now=clock.now)
         with CodeOceanHook().get_conn() as client:
-            first = retry.find(client, Find((KEY,), clock.now()))
+            first = retry.find(client, Find((KEY,), clock.now())).ids
             between()
             clock.advance(capture_computation.NAMED_WITHIN)
-            return [first, retry.find(client, Find((KEY,), clock.now()))]
+            return [first, retry.find(client, Find((KEY,), clock.now())).ids]
 
     return look
 
@@ -231,6 +237,138 @@ def test_a_task_that_lives_has_time_to_name_its_own(before, asked, look_twice):
         twin = client.computations.run(asked)
         found = look_twice(between=lambda: client.computations.rename(twin.id, f"twin {OTHER_KEY}"))
     assert found == [[], []]
+
+
+def test_a_living_task_has_named_its_own_in_time():
+    naming = capture_computation.NAMING_BUDGET + 2 * PARTS * capture_computation.NAMING_TIMEOUT
+    assert PARTS * DEFAULT_TIMEOUT + naming < NAMED_WITHIN
+
+
+def test_an_answer_to_naming_is_not_waited_for_long(code_ocean, ours, asked, monkeypatch, caplog):
+    monkeypatch.setattr(capture_computation, "NAMING_TIMEOUT", 0.05)
+    monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
+    code_ocean.faults.add(FaultRule(method="PATCH", kind="hold_before", times=None))
+    made = starting(asked).begin().made
+    code_ocean.faults.clear()
+    assert f"Computation {made.id} could not be given the name" in caplog.text
+
+
+def test_a_name_is_not_tried_for_long(code_ocean, ours, asked, monkeypatch):
+    monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
+    code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503, times=2))
+    starting(asked).begin()
+    assert [key_in(each.name) for each in ours()] == [None]
+
+
+def test_what_could_not_be_named_at_once_is_named_when_the_task_looks_for_rivals(
+    code_ocean, ours, asked, monkeypatch
+):
+    monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
+    code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503))
+    made = starting(asked).begin().made
+    assert [(each.id, key_in(each.name)) for each in ours()] == [(made.id, KEY)]
+
+
+class TestBesideATaskThatRunsTheSame:
+    """Another task has started the same with the same parameters, and lives."""
+
+    @pytest.fixture(autouse=True)
+    def clock(self, code_ocean, before, monkeypatch):
+        """What a task waits for passes at once, and what is to happen meanwhile happens."""
+        clock = ManualClock(time.time())
+        clock.began, clock.due = clock.now(), []
+
+        def sleep(seconds):
+            until = clock.now() + seconds
+            while clock.due and clock.due[0][0] <= until:
+                at, do = clock.due.pop(0)
+                clock.advance(max(0.0, at - clock.now()))
+                do()
+            clock.advance(max(0.0, until - clock.now()))
+
+        monkeypatch.setattr("airflow_provider_codeocean.hooks.capture.time", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr(capture_computation, "NAMED_WITHIN", NAMED_WITHIN)
+        monkeypatch.setattr(once, "SETTLE", SETTLE)
+        monkeypatch.setattr(once, "_FIRST_PAUSE", 1.0)
+        code_ocean.emulator.clock = clock
+        return clock
+
+    @pytest.fixture
+    def twin(self, asked, clock):
+        """What the other task has started, and names some seconds later."""
+
+        def start(named_after=None):
+            with CodeOceanHook().get_conn() as client:
+                made = client.computations.run(asked).id
+
+            def name():
+                with CodeOceanHook().get_conn() as client:
+                    client.computations.rename(made, f"twin {OTHER_KEY}")
+
+            if named_after is not None:
+                clock.due.append((clock.now() + named_after, name))
+            return made
+
+        return start
+
+    @pytest.fixture
+    def mine(self, code_ocean, asked, state, clock):
+        """A task whose first request to start has no answer, and comes to nothing if not said otherwise."""
+
+        def start(kind="html"):
+            code_ocean.faults.add(FaultRule(method="POST", path="computations", kind=kind))
+            return starting(asked, 1, state, now=clock.now)
+
+        return start
+
+    def test_one_that_it_names_late_is_left_to_it(self, ours, twin, mine, clock):
+        theirs = twin(named_after=NAMED_WITHIN - 1)
+        begun = mine().begin()
+        assert (begun.made.id != theirs, begun.adopted) == (True, False)
+        assert {key_in(each.name) for each in ours()} == {KEY, OTHER_KEY}
+
+    def test_one_that_stays_nameless_is_looked_at_until_it_is_old_enough(self, ours, twin, mine, clock):
+        left_behind = twin()
+        assert mine().begin().made.id == left_behind
+        assert len(ours()) == 1
+        assert clock.now() - clock.began == pytest.approx(NAMED_WITHIN, abs=1)
+
+    def test_where_none_is_nameless_it_looks_no_longer(self, mine, clock):
+        mine().begin()
+        assert clock.now() - clock.began == pytest.approx(SETTLE, abs=1)
+
+    def test_what_is_started_while_it_looks_on_is_not_waited_for(self, twin, mine, clock):
+        twin(named_after=50.0)
+        clock.due += [(clock.now() + 45.0, lambda: twin(named_after=NAMED_WITHIN - 1))]
+        clock.due.sort(key=lambda each: each[0])
+        mine().begin()
+        assert clock.now() - clock.began == pytest.approx(NAMED_WITHIN, abs=1)
+
+    def test_one_that_it_names_after_all_is_given_back(self, ours, twin, mine, state, clock, caplog):
+        theirs = twin(named_after=NAMED_WITHIN + 30)
+        task = mine()
+        begun = task.begin()
+        assert begun.made.id == theirs
+        assert task.finish(begun) is None
+        assert f"Computation {theirs} is another task's" in caplog.text
+        assert task.begun is None
+        again = task.begin()
+        assert (again.made.id != theirs, again.adopted) == (True, False)
+        assert {each.id: key_in(each.name) for each in ours()} == {theirs: OTHER_KEY, again.made.id: KEY}
+
+    def test_a_retry_does_not_go_on_with_what_it_has_named(self, asked, twin, mine, state, clock):
+        theirs = twin(named_after=NAMED_WITHIN + 30)
+        assert mine().begin().made.id == theirs
+        clock.due.pop()[1]()
+        assert starting(asked, 2, state, now=clock.now).begin().made.id != theirs
+
+    def test_its_own_is_found_after_it_has_given_back_the_other(self, ours, twin, mine, clock):
+        twin(named_after=NAMED_WITHIN + 30)
+        clock.advance(1.0)
+        task = mine("close_after")
+        assert task.finish(task.begin()) is None
+        assert task.begin().adopted
+        assert sorted(key_in(each.name) for each in ours()) == [KEY, OTHER_KEY]
 
 
 def test_of_two_the_oldest_stays(code_ocean, ours, asked):

@@ -13,6 +13,8 @@ from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.capture import once as protocol
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
+from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.hooks import capture_computation
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators import once
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
@@ -191,6 +193,25 @@ def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch)
     result = operator(deferrable=True).execute_complete(context, event, **deferred.value.kwargs)
     assert deferred.value.kwargs["look_again"] > 0
     assert result["id"] == made
+
+
+def test_what_another_task_has_named_meanwhile_is_not_its_result(
+    operator, context, at_the_first_pause, code_ocean, monkeypatch
+):
+    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 0.0)
+    with CodeOceanHook().get_conn() as client:
+        theirs = client.computations.run(operator().run_params()).id
+
+    def name(computation_id):
+        with CodeOceanHook().get_conn() as client:
+            client.computations.rename(theirs, "airflow" + "0123456789abcdef" * 2)
+
+    at_the_first_pause(name)
+    code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="html"))
+    result = operator().execute(context)
+    assert result["id"] != theirs
+    assert context["ti"].xcoms["computation_id"] == result["id"]
 
 
 def test_a_name_may_be_rendered_to_a_number(operator, context):
