@@ -220,7 +220,7 @@ How long it may take at most:
 | a request and its answer | twice the connection's [`timeout`](connection.md): a minute by default |
 | from the first time that it is sent to the beginning of the last | a minute |
 | a wait | the task's `timeout` |
-| looking for what may have been made | 40 seconds after the answer was lost, of a computation 150; up to three times |
+| looking for what may have been made | 40 seconds, for a computation 150, up to three times |
 | a file | a minute without anything new; a MiB ten times the connection's `timeout`, and a minute |
 
 A task reads its connection as every task of Airflow does: a secrets backend that hangs, or a resolver of
