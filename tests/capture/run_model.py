@@ -18,27 +18,24 @@ from tests.capture.model import CaptureModel, Try
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.capture.key import Keys
+    from airflow_provider_codeocean.emulator.records import DataAsset as Stored
 
 
 class RunModel(CaptureModel):
     """Things are made without a key, and get it in a step of its own, before which a process may die.
 
-    Left out is what cannot be recognised, and the documentation says so: what a process has made that dies
-    before it has marked it, while another try of the same task is alive; and that another try goes on with
-    a rival's which one has taken, before the rival marks it.
+    Left out is what cannot be recognised, and the documentation says so: what one of several tries that are
+    alive has made and not marked, as its answer was lost or it died; and that another try goes on with a
+    rival's which one has taken, before the rival marks it.
 
     :cvar named_within: seconds after which what has no key is taken for the task's own.
-    :ivar made: what was made last.
     :ivar marking: what the tries have made and not marked.
-    :ivar lost: what they have made without knowing it.
     :ivar unmarked: when rivals mark what they have made.
     :ivar rivals: what rivals have made.
     """
 
     named_within: ClassVar[float] = NAMED_WITHIN
-    made: DataAsset
     marking: dict[int, DataAsset]
-    lost: dict[int, DataAsset]
     unmarked: dict[str, float]
     rivals: list[str]
 
@@ -47,7 +44,7 @@ class RunModel(CaptureModel):
         if self.task.tries:
             self._rivals_mark_what_was_taken()
         else:
-            self.marking, self.lost, self.unmarked, self.rivals = {}, {}, {}, []
+            self.marking, self.unmarked, self.rivals = {}, {}, []
         self.on_existing = "adopt"
         super().start()
 
@@ -85,20 +82,32 @@ class RunModel(CaptureModel):
         """Tell whether it does not carry the key of a rival."""
         return set(made.tags) <= {keys.own, *keys.former}
 
+    @precondition(lambda self: not self.over and 0 < len(self.living) < 3 and not self._unmarked())
+    @rule()
+    def start_beside_a_zombie(self) -> None:
+        """Airflow takes a living process for dead, which knows what it has made."""
+        self.orderly = False
+        self.start()
+
+    def _unmarked(self) -> bool:
+        """Whether a try has made something that is not marked, or may make it without a mark."""
+        on_its_way = self.late or any(each.arrives_by is not None for each in self.living)
+        return bool(on_its_way) or any(
+            not asset.tags and asset.id not in self.rivals for asset in self._mine()
+        )
+
     def _kill(self, victim: Try) -> None:
         self._rivals_mark_what_was_taken()
-        made = self.marking.pop(victim.number, None) or self.lost.pop(victim.number, None)
-        alone = self.living == [victim] and victim is self.task.tries[-1]
-        if made is not None and not alone:
-            self._mark(made.id, victim.once.keys.own)
-        if not alone:
+        made = self.marking.pop(victim.number, None)
+        if self.living != [victim] or victim is not self.task.tries[-1]:
             victim.arrives_by = None
+            if made is not None:
+                self._mark(made.id, victim.once.keys.own)
         super()._kill(victim)
 
     def _create(self, key: str, result: str) -> DataAsset:
         unmarked = self.params.model_copy(update={"name": result, "tags": []})
-        self.made = self.client.data_assets.create(unmarked)
-        return self.made
+        return self.client.data_assets.create(unmarked)
 
     def _send(self, each: Try, answer: Any) -> None:
         if isinstance(each.pending, Create) and answer is not None:
@@ -107,9 +116,8 @@ class RunModel(CaptureModel):
             super()._send(each, answer)
 
     def _request(self, each: Try, how: str) -> None:
-        super()._request(each, how)
-        if how == "lost":
-            self.lost[each.number] = self.made
+        is_left_out = how in {"lost", "late"} and len(self.living) > 1
+        super()._request(each, "refused" if is_left_out else how)
 
     def _step(self, each: Try, request: str = "answered") -> None:
         made = self.marking.pop(each.number, None)
@@ -125,14 +133,15 @@ class RunModel(CaptureModel):
         if made is not None:
             shelf.put(replace(made, tags=[key]))
 
+    def _mine(self) -> list[Stored]:
+        """All that is there of the task and its rivals."""
+        begin = f"{self.task.run_id},"
+        return [asset for asset in self.server.store.data_assets.all() if asset.name.startswith(begin)]
+
     def _carry_out(self, step: Step) -> Any:
         if not isinstance(step, Find):
             return super()._carry_out(step)
-        mine = [
-            asset
-            for asset in self.server.store.data_assets.all()
-            if asset.name.startswith(f"{self.task.run_id},")
-        ]
+        mine = self._mine()
         ours = [asset for asset in mine if not set(step.keys).isdisjoint(asset.tags)]
         if step.unmarked_since is not None:
             since = max([step.unmarked_since - CLOCKS_DIFFER, *(asset.created for asset in ours)])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(600)  # ten seconds, on a machine that is not busy
 
-# The same examples each time: what finds a bug here finds it on every machine.
+# The same examples each time, where the same modules are imported.
 EXAMPLES = settings(
     max_examples=150,
     stateful_step_count=40,
@@ -35,8 +35,8 @@ EXAMPLES = settings(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-# A bug that was planted needs no shorter example.
-UNSHRUNK = settings(EXAMPLES, phases=[Phase.generate])
+# A bug that was planted needs no shorter example. Which examples there are depends on what is imported.
+UNSHRUNK = settings(EXAMPLES, max_examples=1000, phases=[Phase.generate])
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +98,7 @@ class WithoutASecondLook(RunModel):
         return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", [WithoutPatience, WithoutASecondLook])
 def test_that_another_tasks_is_taken_is_found(mutant):
     with pytest.raises(AssertionError, match="the task ends with a rival's"):
@@ -112,6 +113,7 @@ class WithoutRipening(RunModel):
         return replace(answer, ripens_at=0.0) if isinstance(answer, Found) else answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", [WithoutIntent, KeyWithTheTryNumber, WithoutRipening])
 def test_a_planted_bug_is_found(mutant):
     with pytest.raises(AssertionError, match="data assets of one capture"):
