@@ -57,7 +57,7 @@ format: .venv/.ready ## Format the code and mend what ruff can mend
 unit: .venv/.ready ## Run the tests that need no Airflow running, with coverage
 	@echo "== unit tests, Airflow 3.3"
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui" -n 2 --dist worksteal
+	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui" -n 4 --dist worksteal
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 

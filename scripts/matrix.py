@@ -20,9 +20,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 LOGS = CHECKOUT / ".airflow" / "matrix"
 PYTHONS = ("3.11", "3.12", "3.13")
 STEPS = {
-    "unit": ["-m", "not e2e and not ui", "-n", "2", "--dist", "worksteal"],
+    # More processes than this machine may have cores: half of their time they wait.
+    "unit": ["-m", "not e2e and not ui", "-n", "4", "--dist", "worksteal"],
     # What depends on the release most, for CI: make compat.
-    "compat": ["-n", "2", "--dist", "worksteal", "tests/compat", "tests/contract", "tests/dag_runs"],
+    "compat": ["-n", "4", "--dist", "worksteal", "tests/compat", "tests/contract", "tests/dag_runs"],
     "e2e": ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests/e2e"],
 }
 _STEP_SECONDS = 3600.0
