@@ -55,7 +55,7 @@ from airflow_provider_codeocean.capture.steps import (
 from airflow_provider_codeocean.clock import SteadyClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable
 
     from airflow_provider_codeocean.capture.key import Attempt, Keys
 
@@ -259,7 +259,7 @@ class CaptureOnce(Generic[M]):
         settled = False
         while True:
             looked_at = self.now()
-            found = yield from self._find(Find(keys, unmarked_since))
+            found: Found = yield Find(keys, unmarked_since)
             living = yield from self._read(found.ids)
             if living:
                 return living[0], found.sure_at
@@ -273,15 +273,11 @@ class CaptureOnce(Generic[M]):
 
     def _living(self, known: M | None = None) -> Steps[list[M]]:
         """Find what can be gone on with, the oldest first; what is known to be there is read for a rival."""
-        found = yield from self._find(Find((self.keys.own,)))
+        found: Found = yield Find((self.keys.own,))
         ids = set(found.ids) | ({known.id} if known else set())
         if known and ids == {known.id}:
             return [known]
         return (yield from self._read(ids))
-
-    def _find(self, find: Find) -> Steps[Found]:
-        found: Found | Sequence[str] = yield find
-        return found if isinstance(found, Found) else Found(found)
 
     def _read(self, ids: Iterable[str]) -> Steps[list[M]]:
         """Read what can be gone on with, the oldest first."""

@@ -87,7 +87,7 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Find what carries one of the keys; answered with :class:`Found`, or with nothing but its ids.
+    """Find what carries one of the keys; answered with :class:`Found`.
 
     :param keys: the keys.
     :param unmarked_since: where a thing gets its key after it was made: since when the process may have made

@@ -130,14 +130,14 @@ class Download:
 
     def _fetch(self, file: ListedFile) -> None:
         """Fetch a file that is not there."""
-        budget, chunk_seconds = self._client.retry_budget, self._client.storage.chunk_seconds
+        budget = self._client.retry_budget
         # Who fetches it with the same connection writes or gives up by then.
-        patience = chunk_seconds + budget
+        patience = self._client.storage.chunk_seconds + budget
         with self._target.open(file, str(self._source), self._stop, patience) as writer:
             if writer is None:
                 self._progress.finished(file, file.size or 0, fetched=False)
                 return
-            trouble = _Patience(budget, chunk_seconds, self._stop, writer.position)
+            trouble = _Patience(budget, patience, self._stop, writer.position)
             received = writer.position == file.size  # nothing is to be asked for of an empty file
             while not received:
                 try:
@@ -184,9 +184,9 @@ class Download:
 class _Patience:
     """Bears trouble with one file for some time, which begins anew when the file gets on."""
 
-    def __init__(self, budget: float, chunk_seconds: float, stop: threading.Event, position: int) -> None:
+    def __init__(self, budget: float, chunk_budget: float, stop: threading.Event, position: int) -> None:
         self._budget = budget
-        self._chunk_budget = chunk_seconds + budget
+        self._chunk_budget = chunk_budget
         self._stop = stop
         self._furthest = self._chunk_begin = position
         self._since = self._chunk_since = time.monotonic()

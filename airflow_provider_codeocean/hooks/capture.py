@@ -32,7 +32,7 @@ from airflow_provider_codeocean.hooks.codeocean import PATIENCE
 from airflow_provider_codeocean.polling.metrics import CAPTURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -129,7 +129,7 @@ class Capturing(ABC, Generic[M, P]):
         return True
 
     @abstractmethod
-    def find(self, client: CodeOceanClient, step: Find) -> Found | Sequence[str]:
+    def find(self, client: CodeOceanClient, step: Find) -> Found:
         """Find what carries one of the keys; see the step."""
 
     @abstractmethod
@@ -259,7 +259,7 @@ class Capturing(ABC, Generic[M, P]):
         if self._checked is None:
             self._checked = self._asked if self._check is None else self._check(self._asked)
 
-    def _find(self, client: CodeOceanClient, step: Find) -> Found | Sequence[str]:
+    def _find(self, client: CodeOceanClient, step: Find) -> Found:
         try:
             return self.find(client, step)
         except CodeOceanError as error:

@@ -23,8 +23,6 @@ from airflow_provider_codeocean.removal import Removed, remove_computation
 from airflow_provider_codeocean.states import Verdict, computation_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_codeocean.api.call import Sender
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.endpoints.capsules import Capsules
@@ -55,7 +53,6 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
     :param asked: see :class:`Capturing`.
     :param name: display name, before the key; None keeps the one that Code Ocean gives.
     :param not_before: when the task can have started one at the earliest, in Unix seconds.
-    :param now: the time, in Unix seconds; if not given, that of the protocol.
     :param **options: what :class:`Capturing` takes beyond that.
     """
 
@@ -71,13 +68,12 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         *,
         name: str | None = None,
         not_before: float = 0.0,
-        now: Callable[[], float] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(hook, once, asked, **options)
         self._name = name
         self._not_before = not_before
-        self._now = now or once.now
+        self._now = once.now
         self._nameless_since: dict[str, float] = {}
         self._to_name: Computation | None = None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAssetType
 from airflow_provider_codeocean.capture.key import is_key
+from airflow_provider_codeocean.capture.steps import Found
 from airflow_provider_codeocean.hooks.capture import Capturing
 from airflow_provider_codeocean.removal import Removed, remove_data_asset
 from airflow_provider_codeocean.states import Verdict, data_asset_verdict
@@ -59,7 +60,7 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
         """Delete it; see the base class."""
         return remove_data_asset(client, made_id, even_if_ready=even_if_done)
 
-    def find(self, client: CodeOceanClient, step: Find) -> list[str]:
+    def find(self, client: CodeOceanClient, step: Find) -> Found:
         """Find what carries one of the keys; see the base class."""
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
@@ -76,7 +77,7 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
         ours = [asset.id for asset in tagged if _may_be_of(asset, self._asked)]
         if others := [asset.id for asset in tagged if asset.id not in ours]:
             log.warning("With this capture's tag, but made of something else: %s", ", ".join(others))
-        return ours
+        return Found(ours)
 
     def look(self, client: CodeOceanClient, made_id: str) -> DataAsset:
         """Read one; see the base class."""

@@ -161,8 +161,7 @@ class Searching:
     async def _take_page(self, page: GlancePage, unseen: dict[str, Watched], part: float) -> None:
         for begin in range(0, len(page.results), _AT_ONCE):
             for glance in page.results[begin : begin + _AT_ONCE]:
-                is_named = isinstance(glance.id, str)
-                watched = self._watchlist.get(Kind.DATA_ASSET, glance.id) if is_named else None
+                watched = self._watchlist.get(Kind.DATA_ASSET, glance.id)
                 if watched is not None:
                     unseen.pop(watched.id, None)
                     self.take(watched, glance, part)

@@ -109,7 +109,7 @@ class Trust:
             return 0.0
         stands_still = False
         for glance in glances:
-            suspect = self._suspects.get(glance.id) if isinstance(glance.id, str) else None
+            suspect = self._suspects.get(glance.id)
             if suspect is None:
                 continue
             if suspect.wait.verdict(glance) is not Verdict.WAITING:

@@ -16,6 +16,7 @@ from airflow_provider_codeocean.capture.steps import (
     Capture,
     Create,
     Find,
+    Found,
     Intent,
     Look,
     Overtaken,
@@ -132,7 +133,7 @@ class World:
             case Remember(intent):
                 self.intent = intent
             case Find():
-                return list(self.things)
+                return Found(list(self.things))
             case Look(thing_id):
                 return self.things.get(thing_id)
             case Create():

@@ -40,7 +40,7 @@ def test_a_search_may_lag_behind_for_an_interval(seconds, state, off_for):
     trust = Trust(0.0)
     trust.reading_showed_an_end(wait(), 100.0)
     now = 100.0 + seconds
-    assert trust.check([Glance(id="b"), Glance(id="a", raw_state=state)], now) == off_for
+    assert trust.check([Glance(raw_id="b"), Glance(raw_id="a", raw_state=state)], now) == off_for
     assert trust.is_usable(now) is not bool(off_for)
     assert trust.is_usable(now + 60)
 
@@ -49,12 +49,12 @@ def test_one_that_stands_still_again_is_done_without_for_longer():
     trust, periods, now = Trust(0.0), [], 0.0
     for _ in range(6):
         trust.reading_showed_an_end(wait(), now)
-        periods.append(trust.check([Glance(id="a", raw_state="draft")], now + 20))
+        periods.append(trust.check([Glance(raw_id="a", raw_state="draft")], now + 20))
         now += 1000
     assert periods == [60, 120, 240, 480, 600, 600]
     trust.search_showed_an_end()
     trust.reading_showed_an_end(wait(), now)
-    assert trust.check([Glance(id="a", raw_state="draft")], now + 20) == 60
+    assert trust.check([Glance(raw_id="a", raw_state="draft")], now + 20) == 60
 
 
 def test_one_that_fails_again_is_done_without_for_longer():
@@ -70,19 +70,19 @@ def test_what_was_seen_long_ago_proves_nothing():
     trust.reading_showed_an_end(wait(), 0.0)
     other = DataAssetWait("b", poll_interval=10, deadline=None)
     trust.reading_showed_an_end(other, 1300.0)
-    assert trust.check([Glance(id="a", raw_state="draft")], 1301.0) == 0
+    assert trust.check([Glance(raw_id="a", raw_state="draft")], 1301.0) == 0
 
 
 def test_what_has_no_id_proves_nothing():
     trust = Trust(0.0)
     trust.reading_showed_an_end(wait(), 0.0)
-    assert trust.check([Glance(id={"x": 1}), Glance(id=["a"])], 20.0) == 0
+    assert trust.check([Glance(raw_id={"x": 1}), Glance(raw_id=["a"])], 20.0) == 0
 
 
 def test_one_that_still_stands_still_is_seen_at_once():
     trust = Trust(0.0)
     trust.reading_showed_an_end(wait(), 0.0)
-    assert trust.check([Glance(id="a", raw_state="draft")], 20.0) == 60
-    assert trust.check([Glance(id="a", raw_state="draft")], 80.0) == 120
-    assert trust.check([Glance(id="a", raw_state="ready")], 200.0) == 0
-    assert trust.check([Glance(id="a", raw_state="draft")], 210.0) == 0
+    assert trust.check([Glance(raw_id="a", raw_state="draft")], 20.0) == 60
+    assert trust.check([Glance(raw_id="a", raw_state="draft")], 80.0) == 120
+    assert trust.check([Glance(raw_id="a", raw_state="ready")], 200.0) == 0
+    assert trust.check([Glance(raw_id="a", raw_state="draft")], 210.0) == 0

@@ -17,16 +17,19 @@ _STATES = {state.value: state for state in DataAssetState}
 
 
 class Glance(msgspec.Struct, gc=False, frozen=True):
-    """A line of a search for data assets. Its fields are as the server sent them, its properties are read.
+    """A line of a search for data assets. Its fields are as the server sent them, its properties are read."""
 
-    :ivar id: identifier of the data asset.
-    """
-
-    id: Any = None
+    raw_id: Any = msgspec.field(default=None, name="id")
     raw_state: Any = msgspec.field(default=None, name="state")
     raw_created: Any = msgspec.field(default=None, name="created")
     raw_last_transferred: Any = msgspec.field(default=None, name="last_transferred")
     raw_transfer_error: Any = msgspec.field(default=None, name="transfer_error")
+
+    @property
+    def id(self) -> str:
+        """Identifier of the data asset, empty where it is none."""
+        raw = self.raw_id
+        return raw if isinstance(raw, str) else ""
 
     @property
     def state(self) -> str | None:
