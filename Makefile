@@ -67,7 +67,7 @@ e2e: .venv/.ready ## Run the tests on a real Airflow 3.3
 
 e2e-2.11: ## Run them on a real Airflow 2.11, but for those of the demo and of the runner itself
 	@echo "== end-to-end tests, Airflow 2.11"
-	@$(ON_2_11) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/e2e \
+	@$(ON_2_11) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/e2e \
 	  --ignore tests/e2e/test_demo.py --ignore tests/e2e/test_real_airflow.py; $(ELSE_SKIP)
 
 crash: .venv/.ready ## Kill captures and runs at every point, on real Airflows 3.3, 3.1 and 2.11; CRASH="3.3" chooses

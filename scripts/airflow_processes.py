@@ -46,6 +46,8 @@ class AirflowProcesses:
     :param config: further options, as ``section.key`` to value.
     :param ui: whether somebody will look at the UI: adds the webserver on 2.11, and the log servers.
     :param parallelism: how many tasks run at once.
+    :param parses_often: whether DAGs whose files have not changed are parsed again soon; see
+        :class:`~scripts.airflow_release.Settings`.
     :param start_timeout: seconds for everything to be up.
     """
 
@@ -60,6 +62,7 @@ class AirflowProcesses:
         config: Mapping[str, str] | None = None,
         ui: bool = False,
         parallelism: int = 4,
+        parses_often: bool = False,
         start_timeout: float = 180.0,
     ) -> None:
         self.home = home.absolute()
@@ -70,7 +73,7 @@ class AirflowProcesses:
         self._start_timeout = start_timeout
         port, *log_ports = free_ports(3)
         settings = Settings(
-            self.home, dags_folder.absolute(), port, (log_ports[0], log_ports[1]), parallelism
+            self.home, dags_folder.absolute(), port, (log_ports[0], log_ports[1]), parallelism, parses_often
         )
         self.url = settings.url
         self.database = self.new_database(settings)

@@ -85,6 +85,7 @@ class Demo:
                 dags_folder=CHECKOUT / "dags_examples",
                 connections={} if self._ui else {"codeocean_default": emulator.connection},
                 ui=self._ui,
+                parses_often=self._ui,  # somebody may switch a DAG on
             )
             say(f"Airflow {airflow.release_name} starts: {', '.join(airflow.components)} ...")
             with airflow:

@@ -347,6 +347,9 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         except TimeoutError as error:
             forget_request(error)
             raise transport_error(call, httpx.ReadTimeout(too_slow(self._exchange_seconds))) from error
+        except OSError as error:  # of TLS: where it is awaited, the HTTP library lets it pass as it is
+            forget_request(error)
+            raise transport_error(call, httpx.ReadError(str(error))) from error
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
         """Send the requests of a search's pages and yield the results."""

@@ -21,6 +21,8 @@
     ├── AlreadyExists                   what was to be made is there, and was not to be
     └── WaitTimeout                     what was awaited did not end in time
 
+A wrong argument or setting is a ``ValueError``, of which ``NoCertificates`` is one: that may pass.
+
 Three things stay apart everywhere: the work failed, time ran out, the server could not be reached.
 """
 
@@ -190,6 +192,10 @@ class AlreadyExists(CodeOceanError):
 
 class WaitTimeout(CodeOceanError):
     """What was awaited did not end in time; it may still go on at Code Ocean."""
+
+
+class NoCertificates(ValueError):
+    """There are no certificates to trust at the path that was given; while they are replaced, not yet."""
 
 
 _BY_STATUS: dict[int, type[CodeOceanApiError]] = {

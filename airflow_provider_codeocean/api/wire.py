@@ -16,7 +16,7 @@ import httpx
 
 from airflow_provider_codeocean.api.answer import Response
 from airflow_provider_codeocean.api.call import Call, Effect
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedAnswer
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, NoCertificates, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.token import Credentials
@@ -34,8 +34,10 @@ _NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-#: Where an error about what is no HTTP begins to quote it.
-_QUOTED = re.compile(r":? (?:bytearray\(|b['\"])")
+#: Where an error about what is no HTTP, or about an address that is none, begins to quote it.
+_QUOTED = re.compile(r":? (?:bytearray\(|b['\"])|(?<=in location header):")
+#: What names content codings: three at most.
+_CODING = re.compile("[a-z]{1,8}(, ?[a-z]{1,8}){0,2}")
 
 
 class Body:
@@ -59,7 +61,7 @@ class Body:
         if self._refused:
             self._limit = MAX_ERROR_ANSWER
         elif not self.wanted:
-            raise self._unusable(f"in the content coding {coding[:50]!r}, which was not asked for")
+            raise self._unusable(f"in {_named(coding)}, which was not asked for")
         elif int(_decimal(response.headers.get("content-length", ""))) > limit:
             raise self._too_long()
 
@@ -104,6 +106,11 @@ class Body:
             maybe_applied=self._call.effect is not Effect.READ,
             transient=False,
         )
+
+
+def _named(coding: str) -> str:
+    """Name a content coding where that is what it is: a server may send anything in its place."""
+    return f"the content coding {coding!r}" if _CODING.fullmatch(coding) else "a content coding"
 
 
 def _decimal(text: str) -> str:
@@ -184,7 +191,7 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
 
     :param verify: False verifies nothing; a path is that of certificates to trust, and no others.
     :returns: the context.
-    :raises ValueError: where there are no certificates at the path.
+    :raises NoCertificates: where there are none at the path.
     """
     return _ssl_context(verify, stamp(verify))
 
@@ -192,14 +199,25 @@ def ssl_context(verify: bool | str) -> ssl.SSLContext:
 @lru_cache(maxsize=16)
 def _ssl_context(verify: bool | str, _stamp: tuple[str, int, int] | None) -> ssl.SSLContext:
     if isinstance(verify, bool):
-        return httpx.create_ssl_context(verify=verify)
+        return _usual_ssl_context(verify=verify)
     try:
         if Path(verify).is_dir():
             return ssl.create_default_context(capath=verify)
         return ssl.create_default_context(cafile=verify)
     except OSError as error:  # not there, not to be read, or no certificates
-        raise ValueError(
+        raise NoCertificates(
             f"verify must be true, false or the path of certificates to trust, got {verify!r}: {error}"
+        ) from error
+
+
+def _usual_ssl_context(*, verify: bool) -> ssl.SSLContext:
+    """Make one that trusts what OpenSSL's environment variables name, or else the usual authorities."""
+    try:
+        return httpx.create_ssl_context(verify=verify)
+    except OSError as error:
+        raise NoCertificates(
+            "the environment variable SSL_CERT_FILE or SSL_CERT_DIR must be the path of certificates to "
+            f"trust: {error}"
         ) from error
 
 
@@ -209,11 +227,16 @@ def proxy_at(url: str | None, verify: bool | str) -> httpx.Proxy | None:
     :param url: its address; None where there is none.
     :param verify: what :func:`ssl_context` takes. False is said of the server behind the proxy, not of it.
     :returns: the proxy.
+    :raises ValueError: where it is no address; it is not repeated, because it may hold a password.
     """
     if url is None:
         return None
-    trusted = storage_ssl_context(verify or True) if httpx.URL(url).scheme == "https" else None
-    return httpx.Proxy(url, ssl_context=trusted)
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ValueError("proxy must be the address of an HTTP proxy") from None
+    trusted = storage_ssl_context(verify or True) if address.scheme == "https" else None
+    return httpx.Proxy(address, ssl_context=trusted)
 
 
 def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
@@ -223,15 +246,15 @@ def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
 
     :param verify: what :func:`ssl_context` takes.
     :returns: the context.
-    :raises ValueError: where there are no certificates at the path.
+    :raises NoCertificates: where there are none at the path, or where the environment says that some are.
     """
     context = ssl_context(verify)  # says what is wrong with the path
-    return context if isinstance(verify, bool) else _storage_ssl_context(verify, stamp(verify))
+    return context if isinstance(verify, bool) else _storage_ssl_context(verify, stamp(verify), stamp(True))
 
 
 @lru_cache(maxsize=16)
-def _storage_ssl_context(verify: str, _stamp: tuple[str, int, int] | None) -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
+def _storage_ssl_context(verify: str, *_stamps: tuple[str, int, int] | None) -> ssl.SSLContext:
+    context = _usual_ssl_context(verify=True)
     is_folder = Path(verify).is_dir()
     context.load_verify_locations(capath=verify if is_folder else None, cafile=None if is_folder else verify)
     return context

@@ -142,21 +142,25 @@ class CaptureOnce(Generic[M]):
         :param capture: what was gone on with.
         :returns: what stays: it may be another one, which another try has made. None where it turned out to
             be another task's: :meth:`begin` again.
+        :raises CodeOceanError: where it is gone, and there is no other.
         """
         if not capture.look_again:
             return capture.made
-        wait = capture.look_again - self.now()
+        # Never longer than it can have been put off: the clock may have been set back since.
+        wait = min(capture.look_again - self.now(), SENDING)
         if wait > 0:
             yield Pause(wait)
         seen: M | None = yield Look(capture.made.id)
         if seen is not None and not self._ours(seen):
             self._is_retry = True  # what this try may have made itself is still to be found
             return None
-        first, *others = (yield from self._living(capture.made)) or [capture.made]
+        living = yield from self._living(capture.made if seen is not None else None)
+        if seen is None and not living:
+            raise CodeOceanError(f"{capture.made.id} is gone by now; a retry makes another one")
+        first, *others = living or [capture.made]
         for other in others:
             yield Remove(other.id, instead=first.id)
-        if first.id != capture.made.id:
-            yield Remember(Intent(self.keys.own, self.now(), first.id))
+        yield Remember(Intent(self.keys.own, self.now(), first.id))  # and that there is no doubt any more
         return first
 
     def rescue(self) -> Generator[Step, Any, Capture[M] | None]:
@@ -254,20 +258,28 @@ class CaptureOnce(Generic[M]):
     def _search(
         self, keys: tuple[str, ...], until: float, unmarked_since: float | None = None
     ) -> Steps[tuple[M | None, float]]:
-        """Look until something is found, and return it with the time when it is certain that it is ours."""
+        """Look until something is found, and return it with the time when it is certain that it is ours.
+
+        What is looked for again anyway may fail in passing: the last look alone has to succeed.
+        """
         pause = _FIRST_PAUSE
         settled = False
         while True:
             looked_at = self.now()
-            found: Found = yield Find(keys, unmarked_since)
-            living = yield from self._read(found.ids)
-            if living:
-                return living[0], found.sure_at
-            if looked_at >= until:
-                # What is seen only later was not made by an earlier try: it is not waited for.
-                if settled or found.ripens_at <= looked_at:
-                    return None, 0.0
-                until, settled = found.ripens_at, True
+            try:
+                found: Found = yield Find(keys, unmarked_since)
+                living = yield from self._read(found.ids)
+            except CodeOceanError as error:
+                if not error.transient or looked_at >= until:
+                    raise
+            else:
+                if living:
+                    return living[0], found.sure_at
+                if looked_at >= until:
+                    # What is seen only later was not made by an earlier try: it is not waited for.
+                    if settled or found.ripens_at <= looked_at:
+                        return None, 0.0
+                    until, settled = found.ripens_at, True
             yield Pause(min(pause, max(0.0, until - self.now())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 

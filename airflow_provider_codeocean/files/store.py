@@ -64,8 +64,9 @@ class StoreTarget:
         finally:
             if not upload.finished:
                 upload.discard()
-                # Some systems show a file while it is written: it must not be taken for a whole one.
-                if self._size_of(path) not in {None, before}:
+                # Some systems show a file while it is written: it must not be taken for a whole one. One as
+                # long as it is listed is whole: another try has finished it meanwhile.
+                if self._size_of(path) not in {None, before, file.size}:
                     self._filesystem.rm_file(path)
 
     def _size_of(self, path: str) -> int | None:

@@ -180,8 +180,8 @@ class Capturing(ABC, Generic[M, P]):
             return capture.made
         with self._hook.get_conn(retry_budget=PATIENCE) as client:
             stays = run(self._once.finish(capture), partial(self._do, client))
+        self.begun = stays
         if stays is None:
-            self.begun = None
             what = self.what.capitalize()
             log.warning(
                 "%s %s is another task's, and was taken for this one's by mistake", what, capture.made.id

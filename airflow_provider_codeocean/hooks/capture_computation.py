@@ -73,7 +73,6 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         super().__init__(hook, once, asked, **options)
         self._name = name
         self._not_before = not_before
-        self._now = once.now
         self._nameless_since: dict[str, float] = {}
         self._to_name: Computation | None = None
 
@@ -95,15 +94,16 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
     def find(self, client: CodeOceanClient, step: Find) -> Found:
         """Find what carries one of the keys, and give the key to what is to carry it; see the base class."""
         resource, its_id = what_is_run(client, self._asked.capsule_id, self._asked.pipeline_id)
-        asked_at = self._now()
+        asked_at = self._once.now()
         listed = resource.list_computations(its_id)
-        seen_at = self._now()
+        seen_at = self._once.now()
         computations = [each for each in listed if not each.cloud_workstation]
         if self._to_name is not None and not self._name_it(self._to_name):  # Code Ocean answers again
             self._to_name = None
         ours = [each for each in computations if key_in(each.name) in step.keys]
         ids = [each.id for each in ours]
-        if step.unmarked_since is None:
+        if step.unmarked_since is None or any(self.verdict(each) is not Verdict.FAILED for each in ours):
+            # Beside one to go on with, what is nameless is somebody else's: with the key it would be removed.
             return Found(ids)
         since = max(step.unmarked_since, self._not_before) - CLOCKS_DIFFER
         # What was started before the last of ours is not of the try that died after that.
@@ -116,7 +116,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
             return Found(ids, ripens_at)
         oldest = min(ripe, key=lambda each: (each.created or 0.0, each.id))
         self._claim(oldest)
-        return Found([*ids, oldest.id], ripens_at, self._now() + NAMED_WITHIN)
+        return Found([*ids, oldest.id], ripens_at, self._once.now() + NAMED_WITHIN)
 
     def look(self, client: CodeOceanClient, made_id: str) -> Computation:
         """Read one; see the base class."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, NoCertificates
 from airflow_provider_codeocean.compat.metrics import metrics_in_triggerer
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
     from airflow_provider_codeocean.polling.wait import Wait
 
-#: Seconds for which it is borne that Airflow knows no such connection: it says so, too, where a secrets
-#: backend or its API server is in trouble.
-_UNKNOWN_SECONDS = 120.0
+#: Seconds for which it is borne that Airflow knows no such connection, which it says, too, where a secrets
+#: backend or its API server is in trouble, or that there are no certificates: they may be written just now.
+_PATIENCE = 120.0
 
 
 async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
@@ -30,18 +31,20 @@ async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
     """
     from airflow_provider_codeocean.polling.poller import wait_together
 
-    unknown_since: float | None = None
+    missing_since: float | None = None
 
     async def connect() -> CodeOceanAsyncClient:
-        nonlocal unknown_since
+        nonlocal missing_since
         try:
             # The poller itself is what tries again.
-            return await CodeOceanHook(codeocean_conn_id).get_async_conn(retry_budget=0)
-        except AirflowNotFoundException as error:
+            client = await CodeOceanHook(codeocean_conn_id).get_async_conn(retry_budget=0)
+        except (AirflowNotFoundException, NoCertificates) as error:
             now = time.monotonic()
-            unknown_since = now if unknown_since is None else unknown_since
-            if now - unknown_since < _UNKNOWN_SECONDS:
-                raise
+            missing_since = now if missing_since is None else missing_since
+            if now - missing_since < _PATIENCE:
+                raise CodeOceanTransportError(str(error)) from error
             raise ValueError(str(error)) from error
+        missing_since = None
+        return client
 
     await wait_together(wait, connect=connect, name=codeocean_conn_id, metrics=metrics_in_triggerer())

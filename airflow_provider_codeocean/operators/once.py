@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
+from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, DataAssetFailed, NotFound
 from airflow_provider_codeocean.arguments import check_choice, check_seconds
 from airflow_provider_codeocean.capture.key import Keys, OnExisting
 from airflow_provider_codeocean.capture.once import CaptureOnce
@@ -266,14 +266,23 @@ class CodeOceanMakeOnceBase(BaseOperator):
                     gone = f"{self.carrier.what} {capture.made.id}, which another try has made, is gone"
                     raise CodeOceanError(f"{gone}; a retry makes another one: {error}") from error
                 capture = rescued
+            except (ComputationFailed, DataAssetFailed):
+                stays = capturing.finish(capture) if capture.adopted else capture.made
+                if stays is not None and stays.id == capture.made.id:
+                    raise
+                capture = self._go_on_instead(capturing, stays)
             else:
                 stays = capturing.finish(replace(capture, made=made))
                 if stays is not None and stays.id == made.id:
                     log.info("%s %s", self.carrier.what.capitalize(), capturing.describe(stays))
                     self.tell(context, stays, done=self.carrier.verdict(stays) is Verdict.SUCCEEDED)
                     return as_xcom(stays, self.codeocean_url or None)
-                capture = self._begin(capturing) if stays is None else Capture(stays, adopted=True)
+                capture = self._go_on_instead(capturing, stays)
             wait = partial(self._wait, context, capturing, capture)
+
+    def _go_on_instead(self, capturing: Capturing[Any, Any], stays: Any | None) -> Capture[Any]:
+        """Go on with what another try has made; where what this one took is another task's, begin again."""
+        return self._begin(capturing) if stays is None else Capture(stays, adopted=True)
 
     def _wait(self, context: Context, capturing: Capturing[Any, Any], capture: Capture[Any]) -> Any:
         """Wait in this process, or leave it by deferring."""

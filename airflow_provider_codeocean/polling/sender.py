@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two attempts to have the connection, at most.
 _LONGEST_RECONNECT = 30.0
+#: Seconds for which one attempt may take: all who share the client wait for it.
+_CONNECT_SECONDS = 60.0
 
 
 class Sender:
@@ -66,12 +68,14 @@ class Sender:
         pause = 1.0
         while True:
             try:
-                self._client = await self._connect()
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    self._client = await self._connect()
             except ValueError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
-                self.trouble = CodeOceanTransportError(f"connection {self._name} is not to be had: {error}")
-                log.warning("Connection %s is not to be had: %s", self._name, error)
+                why = str(error) or type(error).__name__
+                self.trouble = CodeOceanTransportError(f"connection {self._name} is not to be had: {why}")
+                log.warning("Connection %s is not to be had: %s", self._name, why)
             else:
                 self.trouble = None
                 self._grace = Grace(self._name, self._client.token_grace, self._now)

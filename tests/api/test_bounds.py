@@ -123,6 +123,12 @@ def test_what_was_not_asked_for_is_not_unpacked(server, ask, coding):
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 
+def test_what_is_no_name_of_a_coding_is_not_repeated(server, ask):
+    server.answers = [reply(content=ASSET, headers={"Content-Encoding": "cop_Token"})]
+    with pytest.raises(UnexpectedAnswer, match="in a content coding, which was not asked for"):
+        get(ask)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "identity"])
 def test_what_was_asked_for_is(server, ask, coding):
     pack = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}[coding]

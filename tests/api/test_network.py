@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from tests.api.certificates import Authority
@@ -24,6 +24,13 @@ NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
 def get(request):
     """Get a data asset from a server by means of either client."""
     return partial(BOTH[request.param], use=lambda client: client.data_assets.get("a1"))
+
+
+@pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
+@pytest.mark.parametrize("proxy", ["http://u:s3cret@pro\u2603xy..test:1", "http://u:s3\x01cret@proxy.test:1"])
+def test_a_proxy_that_is_none_is_refused(client_class, proxy):
+    with pytest.raises(ValueError, match=r"^proxy must be the address of an HTTP proxy$"):
+        client_class("codeocean.test", "cop_s3cret", proxy=proxy)
 
 
 class TestConnection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanClient
-from airflow_provider_codeocean.api.errors import CodeOceanApiError
+from airflow_provider_codeocean.api.errors import CodeOceanApiError, CodeOceanTransportError
 from tests.api.fake_server import BOTH
 from tests.api.loopback import LoopbackServer
 
@@ -36,6 +36,25 @@ def test_the_clients_follow_none_and_name_the_host_alone(server, elsewhere, ask,
     )
     assert not caught.value.transient
     assert (len(server.lines), elsewhere.lines) == (1, [])
+
+
+@pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+def test_an_address_that_is_none_is_not_repeated(server, ask):
+    server.answer = (302, {"Location": "https://codeocean.test:cop_s3cret/"}, b"")
+    with pytest.raises(CodeOceanTransportError, match="Invalid URL in location header") as caught:
+        ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
+    assert "s3cret" not in f"{caught.value} {caught.value.__cause__!r} {caught.value.__cause__.__context__!r}"
+
+
+def test_the_storage_repeats_no_address_that_is_none(server):
+    server.answer = (302, {"Location": "https://files.test:signature=s3cret/"}, b"")
+    with (
+        CodeOceanClient("https://codeocean.test", "cop_s3cret") as client,
+        pytest.raises(CodeOceanTransportError, match="Invalid URL in location header") as caught,
+        client.storage.read(f"{server.url}/file?signature=s3cret"),
+    ):
+        pass
+    assert "s3cret" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
 def test_the_storage_follows_with_nothing_that_opens_doors(server, elsewhere):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
+import threading
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, NoCertificates
 from airflow_provider_codeocean.api.wire import ssl_context, storage_ssl_context
 from tests.api.certificates import Authority
 from tests.api.fake_server import BOTH
@@ -187,6 +190,50 @@ def test_a_path_without_certificates_is_refused(client_class, path):
     with pytest.raises(ValueError, match="verify must be true, false or the path of certificates") as caught:
         client_class("codeocean.test", "cop_s3cret", verify=path)
     assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
+@pytest.mark.parametrize("path", ["missing.pem", __file__])
+def test_a_path_without_certificates_in_the_environment_is_refused(client_class, path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", path)
+    with pytest.raises(ValueError, match="the environment variable SSL_CERT_FILE or SSL_CERT_DIR must be"):
+        client_class("codeocean.test", "cop_s3cret")
+
+
+def test_hosts_of_files_are_trusted_by_the_environment_as_well(trusted, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)  # whose context is not cached, as of none it may be
+    with pytest.raises(
+        NoCertificates, match="the environment variable SSL_CERT_FILE or SSL_CERT_DIR must be"
+    ):
+        CodeOceanClient("codeocean.test", "cop_s3cret", verify=str(trusted))
+
+
+@pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+@pytest.mark.parametrize("damaged", [b"\x17\x03\x03\x00\x40" + 64 * b"x", b"\x15\x03\x03\x00\x02\x02\x28"])
+def test_what_is_damaged_after_the_greeting_is_an_error_of_the_way(
+    ask, authority, trusted, tmp_path, damaged
+):
+    """A record that was changed on its way, and an alert of one that speaks no TLS any more."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue(tmp_path / "server.pem"))
+
+    def answer(listening):
+        connection, _ = listening.accept()
+        raw = os.dup(connection.fileno())
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(65536)
+            os.write(raw, damaged)
+            os.close(raw)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=answer, args=[listening])
+        server.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        to = SimpleNamespace(url=url, transport=None, token="cop_s3cret")
+        with pytest.raises(CodeOceanTransportError, match=r"got no answer \(ReadError: \[SSL: ") as caught:
+            ask(to, lambda client: client.data_assets.get("a1"), verify=str(trusted), retry_budget=0)
+        server.join(10)
+    assert caught.value.transient
 
 
 @pytest.mark.parametrize("verify", [True, False])

@@ -143,9 +143,9 @@ class RunModel(CaptureModel):
             return super()._carry_out(step)
         mine = self._mine()
         ours = [asset for asset in mine if not set(step.keys).isdisjoint(asset.tags)]
-        if step.unmarked_since is not None:
+        now = self.clock.now()
+        if step.unmarked_since is not None and all(asset.state(now) == "failed" for asset in ours):
             since = max([step.unmarked_since - CLOCKS_DIFFER, *(asset.created for asset in ours)])
-            now = self.clock.now()
             nameless = [each for each in mine if not each.tags and since <= each.created]
             ripe = [each for each in nameless if each.created + self.named_within <= now]
             ripens_at = max(

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.api.errors import AlreadyExists, CodeOceanTransportError, Forbidden
+from airflow_provider_codeocean.api.errors import (
+    AlreadyExists,
+    CodeOceanError,
+    CodeOceanTransportError,
+    Forbidden,
+)
 from airflow_provider_codeocean.capture.key import Attempt, Keys, capture_key
 from airflow_provider_codeocean.capture.once import SENDING, SETTLE, CaptureOnce
 from airflow_provider_codeocean.capture.steps import (
@@ -143,12 +148,15 @@ class World:
                 self.now += seconds
         return None
 
-    def begin(self, attempt=FIRST, keys=None, *, durable=True):
-        keys = keys or Keys.of(attempt, SUBJECT, "adopt")
-        once = CaptureOnce(
+    def protocol(self, attempt=FIRST, keys=None, *, durable=True):
+        keys = keys or Keys("k")
+        return CaptureOnce(
             attempt, keys, durable=durable, usable=lambda thing: not thing.failed, now=lambda: self.now
         )
-        return run(once.begin(), self)
+
+    def begin(self, attempt=FIRST, keys=None, *, durable=True):
+        keys = keys or Keys.of(attempt, SUBJECT, "adopt")
+        return run(self.protocol(attempt, keys, durable=durable).begin(), self)
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -168,15 +176,29 @@ def test_a_search_that_is_down_after_the_creation_is_made_up_for_at_the_end():
             raise CodeOceanTransportError("down")
         return world(step)
 
-    once = CaptureOnce(
-        FIRST, Keys("k"), durable=True, usable=lambda thing: not thing.failed, now=lambda: world.now
-    )
+    once = world.protocol()
     capture = run(once.begin(), do)
     assert capture == Capture(Thing("new", 1000.0), adopted=False, look_again=1000.0)
     assert (world.intent.made, world.intent.look_again) == ("new", 1000.0)
     down = False
     assert run(once.finish(capture), do).id == "older"
     assert world.steps[-2:] == [Remove, Remember]
+
+
+def test_a_clock_that_was_set_back_since_holds_nobody_up():
+    world = World(Thing("a"))
+    once = world.protocol()
+    capture = Capture(Thing("a"), adopted=True, look_again=world.now + 86_400.0)
+    assert run(once.finish(capture), world).id == "a"
+    assert world.now <= 1000.0 + SENDING
+
+
+def test_what_is_gone_before_the_last_look_is_no_success():
+    world = World()
+    once = world.protocol()
+    with pytest.raises(CodeOceanError, match="a is gone by now; a retry makes another one") as raised:
+        run(once.finish(Capture(Thing("a"), adopted=False, look_again=world.now + 1)), world)
+    assert raised.value.transient
 
 
 def test_who_may_not_search_goes_on_with_what_it_has_made():
@@ -187,7 +209,7 @@ def test_who_may_not_search_goes_on_with_what_it_has_made():
             raise Forbidden(403, "no", method="POST", path="data_assets/search")
         return world(step)
 
-    once = CaptureOnce(FIRST, Keys("k"), durable=True, usable=lambda _: True, now=lambda: world.now)
+    once = world.protocol()
     capture = run(once.begin(), do)
     assert (capture.made.id, capture.look_again) == ("new", 0)
     assert world.intent.made == "new"
@@ -246,7 +268,7 @@ def test_an_answer_that_is_lost_each_time_is_an_error_in_the_end():
             raise CodeOceanTransportError("lost", maybe_applied=True)
         return world(step)
 
-    once = CaptureOnce(FIRST, Keys("k"), durable=True, usable=lambda _: True, now=lambda: world.now)
+    once = world.protocol()
     with pytest.raises(CodeOceanTransportError, match="lost"):
         run(once.begin(), do)
     assert world.steps.count(Create) == 3

@@ -54,6 +54,7 @@ def airflow(emulator, tmp_path_factory, searched):
         connections={"codeocean_default": emulator.connection},
         env={"WATCHED_CAPSULE": emulator.variables["CODEOCEAN_CAPSULE_ID"], "WATCHED_LIMIT": str(LIMIT)},
         config={"triggerer.triggerer_health_check_threshold": "6", "triggerer.job_heartbeat_sec": "1"},
+        parses_often=True,
     )
     if running.version < (3,):
         pytest.skip("Airflow 2 has no asset watchers")

@@ -27,6 +27,7 @@ def airflow(emulator, tmp_path_factory, events_file, searched):
         dags_folder=dags_folder,
         connections={"codeocean_default": emulator.connection},
         config={"openlineage.transport": json.dumps(transport), "openlineage.namespace": "tests"},
+        parses_often=True,
     )
     with searched(airflow, emulator, events_file.parent) as running:
         yield running

@@ -103,6 +103,14 @@ def test_what_breaks_off_leaves_what_was_there(multipart):
     assert multipart.cat_file("/bucket/prefix/f") == b"0123456789"
 
 
+def test_what_breaks_off_leaves_what_another_try_has_finished_meanwhile(multipart):
+    file = ListedFile("f", "f", 10)
+    with target(multipart).open(file, "source", threading.Event(), 60) as writer:
+        writer.write(b"01234")
+        assert write(target(multipart), file, b"0123456789") == 10
+    assert multipart.cat_file("/bucket/prefix/f") == b"0123456789"
+
+
 def test_an_upload_may_have_only_so_many_parts(multipart):
     file = ListedFile("f", "f", 9_000 * 16 * MIB)
     with target(multipart).open(file, "source", threading.Event(), 60) as writer:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.errors import CodeOceanError, Forbidden, ServerError
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.capture import once
@@ -105,6 +105,32 @@ def test_a_lost_answer_is_looked_for(code_ocean, params, kind, caplog):
     assert "Whether the data asset was created is not known" in caplog.text
     assert capture.adopted
     assert count(code_ocean) == 1
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "data_assets/search"), ("GET", "data_assets/*")])
+def test_a_look_that_fails_in_passing_is_made_up_for_by_the_next(code_ocean, params, method, path):
+    code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
+    fault = code_ocean.faults.add(FaultRule(method=method, path=path, kind="status", status=500))
+    assert capturing(asked=params).begin().adopted
+    assert fault.hits == 1
+    assert count(code_ocean) == 1
+
+
+def test_the_last_look_has_to_succeed(code_ocean, params):
+    code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
+    code_ocean.faults.add(
+        FaultRule(method="POST", path="data_assets/search", kind="status", status=500, times=None)
+    )
+    with pytest.raises(ServerError):
+        capturing(asked=params).begin()
+    assert count(code_ocean) == 1
+
+
+def test_who_may_not_look_is_told_at_once(code_ocean, params):
+    code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
+    code_ocean.faults.add(FaultRule(method="POST", path="data_assets/search", kind="status", status=403))
+    with pytest.raises(Forbidden):
+        capturing(asked=params).begin()
 
 
 def test_a_request_that_did_nothing_is_sent_again(code_ocean, params):

@@ -242,6 +242,7 @@ def test_a_task_that_lives_has_time_to_name_its_own(before, asked, look_twice):
 def test_a_living_task_has_named_its_own_in_time():
     naming = capture_computation.NAMING_BUDGET + 2 * PARTS * capture_computation.NAMING_TIMEOUT
     assert PARTS * DEFAULT_TIMEOUT + naming < NAMED_WITHIN
+    assert NAMED_WITHIN <= once.SENDING  # for longer than that nobody pauses before the last look
 
 
 def test_an_answer_to_naming_is_not_waited_for_long(code_ocean, ours, asked, monkeypatch, caplog):
@@ -383,6 +384,49 @@ def test_of_two_the_oldest_stays(code_ocean, ours, asked):
     assert begun.made.id == first.id
     assert retry.finish(begun).id == first.id
     assert [each.id for each in ours()] == [first.id]
+
+
+def test_beside_its_own_it_takes_nobody_elses(code_ocean, ours, asked, state):
+    """What was started since with the same, by hand for one, is neither named nor deleted."""
+    made = starting(asked, 1, state).begin().made
+    with CodeOceanHook().get_conn() as client:
+        theirs = client.computations.run(asked).id
+    for each, ago in ((made.id, 1000.0), (theirs, 900.0)):
+        run = code_ocean.store.computations.get(each)
+        code_ocean.store.computations.put(replace(run, created=time.time() - ago))
+    if state is not None:  # as where it was killed before it could remember its id
+        state[STATE_KEY] |= {"made": None, "since": time.time() - 1000.0}
+    retry = starting(asked, 2, state)
+    begun = retry.begin()
+    assert begun.made.id == made.id
+    assert retry.finish(begun).id == made.id
+    assert {each.id: key_in(each.name) for each in ours()} == {made.id: KEY, theirs: None}
+
+
+def test_what_stays_is_what_is_deleted_where_the_task_is_killed(code_ocean, ours, asked):
+    retry = starting(asked, 2)
+    begun = retry.begin()
+    with CodeOceanHook().get_conn() as client:
+        older = client.computations.run(asked)
+        client.computations.rename(older.id, f"older {KEY}")
+    run = code_ocean.store.computations.get(older.id)
+    code_ocean.store.computations.put(replace(run, created=1.0))
+    assert retry.finish(begun).id == older.id
+    assert retry.begun.id == older.id
+
+
+def test_what_was_in_doubt_once_and_is_over_is_in_doubt_no_more(code_ocean, ours, asked):
+    """Its computation is deleted and the task cleared: what somebody has started since is not taken."""
+    state = State()
+    code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_after"))
+    task = starting(asked, 1, state)
+    done = task.finish(task.begin())
+    with CodeOceanHook().get_conn() as client:
+        client.computations.delete(done.id)
+        theirs = client.computations.run(asked).id
+    time.sleep(2 * capture_computation.NAMED_WITHIN)
+    assert starting(asked, 2, state).begin().made.id != theirs
+    assert key_in(code_ocean.store.computations.get(theirs).name) is None
 
 
 def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):

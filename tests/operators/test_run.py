@@ -195,11 +195,13 @@ def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch)
     assert result["id"] == made
 
 
+@pytest.mark.parametrize("capsule", ["CODEOCEAN_CAPSULE_ID", "CODEOCEAN_FAILING_CAPSULE_ID"])
 def test_what_another_task_has_named_meanwhile_is_not_its_result(
-    operator, context, at_the_first_pause, code_ocean, monkeypatch
+    operator, context, at_the_first_pause, code_ocean, monkeypatch, capsule
 ):
     monkeypatch.setattr(protocol, "SETTLE", 0.1)
     monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 0.0)
+    operator = partial(operator, capsule_id=code_ocean.env[capsule])
     with CodeOceanHook().get_conn() as client:
         theirs = client.computations.run(operator().run_params()).id
 
@@ -209,9 +211,14 @@ def test_what_another_task_has_named_meanwhile_is_not_its_result(
 
     at_the_first_pause(name)
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="html"))
-    result = operator().execute(context)
-    assert result["id"] != theirs
-    assert context["ti"].xcoms["computation_id"] == result["id"]
+    if capsule == "CODEOCEAN_FAILING_CAPSULE_ID":
+        with pytest.raises(AirflowException, match="did not succeed: failed") as raised:
+            operator().execute(context)
+        assert theirs not in str(raised.value)
+        assert context["ti"].xcoms["computation_id"] in str(raised.value)
+    else:
+        assert operator().execute(context)["id"] == context["ti"].xcoms["computation_id"]
+    assert context["ti"].xcoms["computation_id"] != theirs
 
 
 def test_a_name_may_be_rendered_to_a_number(operator, context):

@@ -414,20 +414,43 @@ def test_a_wait_whose_time_is_over_does_not_bear_a_refused_token_longer(monkeypa
     assert max(waiting.failed_at.values()) < 101
 
 
+def before_it_connects(deployment, times, happens):
+    """Let something else come of reading the connection, the first few times."""
+    right, calls = deployment.connect, []
+
+    async def connect():
+        calls.append(1)
+        if len(calls) <= times:
+            await happens()
+        return await right()
+
+    deployment.connect = connect
+
+
 def test_a_connection_that_is_not_to_be_had_yet_is_waited_for(monkeypatch):
     deployment = Deployment(*many(3))
     waiting = Waiting(deployment)
-    right, calls = deployment.connect, []
 
-    async def late():
-        calls.append(1)
-        if len(calls) < 4:
-            raise OSError("the secrets backend is away")
-        return await right()
+    async def fails():
+        raise OSError("the secrets backend is away")
 
-    deployment.connect = late
+    before_it_connects(deployment, 3, fails)
     run(waiting.all(), monkeypatch)
     assert len(waiting.noticed) == 3
+
+
+def test_a_reading_of_the_connection_that_hangs_is_begun_anew(monkeypatch):
+    deployment = Deployment(*many(3))
+    waiting = Waiting(deployment)
+    before_it_connects(deployment, 1, lambda: asyncio.Event().wait())
+
+    async def scene():
+        await waiting.wait("a0", seconds=70)
+        await waiting.all()
+
+    run(scene(), monkeypatch)
+    assert len(waiting.noticed) == 3
+    assert waiting.errors == {}
 
 
 def test_a_connection_that_cannot_be_used_ends_all_waits(monkeypatch):

@@ -74,6 +74,7 @@ def airflow(
             "CODEOCEAN_GROUP": emulator.variables["CODEOCEAN_GROUP"],
         },
         ui=True,
+        parses_often=True,
     ) as running:
         yield running
 
