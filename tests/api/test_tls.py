@@ -201,7 +201,7 @@ def test_a_path_without_certificates_in_the_environment_is_refused(client_class,
 
 
 def test_hosts_of_files_are_trusted_by_the_environment_as_well(trusted, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", __file__)  # whose context is not cached, as of none it may be
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)  # one that has no context yet
     with pytest.raises(
         NoCertificates, match="the environment variable SSL_CERT_FILE or SSL_CERT_DIR must be"
     ):
