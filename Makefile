@@ -15,6 +15,8 @@ ON_2_11 = if scripts/find_python 2.11 >/dev/null; then \
 ELSE_SKIP = else echo "SKIPPED: nothing was tested on Airflow 2.11"; fi
 
 export PYTHON
+# Without bytecode each of the many processes of Airflow compiles all that it imports: twice the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -20,6 +20,7 @@ from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from scripts.airflow_database import make_database
+from tests.dag_runs.one_of_many import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,10 +74,11 @@ def one_api() -> Iterator[None]:
 
 
 @pytest.fixture
-def run_dag(airflow_database: None, one_api: None) -> Callable[..., Run]:
+def run_dag(airflow_database: None, one_api: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Runs a DAG of ``dags/`` to its end."""
 
     def run(dag_id: str, **params: Any) -> Run:
+        monkeypatch.setenv(SHOWN, dag_id)
         for path in DAGS.glob("*.py"):
             spec = spec_from_file_location(path.stem, path)
             assert spec is not None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import task
 
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from tests.dag_runs.one_of_many import one_of
 
 COMPUTATION = "{{ params.computation_id }}"
 PARAMS = {"computation_id": "", "computation_ids": [], "bucket": "", "name": "n"}
-DAGS: list[DAG] = []
+DAGS: list[Any] = []
 
 WAYS: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
@@ -18,12 +20,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "without_waiting": {"wait_for_completion": False},
 }
 
-
-def dag(dag_id: str) -> DAG:
-    """Make a DAG and list it."""
-    DAGS.append(DAG(dag_id, schedule=None, params={k: Param(v) for k, v in PARAMS.items()}))
-    return DAGS[-1]
-
+dag = partial(one_of, DAGS, params=PARAMS)
 
 for way, arguments in WAYS.items():
     with dag(f"capture_{way}"):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
-
-from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanDeleteComputationOperator,
@@ -12,20 +11,15 @@ from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
+from tests.dag_runs.one_of_many import one_of
 
 TEXTS = ("capsule_id", "pipeline_id", "computation_id", "data_asset_id", "mode")
 PARAMS: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), "processes": {}}
 WAYS: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
-DAGS: list[DAG] = []
-
-
-def dag(dag_id: str) -> DAG:
-    """Make a DAG and list it; what is an object in the configuration stays one."""
-    params = {name: Param(value) for name, value in PARAMS.items()}
-    DAGS.append(DAG(dag_id, schedule=None, params=params, render_template_as_native_obj=True))
-    return DAGS[-1]
-
+DAGS: list[Any] = []
+# What is an object in the configuration stays one.
+dag = partial(one_of, DAGS, params=PARAMS, render_template_as_native_obj=True)
 
 for way, arguments in WAYS.items():
     with dag(f"run_capsule_{way}"):

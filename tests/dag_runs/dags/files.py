@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
-
-from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_codeocean.operators.files import (
     CodeOceanDownloadFilesOperator,
     CodeOceanListFilesOperator,
 )
+from tests.dag_runs.one_of_many import one_of
 
 PARAMS: dict[str, Any] = {**dict.fromkeys(("id", "target", "path"), ""), "pattern": None}
 WHICH: dict[str, Any] = {"path": "{{ params.path }}", "pattern": "{{ params.pattern }}"}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
-DAGS: list[DAG] = []
-
-
-def dag(dag_id: str) -> DAG:
-    """Make a DAG and list it; what is an object in the configuration stays one."""
-    params = {name: Param(value) for name, value in PARAMS.items()}
-    DAGS.append(DAG(dag_id, schedule=None, params=params, render_template_as_native_obj=True))
-    return DAGS[-1]
-
+DAGS: list[Any] = []
+# What is an object in the configuration stays one.
+dag = partial(one_of, DAGS, params=PARAMS, render_template_as_native_obj=True)
 
 for whose in ("data_asset_id", "computation_id"):
     arguments: dict[str, Any] = {whose: "{{ params.id }}", **WHICH, **RETRIES}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, Param, task
+from airflow.providers.common.compat.sdk import Asset, AssetAlias, task
 
 from airflow_provider_codeocean.operators.data_asset import (
     CodeOceanCaptureResultOperator,
     CodeOceanCreateDataAssetOperator,
 )
 from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
+from tests.dag_runs.one_of_many import one_of
 
 PARAMS = {"computation_id": "", "data_asset_id": "", "capsule_id": "", "bucket": "", "ids": []}
 WAYS: dict[str, dict[str, Any]] = {
@@ -18,14 +20,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "in_worker": {"deferrable": False},
     "without_waiting": {"wait_for_completion": False},
 }
-DAGS: list[DAG] = []
-
-
-def dag(dag_id: str) -> DAG:
-    """Make a DAG and list it."""
-    DAGS.append(DAG(dag_id, schedule=None, params={name: Param(value) for name, value in PARAMS.items()}))
-    return DAGS[-1]
-
+DAGS: list[Any] = []
+dag = partial(one_of, DAGS, params=PARAMS)
 
 for way, arguments in WAYS.items():
     with dag(f"announce_capture_{way}") as made:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG, Param, task_group
+from functools import partial
+from typing import Any
+
+from airflow.providers.common.compat.sdk import task_group
 
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
+from tests.dag_runs.one_of_many import one_of
 
 TEXTS = ("capsule_id", "pipeline_id", "email", "bucket")
 SOON = {"poll_interval": 0.05}
-DAGS: list[DAG] = []
-
-
-def dag(dag_id: str) -> DAG:
-    """Make a DAG and list it."""
-    DAGS.append(DAG(dag_id, schedule=None, params={name: Param("") for name in TEXTS}))
-    return DAGS[-1]
-
+DAGS: list[Any] = []
+dag = partial(one_of, DAGS, params=dict.fromkeys(TEXTS, ""))
 
 for way, deferrable in (("deferred", True), ("in_worker", False)):
     with dag(f"run_and_capture_{way}"):

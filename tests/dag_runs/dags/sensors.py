@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+from tests.dag_runs.one_of_many import one_of
 
-DAGS: list[DAG] = []
+DAGS: list[Any] = []
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False},
     "reschedule": {"mode": "reschedule", "deferrable": False},
@@ -24,7 +23,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 
 for mode, arguments in MODES.items():
     for outcome, more in OUTCOMES.items():
-        with DAG(f"sense_{mode}{outcome}", schedule=None, params={"data_asset_id": Param("")}) as dag:
+        with one_of(DAGS, f"sense_{mode}{outcome}", params={"data_asset_id": ""}):
             CodeOceanDataAssetSensor(
                 task_id="sense",
                 data_asset_id="{{ params.data_asset_id }}",
@@ -32,4 +31,3 @@ for mode, arguments in MODES.items():
                 **arguments,
                 **more,
             )
-        DAGS.append(dag)
