@@ -58,6 +58,18 @@ class MetadataDatabase:
         with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
             return connection.execute(sql, parameters).fetchall()
 
+    def is_writable(self, *, within: float = 2.0) -> bool:
+        """Return whether nobody keeps SQLite's lock for longer, for which all who write wait.
+
+        :param within: seconds.
+        """
+        with closing(sqlite3.connect(self.path, timeout=within, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+        return True
+
     def latest_job(self, job_type: str, host: str | None = None) -> tuple[int, str]:
         """Return id and state of the newest job of a type, ``(0, "none")`` if there never was one.
 

@@ -13,6 +13,9 @@
 ``dags_folder``
     Airflow's DAGs folder: a copy of ``dags_examples/`` and of ``tests/e2e/dags/``. A file there is named
     after its DAG, so that an import error of it is reported at once.
+``dags_of``
+    ``dags_of("lineage")``: a DAGs folder with these files of ``tests/e2e/dags/`` alone, for an Airflow of a
+    module's own; to parse all takes longer than to start.
 ``own_airflow``
     Makes another Airflow for one test, with settings of its own: ``own_airflow(config={...}, ...)``.
 ``processes_in``
@@ -99,6 +102,17 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path in source.glob("*.py"):
             shutil.copy(path, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def dags_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    def copy(*names: str) -> Path:
+        folder = tmp_path_factory.mktemp("some-dags")
+        for name in names:
+            shutil.copy(HERE / "dags" / f"{name}.py", folder)
+        return folder
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -162,10 +162,10 @@ def emulator(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def airflow(emulator, dags_folder, tmp_path_factory, searched):
+def airflow(emulator, dags_of, tmp_path_factory, searched):
     airflow = RealAirflow(
         tmp_path_factory.mktemp("airflow-of-drafts"),
-        dags_folder=dags_folder,
+        dags_folder=dags_of(DAG, "waits_to_its_end"),
         connections={"codeocean_default": emulator.connection},
         config={"triggerer.triggerer_health_check_threshold": "6", "triggerer.job_heartbeat_sec": "1"},
     )
@@ -192,10 +192,19 @@ def waiting(airflow, emulator):
 def stopped(airflow):
     @contextmanager
     def stop(component):
-        """Let all processes of a component stand still."""
+        """Let all processes of a component stand still; not with SQLite's lock, which all others need."""
         processes = airflow.tree(component)
-        for process in processes:
-            process.suspend()
+
+        def without_the_lock():
+            for process in processes:
+                process.suspend()
+            if airflow.database.is_writable():
+                return True
+            for process in processes:
+                process.resume()
+            return False
+
+        airflow.wait_until(without_the_lock, awaited=f"a {component} to stand still", timeout=SOON)
         try:
             yield
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,12 @@ def events_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def airflow(emulator, tmp_path_factory, events_file, searched):
+def airflow(emulator, dags_of, tmp_path_factory, events_file, searched):
     """An Airflow that tells OpenLineage."""
-    dags_folder = tmp_path_factory.mktemp("dags")
-    shutil.copy(Path(__file__).parent / "dags" / "lineage.py", dags_folder)
     transport = {"type": "file", "log_file_path": str(events_file), "append": True}
     airflow = RealAirflow(
         tmp_path_factory.mktemp("telling"),
-        dags_folder=dags_folder,
+        dags_folder=dags_of("lineage"),
         connections={"codeocean_default": emulator.connection},
         config={"openlineage.transport": json.dumps(transport), "openlineage.namespace": "tests"},
         parses_often=True,

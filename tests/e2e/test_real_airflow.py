@@ -87,10 +87,10 @@ RUNNER = """
 """
 
 
-def test_nothing_is_left_when_the_runner_is_killed(tmp_path, dags_folder, processes_in):
+def test_nothing_is_left_when_the_runner_is_killed(tmp_path, dags_of, processes_in):
     home = tmp_path / "home"
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(RUNNER), str(home), str(dags_folder)],
+        [sys.executable, "-c", textwrap.dedent(RUNNER), str(home), str(dags_of("waits_in_triggerer"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -102,7 +102,7 @@ def _results_of(emulator):
 
 
 @pytest.fixture(scope="module")
-def talkative(emulator, dags_folder, tmp_path_factory):
+def talkative(emulator, dags_of, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("talkative")
     wrong = f"cop_{secrets.token_hex(16)}"
     with ExitStack() as servers:
@@ -119,7 +119,7 @@ def talkative(emulator, dags_folder, tmp_path_factory):
         connections["codeocean_wrong_token"]["password"] = wrong
         with RealAirflow(
             tmp_path / "airflow",
-            dags_folder=dags_folder,
+            dags_folder=dags_of(DAG),
             connections=connections,
             parallelism=2,
             # On a busy machine, so much to log takes the API server longer than tasks wait by default.
