@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Seconds for which it is borne that Airflow knows no such connection, which it says, too, where a secrets
 #: backend or its API server is in trouble, or that there are no certificates: they may be written just now.
-_PATIENCE = 120.0
+_MISSING_SECONDS = 120.0
 
 
 async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
@@ -41,7 +41,7 @@ async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:
         except (AirflowNotFoundException, NoCertificates) as error:
             now = time.monotonic()
             missing_since = now if missing_since is None else missing_since
-            if now - missing_since < _PATIENCE:
+            if now - missing_since < _MISSING_SECONDS:
                 raise CodeOceanTransportError(str(error)) from error
             raise ValueError(str(error)) from error
         missing_since = None
