@@ -23,7 +23,7 @@ from airflow_provider_codeocean.api.models.base import Payload
 from airflow_provider_codeocean.api.retry import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -37,15 +37,13 @@ class Response:
     """A response as it came over the wire.
 
     :param status: HTTP status code.
-    :param headers: headers, found by any case.
-    :param content: body, decompressed.
-    :param redact: takes out of a body what no error may repeat.
+    :param headers: headers by their names in lower case.
+    :param content: body, decompressed. Like the headers, it does not repeat the access token.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
-    redact: Callable[[bytes], bytes] = bytes
 
 
 def conclude(call: Call[T], response: Response, *, again: bool) -> T:
@@ -73,7 +71,7 @@ def _answer(call: Call[T], response: Response) -> T:
     try:
         answer = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
-        problem = _text_of(response.redact(response.content)) or "nothing"
+        problem = _text_of(response.content) or "nothing"
     else:
         if not isinstance(answer, Payload) or answer.is_whole():
             return answer
@@ -88,7 +86,7 @@ def _answer(call: Call[T], response: Response) -> T:
 def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
     data, message = None, ""
     if HTTPStatus(300) <= response.status < HTTPStatus(400):
-        host = origin(response.redact(response.headers.get("location", "").encode()).decode())
+        host = origin(response.headers.get("location", ""))
         where = _shorten(host) if host else "another path of this host"
         message = f"redirected to {where}; give the host that it leads to"
     else:

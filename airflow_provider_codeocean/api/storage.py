@@ -18,7 +18,7 @@ from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
 from airflow_provider_codeocean.api.retry import retry_after
 from airflow_provider_codeocean.api.secret import Secret
-from airflow_provider_codeocean.api.wire import forget_request, is_untrusted
+from airflow_provider_codeocean.api.wire import is_untrusted, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ class Storage:
             except CodeOceanTransportError as error:
                 raise error.with_traceback(None) from None  # the variables in its frames are addresses
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise _explained(error) from error
+                raise _explained(error) from None  # as above
             try:
                 yield _part(response, self.chunk_seconds)
             finally:
@@ -157,20 +157,16 @@ def _chunks(response: httpx.Response, chunk_seconds: float) -> Iterator[bytes]:
                 return
             yield chunk
     except httpx.HTTPError as error:
-        raise _explained(error) from error
+        raise _explained(error) from None  # the variables in its frames are addresses
 
 
 def _explained(error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
     """Return what went wrong on the way as an error of ours that does not show the address."""
-    untrusted = is_untrusted(error)
-    forget_request(error)
-    reason = str(error) or type(error).__name__
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-        error.args = ()  # they may repeat it
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):  # their texts may repeat it
         return CodeOceanTransportError("the URL of the file is none", transient=False)
     return CodeOceanTransportError(
-        f"the host of the file sent nothing, or not all ({type(error).__name__}: {reason})",
-        transient=not untrusted,
+        f"the host of the file sent nothing, or not all ({type(error).__name__}: {reason(error)})",
+        transient=not is_untrusted(error),
     )
 
 

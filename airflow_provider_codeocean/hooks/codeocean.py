@@ -14,13 +14,14 @@ from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
     CodeOceanError,
     Forbidden,
+    NoCertificates,
     Unauthorized,
     UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.secret import basic
 from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
-from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
+from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
 from airflow_provider_codeocean.polling.grace import Grace
 from airflow_provider_codeocean.polling.waits import DataAssetWait
@@ -113,11 +114,20 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         if "token" not in options:  # one that is given stays: the connection's may be another user's
             all_options.setdefault("new_token", new_token)
-        return CodeOceanClient(**all_options)
+        return self._new_client(CodeOceanClient, all_options)
+
+    def _new_client(self, client_class: Callable[..., T], options: Mapping[str, Any]) -> T:
+        """Create a client; an error about one of its options names the connection."""
+        try:
+            return client_class(**options)
+        except ValueError as error:
+            kind = NoCertificates if isinstance(error, NoCertificates) else ValueError
+            raise kind(f"connection {self.codeocean_conn_id!r}: {error}") from error
 
     def _read(self) -> dict[str, Any]:
         """Read the connection into a client's options."""
         connection = self.get_connection(self.codeocean_conn_id)
+        check_extra(connection)
         options = client_options(connection, connection.extra_dejson)
         mask_secret(str(options["token"]))  # Airflow itself has masked it with the blanks around it
         mask_secret(str(basic(options["token"])))  # as it goes over the wire
@@ -139,11 +149,12 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         if "token" not in options:  # as above
             all_options.setdefault("new_token", new_token)
-        return CodeOceanAsyncClient(**all_options)
+        return self._new_client(CodeOceanAsyncClient, all_options)
 
     async def _read_async(self) -> dict[str, Any]:
         """Read the connection into a client's options, in a running event loop."""
         connection = await get_async_connection(self.codeocean_conn_id)
+        check_extra(connection)
         options = client_options(connection, await get_async_extra_dejson(connection))
         await mask_secret_async(str(options["token"]))  # as above
         await mask_secret_async(str(basic(options["token"])))

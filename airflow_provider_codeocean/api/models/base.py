@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 
+from airflow_provider_codeocean.api.printable import printable
+
 if TYPE_CHECKING:
     from enum import StrEnum
 
@@ -135,7 +137,7 @@ def read_fields(value: Any) -> dict[str, Any]:
 
 
 def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | str | None]:
-    """Make a reader of an enum's values that keeps an unknown one as the plain string it is.
+    """Make a reader of an enum's values that keeps an unknown one as a string without control characters.
 
     :param enum: the enum.
     :param **former: values of older servers, in lower case, and what they are today; the name of the enum
@@ -150,7 +152,7 @@ def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | s
             return None
         plain = text.strip().lower().removeprefix(prefix)
         plain = former.get(plain.replace("-", "_"), plain)
-        return enum(plain) if plain in enum.__members__.values() else text
+        return enum(plain) if plain in enum.__members__.values() else printable(text)
 
     return read
 
@@ -162,7 +164,9 @@ Integer = Annotated[int | None, BeforeValidator(read_integer)]
 Flag = Annotated[bool | None, BeforeValidator(read_flag)]
 Texts = Annotated[list[str], BeforeValidator(read_texts)]
 Fields = Annotated[dict[str, Any], BeforeValidator(read_fields)]
-#: An identifier or name: empty where the server sent none.
+#: An identifier, without control characters: it is in many log lines. Empty if the server sent none.
+Id = Annotated[str, BeforeValidator(lambda value: printable(read_text(value) or ""))]
+#: A name: empty where the server sent none.
 Name = Annotated[str, BeforeValidator(lambda value: read_text(value) or "")]
 Maybe = Annotated[M | None, BeforeValidator(read_object)]
 Many = Annotated[list[M], BeforeValidator(read_objects)]

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from airflow_provider_codeocean.api.models.base import (
     Flag,
+    Id,
     Integer,
     Many,
     Name,
@@ -60,7 +61,7 @@ class Process(Payload):
 class InputDataAsset(Payload):
     """A data asset that a computation reads."""
 
-    id: Name = ""
+    id: Id = ""
     mount: Text = None
 
 
@@ -86,7 +87,7 @@ class Computation(Payload):
 
     essential = ("id",)
 
-    id: Name = ""
+    id: Id = ""
     created: Number = None
     name: Name = ""
     owner: Text = None

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from airflow_provider_codeocean.api.models.base import (
     Fields,
     Flag,
+    Id,
     Integer,
     Many,
     Maybe,
@@ -91,7 +92,7 @@ class AppParameter(Payload):
 class ContainedDataAsset(Payload):
     """A data asset within a combined one."""
 
-    id: Name = ""
+    id: Id = ""
     mount: Text = None
     size: Integer = None
 
@@ -126,7 +127,7 @@ class DataAsset(Payload):
     essential = ("id",)
     former_names: ClassVar = {"size_in_bytes": "size"}
 
-    id: Name = ""
+    id: Id = ""
     created: Number = None
     name: Name = ""
     mount: Text = None
@@ -161,7 +162,7 @@ class DataAssetAttachment(Payload):
     :ivar ready: whether it can be used.
     """
 
-    id: Name = ""
+    id: Id = ""
     mount: Text = None
     mount_state: Text = None
     job_id: Text = None
