@@ -42,7 +42,7 @@ _QUOTED = re.compile(r":? (?:bytearray\(|b['\"])|(?<=in location header):")
 #: The remedies of errors, by the class of one of their causes.
 _REMEDIES: dict[type[BaseException], str] = {
     socket.gaierror: "the name of the host cannot be resolved. Check its spelling, and this machine's DNS",
-    ConnectionRefusedError: "nothing listens there. Check host and port",
+    ConnectionRefusedError: "nothing listens there. Check host, port, and proxy",
     ssl.SSLCertVerificationError: "the certificate is not trusted. Check the host, and the option verify",
 }
 _SPEAKS_HTTP = (

@@ -15,6 +15,8 @@ from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
     Forbidden,
     NoCertificates,
+    RateLimited,
+    ServerError,
     Unauthorized,
     UnexpectedAnswer,
 )
@@ -270,7 +272,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             time.sleep(_REFUSED_PAUSE)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the connection works, and if not whether token, host or network are at fault.
+        """Check whether the connection works, and if not, whether token, host, or network are at fault.
 
         :returns: whether it works, and a sentence to show.
         """
@@ -307,10 +309,15 @@ def _token_for(url: str, options: Mapping[str, Any]) -> str:
 
 
 def _explain(error: CodeOceanError | ValueError) -> str:
-    """Say what an error means for the connection."""
+    """Return a sentence about what an error means for the connection."""
     match error:
         case Unauthorized():
-            return "Code Ocean does not know this access token: it is wrong, expired or revoked."
+            return (
+                "Code Ocean does not know this access token: it is wrong, expired, or revoked. Correct the "
+                f"host if it is not Code Ocean [{error.server}]"
+            )
+        case ServerError() | RateLimited():
+            return f"Code Ocean, or a proxy in front of it, is in trouble or busy: {error}"
         case Forbidden():
             return f"The access token may not read data assets: {error.message}"
         case CodeOceanApiError() | UnexpectedAnswer():
