@@ -30,6 +30,8 @@ T = TypeVar("T")
 #: The most characters of a body that an error's text repeats, and the most that are looked at for them.
 _MESSAGE_LIMIT = 500
 _READ_LIMIT = 100 * _MESSAGE_LIMIT
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
+_PAGE = re.compile(rb"<!doctype html|<html|<title", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _message_of(data: Any) -> str:
 def _text_of(content: bytes) -> str:
     """Return what a person could read of a body that is no JSON: a page's title, or the text."""
     text = content[:_READ_LIMIT].decode(errors="replace")
-    title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
+    title = _TITLE.search(text)
     if title:
         return f"a web page, {_shorten(title[1])!r}"
     return "a web page" if _is_page(content) else _shorten(text)
@@ -125,7 +127,7 @@ def _text_of(content: bytes) -> str:
 
 def _is_page(content: bytes) -> bool:
     """Tell whether a body is a web page: a proxy's, or one to sign in at, but not the API's."""
-    return re.search(rb"<!doctype html|<html|<title", content[:_READ_LIMIT], re.IGNORECASE) is not None
+    return _PAGE.search(content[:_READ_LIMIT]) is not None
 
 
 def _shorten(text: str) -> str:

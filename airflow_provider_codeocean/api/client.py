@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -398,7 +397,9 @@ def base_url(url: str) -> str:
     if not usable:
         given = "one with credentials" if "@" in url else repr(url)
         raise ValueError(f"host must be an address such as https://codeocean.example.com, got {given}")
-    path = re.sub(rb"(/+api/v1)*/*$", b"", parsed.raw_path)
+    path = parsed.raw_path.rstrip(b"/")
+    while path.endswith(b"/api/v1"):
+        path = path.removesuffix(b"/api/v1").rstrip(b"/")
     return str(parsed.copy_with(raw_path=path or b"/")).rstrip("/")
 
 

@@ -160,7 +160,7 @@ class CodeOceanRenameComputationOperator(BaseOperator):
                 key = key_in(client.computations.get(self.computation_id).name)
                 name = with_key(name, key) if key else name
                 client.computations.rename(self.computation_id, name)
-        log.info("Computation %s is called %s", self.computation_id, name)
+        log.info("Computation %s is called %r", self.computation_id, name)
         return name
 
 

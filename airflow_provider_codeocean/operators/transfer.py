@@ -213,7 +213,7 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
         client.data_assets.transfer(asset.id, params)
         if state is not None:
             state.set(_STATE_KEY, memory | {"begun": True})
-        log.info("Began to transfer data asset %s (%s)", asset.id, asset.name)
+        log.info("Began to transfer data asset %s (%r)", asset.id, asset.name)
         return asset
 
     def _new_wait(self, before: Mapping[str, Any]) -> TransferWait:

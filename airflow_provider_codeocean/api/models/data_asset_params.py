@@ -24,8 +24,11 @@ def _to_unix_seconds(value: object) -> object:
     return value
 
 
+_BUCKET_NAME = re.compile(r"[^/:\s]+")
+
+
 def _check_bucket(name: str) -> str:
-    if re.fullmatch(r"[^/:\s]+", name) is None:
+    if _BUCKET_NAME.fullmatch(name) is None:
         raise ValueError("a bucket's name has no scheme (s3://), slash, colon or space")
     return name
 
