@@ -78,7 +78,7 @@ class Body:
         if self._refused:
             self._limit = MAX_ERROR_ANSWER
         elif not self.wanted:
-            raise self._unusable(f"in {_named(coding)}, which was not asked for")
+            raise self._unusable(f"in {_named(coding)}, which was not asked for", transient=True)
         elif int(_decimal(response.headers.get("content-length", ""))) > limit:
             raise self._too_long()
 
@@ -119,11 +119,11 @@ class Body:
             else f"with more than {self._limit} bytes"
         )
 
-    def _unusable(self, how: str) -> UnexpectedAnswer:
+    def _unusable(self, how: str, *, transient: bool = False) -> UnexpectedAnswer:
         return UnexpectedAnswer(
             f"{self._call.method} {self._call.path} was answered {how}",
             maybe_applied=self._call.effect is not Effect.READ,
-            transient=False,
+            transient=transient,
         )
 
 
@@ -144,13 +144,19 @@ def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) 
         other are headers, and addresses with signatures.
     :returns: the error to raise. It says whether the request may have been applied, and names the remedy.
     """
+    request = f"{call.method} {call.path}"
     sent = not isinstance(error, _NEVER_SENT)
+    maybe_applied = sent and call.effect is not Effect.READ
+    if isinstance(error, httpx.InvalidURL) or "in location header" in str(error):
+        return UnexpectedAnswer(
+            f"{request} got a response that is not Code Ocean's: a redirect to an invalid URL",
+            maybe_applied=maybe_applied,
+        )
     happened = "got no answer" if sent else "could not be sent"
     return CodeOceanTransportError(
-        f"{call.method} {call.path} {happened} ({type(error).__name__}: {reason(error)}){_remedy(error)}",
-        maybe_applied=sent and call.effect is not Effect.READ,
-        transient=not is_untrusted(error)
-        and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
+        f"{request} {happened} ({type(error).__name__}: {reason(error)}){_remedy(error)}",
+        maybe_applied=maybe_applied,
+        transient=not is_untrusted(error) and not isinstance(error, httpx.UnsupportedProtocol),
     )
 
 
