@@ -1,4 +1,4 @@
-"""How a task ends without a result, as Airflow is to be told."""
+"""Turn errors into the exceptions by which Airflow fails, skips, or retries a task."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from airflow_provider_codeocean.api.errors import CodeOceanError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: What becomes of a task where nothing is found.
+#: What a task does if nothing is found.
 OnEmpty = Literal["return", "skip", "fail"]
 
 
 def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
     """End a task that has found nothing.
 
-    :param on_empty: ``return`` ends nothing, ``skip`` skips the task, ``fail`` fails it, which keeps its
+    :param on_empty: ``return`` does nothing, ``skip`` skips the task, ``fail`` fails it, which keeps its
         retries.
-    :param nothing: says in a sentence that nothing was found.
-    :raises AirflowSkipException: where it is to be skipped.
-    :raises AirflowException: where it is to fail.
+    :param nothing: a sentence that says that nothing was found.
+    :raises AirflowSkipException: for ``skip``.
+    :raises AirflowException: for ``fail``.
     """
     if on_empty == "skip":
         raise AirflowSkipException(nothing)
@@ -38,11 +38,11 @@ def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
 
 @contextmanager
 def no_retry_for_what_it_cannot_mend() -> Iterator[None]:
-    """Fail the task for good where trying again cannot help: wrong input, no permission, a failed data asset.
+    """Fail the task permanently if a retry cannot help: wrong input, no permission, a failed data asset.
 
-    What a retry may mend (a server in trouble or out of reach) passes unchanged and keeps Airflow's retries.
+    Transient errors (a server that is in trouble or unreachable) are raised unchanged and keep the retries.
 
-    :raises AirflowFailException: in place of the error that a retry cannot mend.
+    :raises AirflowFailException: instead of a permanent error.
     """
     try:
         yield
@@ -54,10 +54,10 @@ def no_retry_for_what_it_cannot_mend() -> Iterator[None]:
 
 @contextmanager
 def naming_what_ran_out_of_time(describe: Callable[[], str]) -> Iterator[None]:
-    """Say what a task was about when Airflow ends it after its ``execution_timeout``.
+    """Describe what a task was doing when Airflow ends it after its ``execution_timeout``.
 
-    :param describe: tells, in a sentence.
-    :raises AirflowTaskTimeout: in place of Airflow's own, which says no more than the process id.
+    :param describe: returns a sentence.
+    :raises AirflowTaskTimeout: instead of Airflow's own, which names only the process id.
     """
     try:
         yield

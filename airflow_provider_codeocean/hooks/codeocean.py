@@ -53,10 +53,10 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access
     token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
-    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses what is not encrypted and verified, as
-    ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and ``token_grace``
-    (seconds for which who waits bears that the token is refused). Where Code Ocean refuses the token, the
-    connection is read again: with another token, the request is sent again.
+    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses connections that are not encrypted and
+    verified, as ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and
+    ``token_grace`` (seconds for which waits tolerate that the token is refused). If Code Ocean refuses the
+    token, the connection is read again, and the request is retried if it holds another one.
 
     :param codeocean_conn_id: id of the connection.
     :param **kwargs: what every hook takes.

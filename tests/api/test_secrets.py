@@ -301,7 +301,7 @@ class TestSignedURL:
 class TestEncryption:
     @pytest.fixture(autouse=True)
     def nothing_told(self, monkeypatch):
-        monkeypatch.setattr("airflow_provider_codeocean.api.encryption._told", set())
+        monkeypatch.setattr("airflow_provider_codeocean.api.encryption._reported", set())
 
     @pytest.mark.parametrize(
         "url", ["https://co.test", "http://127.0.0.1:1", "http://[::1]", "http://localhost"]
