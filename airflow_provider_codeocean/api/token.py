@@ -27,7 +27,8 @@ REFUSALS = (Unauthorized, Forbidden)
 _PAUSE = 5.0
 #: Shorter tokens, as tests use them, would match ordinary words. A real one has more than 30 characters.
 _MIN_REDACTED_LENGTH = 8
-#: A letter, digit, or sign as JSON may escape it.
+#: A character that a token may have, as JSON may escape it; ``&``, ``<``, and ``>`` are often escaped.
+_HIDDEN = re.compile(rb"\\u00(?:2[b-f]|3[0-9ad]|[4-7][0-9a-f])", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\u00([0-9a-fA-F]{2})")
 #: Characters that encodings other than supersets of ASCII write differently.
 _PROBE = "cop_+=-"
@@ -77,8 +78,8 @@ class Credentials:
         """
         if not _is_searchable(charset):
             return b""
-        suspicious = (b"\0", b"\\u00", *(form.encode() for form in self._forms))
-        if not any(sign in body for sign in suspicious):
+        suspicious = (b"\0", *(form.encode() for form in self._forms))
+        if not any(sign in body for sign in suspicious) and not _HIDDEN.search(body):
             return body
         return self.redact(_decoded(body)).encode()
 
