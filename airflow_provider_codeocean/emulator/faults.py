@@ -97,7 +97,7 @@ QuirkKind = Literal[
     "clear_omitted",
     "drop_users",
 ]
-FaultKind = ResponseFaultKind | Literal["read_lag"] | QuirkKind
+FaultKind = Literal[ResponseFaultKind, "read_lag", QuirkKind]
 
 RESPONSE_FAULTS: frozenset[str] = frozenset(get_args(ResponseFaultKind))
 QUIRKS: frozenset[str] = frozenset(get_args(QuirkKind))
