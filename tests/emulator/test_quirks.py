@@ -227,7 +227,6 @@ async def test_drop_users_drops_unknown_users(deployment):
 # --- tags, names, fields, ids
 
 
-@pytest.mark.fault("A13")
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize(
     ("rule", "tags"),
@@ -248,7 +247,6 @@ async def test_tags_are_changed_when_stored_or_when_shown(deployment, stored, ru
     assert (await deployment.read(asset["id"])).get("tags") == (tags if stored else [KEY])
 
 
-@pytest.mark.fault("A13")
 @pytest.mark.parametrize("stored", [True, False])
 async def test_truncate_names_concerns_assets_and_computations(deployment, stored):
     add(deployment, kind="truncate_names", length=10, stored=stored)
@@ -270,7 +268,6 @@ async def test_names_and_tags_of_an_update_are_changed(deployment):
     assert (shown["name"], shown["tags"]) == ("a lo", ["ano"])
 
 
-@pytest.mark.fault("A13")
 async def test_drop_fields_removes_tags_from_search_results_only(deployment):
     asset = await deployment.create(tags=[KEY])
     fault = add(deployment, kind="drop_fields", path="**/search", fields=["tags", "owner"])
@@ -280,7 +277,6 @@ async def test_drop_fields_removes_tags_from_search_results_only(deployment):
     assert fault.hits == 1
 
 
-@pytest.mark.fault("A13")
 async def test_uppercase_ids_are_shown_and_accepted(deployment):
     asset = await deployment.create()
     add(deployment, kind="uppercase_ids")
@@ -339,20 +335,17 @@ async def test_pages_without_quirks_share_nothing(paged):
     assert await pages(paged, 2, 9) == [["a4", "a3"], ["a2", "a1"], ["a0"]]
 
 
-@pytest.mark.fault("A7")
 async def test_overlap_pages_repeats_results_of_the_page_before(paged):
     fault = add(paged, kind="overlap_pages")
     assert await pages(paged, 2, 9) == [["a4", "a3"], ["a3", "a2"], ["a2", "a1"], ["a1", "a0"]]
     assert fault.hits == 4
 
 
-@pytest.mark.fault("A7")
 async def test_repeat_token_returns_the_same_page_forever(paged):
     add(paged, kind="repeat_token")
     assert await pages(paged, 2, 4) == [["a4", "a3"], *[["a2", "a1"]] * 3]
 
 
-@pytest.mark.fault("A7")
 async def test_endless_pages_end_in_empty_pages(paged):
     add(paged, kind="endless_pages")
     assert await pages(paged, 3, 5) == [["a4", "a3", "a2"], ["a1", "a0"], [], [], []]
@@ -516,7 +509,6 @@ def values_of(computation: dict[str, Any]) -> dict[str, str]:
     return {one["param_name"]: one["value"] for one in computation.get("parameters", [])}
 
 
-@pytest.mark.fault("C1")
 @pytest.mark.parametrize(
     ("given", "extra", "reported"),
     [
@@ -541,7 +533,6 @@ async def test_report_defaults_adds_parameters_that_were_not_requested(deploymen
     assert values_of(expect(await deployment.user.get(f"computations/{started['id']}"), 200)) == reported
 
 
-@pytest.mark.fault("A16")
 async def test_clear_omitted_empties_fields_that_an_update_does_not_name(deployment):
     metadata = {"score": 7}
     given = {"name": "n", "description": "d", "tags": ["t"], "mount": "m"}
