@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -24,7 +26,7 @@ from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAss
 from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 #: What becomes of a capture where there is nothing to capture.
 OnNoResults = Literal["fail", "skip"]
+
+#: Stands for the name of the data asset in the prefix of a capture's target.
+_NAME = "{name}"
 
 #: Where the arguments of a capture are found in the request.
 _ARGUMENTS = {
@@ -55,12 +60,13 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
 
     :param computation_id: id of the computation. (templated)
     :param path: file or folder among the results to capture; empty captures all of them. (templated)
-    :param target: where in S3 to store the results outside Code Ocean, as an external data asset: ``bucket``,
-        and if need be ``prefix`` and ``endpoint_name``; if not given, they are stored in Code Ocean.
-        (templated)
-    :param name_file: JSON file among the results that tells the display name; where there is no such file, or
-        it does not tell one, the name is ``name``. (templated)
-    :param name_key: key of the name in that file; dots lead into what it holds. (templated)
+    :param target: place in S3 that stores the results as an external data asset: ``bucket``, and optionally
+        ``prefix`` and ``endpoint_name``; if not given, Code Ocean stores them. ``{name}`` in the prefix
+        stands for the name of the data asset, also if that is read from ``name_file``; slashes in the name
+        become underscores. (templated)
+    :param name_file: JSON file among the results that contains the display name; if there is no such file, or
+        no name in it, the name is ``name``. (templated)
+    :param name_key: key of the name in that file; dots separate the keys of nested objects. (templated)
     :param on_no_results: what to do where the computation has left no results: ``fail`` as Code Ocean
         refuses it, or ``skip`` the task, and with it what comes after.
     :param capsule_id: id of the capsule or pipeline that was run, for asset events and lineage: of a
@@ -116,6 +122,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 
         target = read(self.target, instead=None)
+        _check_prefix(target)
         return checked(
             DataAssetParams,
             _ARGUMENTS,
@@ -131,18 +138,22 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         return {"name_is_known": self.name_file is None}
 
     def checked_by_server(self, asked: DataAssetParams) -> DataAssetParams:
-        """Check the results, and read the name where it is among them; see the base class."""
+        """Check the results, and complete the name, mount, and prefix; see the base class."""
         hook = CodeOceanHook(self.codeocean_conn_id)
         if self.on_no_results == "skip":
             with hook.get_conn() as client:
                 if client.computations.get(self.computation_id).has_results is False:
                     raise AirflowSkipException(f"Computation {self.computation_id} has left no results")
-        if self.name_file is not None:
-            name = self._name_among_results(hook, self.name_file)
-            if name is not None:
-                mount = name if self.mount is None else asked.mount
-                asked = asked.model_copy(update={"name": name, "mount": mount})
-        return super().checked_by_server(asked)
+        changes: dict[str, Any] = {}
+        name = None if self.name_file is None else self._name_among_results(hook, self.name_file)
+        if name is not None:
+            changes = {"name": name, "mount": name if self.mount is None else asked.mount}
+        if asked.target is not None and asked.target.aws.prefix:
+            prefix = asked.target.aws.prefix.replace(_NAME, (name or asked.name).replace("/", "_"))
+            changes["target"] = type(asked.target).model_validate(
+                {"aws": {**asked.target.aws.to_json(), "prefix": prefix}}
+            )
+        return super().checked_by_server(asked.model_copy(update=changes))
 
     def _name_among_results(self, hook: CodeOceanHook, path: str) -> str | None:
         try:
@@ -158,6 +169,14 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
             return value.strip()
         log.warning("%r has no text at %r, so the name is %r", path, self.name_key, self.name)
         return None
+
+
+def _check_prefix(target: Any) -> None:
+    """Check that the only placeholder in the prefix of a target is the one for the name."""
+    prefix = target.get("prefix") if isinstance(target, Mapping) else None
+    unknown = re.search(r"\{[^{}]*\}", prefix.replace(_NAME, "")) if isinstance(prefix, str) else None
+    if unknown:
+        raise ValueError(f"target.prefix: {unknown[0]!r} is no placeholder; {_NAME!r} is the only one")
 
 
 class CodeOceanCreateDataAssetOperator(CodeOceanCreateDataAssetBase):
