@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.operators.data_asset import (
-    CodeOceanUpdateDataAssetOperator,
-    _completed,
-    _differences,
-)
+from airflow_provider_codeocean.operators import data_asset
+from airflow_provider_codeocean.operators.data_asset import CodeOceanUpdateDataAssetOperator
 
 PUT = "PUT data_assets/a1"
 GET = "GET data_assets/a1"
@@ -192,11 +189,11 @@ def test_completed_update_changes_only_what_is_requested(fields, change):
     """Whether a server clears omitted fields or keeps them, the result is the same."""
     asset = DataAsset.model_validate(fields)
     params = CodeOceanUpdateDataAssetOperator(task_id="t", data_asset_id="a1", **change).update_params()
-    sent = _completed(params, asset).to_json()
+    sent = data_asset._completed(params, asset).to_json()
     cleared = DataAsset.model_validate({"id": "a1", **sent})
     kept = DataAsset.model_validate(fields | sent)
     for result in (cleared, kept):
-        assert _differences(params, result) == []
+        assert data_asset._differences(params, result) == []
         for name in ("name", "description", "mount", "tags"):
             assert getattr(result, name) == change.get(name, getattr(asset, name))
     assert kept.custom_metadata == asset.custom_metadata | change.get("custom_metadata", {})
