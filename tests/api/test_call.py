@@ -267,7 +267,6 @@ class TestWalk:
         assert [item.id for item in found] == ["a3", "a2", "a1"]
         assert len(server.requests) == 3
 
-    @pytest.mark.fault("A13")
     def test_search_all_results_without_fields_are_kept(self, ask_server):
         """Without an id, nothing can be known to be the same, so nothing is dropped."""
         results = [{"id": "a1"}, {"name": "no id"}, {"name": "no id"}, {"id": "a2", "tags": None}]

@@ -141,7 +141,6 @@ def test_capture_prefix_with_name_uses_the_name_that_was_read(
         assert (asset["name"], asset["mount"]) == ("ecephys_782149", "ecephys_782149")
 
 
-@pytest.mark.fault("A10")
 def test_capture_prefix_with_name_is_the_same_submission_whatever_the_name(capture, results, code_ocean):
     """The key does not depend on the file: a retry recognizes the data asset if the file has changed."""
     target = {"bucket": code_ocean.env["CODEOCEAN_ARCHIVE_BUCKET"], "prefix": "{name}"}
