@@ -34,7 +34,15 @@ SENSOR = {
 STORED = [
     ("data_asset.CodeOceanDataAssetTrigger", {"data_asset_id": "a1", "on_kill": None, **WAIT}),
     ("data_asset.CodeOceanDataAssetTrigger", {"data_asset_id": "a1", "on_kill": "delete", **WAIT}),
+    (
+        "data_asset.CodeOceanDataAssetTrigger",
+        {"data_asset_id": "a1", "on_kill": "delete", "submitted_at": 1.5, **WAIT},
+    ),
     ("computation.CodeOceanComputationTrigger", {"computation_id": "r1", "on_kill": "leave", **WAIT}),
+    (
+        "computation.CodeOceanComputationTrigger",
+        {"computation_id": "r1", "on_kill": "leave", "submitted_at": 1.5, **WAIT},
+    ),
     (
         "transfer.CodeOceanTransferTrigger",
         {"data_asset_id": "a1", "last_transferred": 1.5, "transfer_error": "none", **WAIT},

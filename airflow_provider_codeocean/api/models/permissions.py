@@ -58,6 +58,8 @@ class Permissions(Payload):
     :ivar share_assets: whether attached assets are shared as well.
     """
 
+    essential = ("users", "groups", "everyone", "share_assets")
+
     users: Many[UserPermission] = Field(default_factory=list)
     groups: Many[GroupPermission] = Field(default_factory=list)
     everyone: Annotated[EveryoneRole | str | None, BeforeValidator(reader_of(EveryoneRole))] = None
