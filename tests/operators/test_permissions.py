@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.errors import CodeOceanError, UnexpectedAnswer
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
 
 ASSET = "GET data_assets/a1"
@@ -140,6 +141,23 @@ def test_set_permissions_older_server_warns_that_they_are_not_verified(serve, sh
         share(mode="ensure")
 
 
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("proxy", [False, True])
+def test_set_permissions_read_answered_in_plain_text(serve, pauses, caplog, status, proxy):
+    """An old server may answer in its web framework's way; a proxy answers so for the data asset, too."""
+    permissions = Permissions()
+    page = (status, b"404 page not found")
+    serve(lambda line, body: page if line == READ or (proxy and line == ASSET) else permissions(line, body))
+    operator = CodeOceanSetDataAssetPermissionsOperator(task_id="t", data_asset_id="a1", **WANTED)
+    with CodeOceanHook().get_conn(retry_budget=0) as client:
+        if proxy:
+            with pytest.raises(UnexpectedAnswer):
+                operator.act(client)
+        else:
+            assert operator.act(client) == WANTED
+            assert "could not be verified" in caplog.text
+
+
 def test_set_permissions_read_is_forbidden_warns(serve, share, pauses, caplog):
     permissions = Permissions()
     forbidden = (403, {"message": "no permission"})
@@ -157,7 +175,7 @@ def test_set_permissions_data_asset_gone_is_not_an_older_server(serve, share, pa
             share(mode=mode)
 
 
-def test_set_permissions_read_fails_keeps_retries(serve, share, pauses, monkeypatch, connect):
+def test_set_permissions_read_fails_keeps_retries(serve, share, pauses):
     permissions = Permissions()
     answer = (500, {"message": "on purpose"})
     serve(lambda line, body: answer if line == READ else permissions(line, body))
