@@ -43,7 +43,7 @@ def can_end_in_triggerer(task: Any, context: Context) -> bool:
     :param context: context of the running task.
     :returns: whether it can.
     """
-    if not Feature.STARTS_IN_TRIGGERER.is_there:
+    if not Feature.STARTS_IN_TRIGGERER.is_there or not task.has_dag():
         return False
     from airflow.sdk import BaseOperator
     from airflow.sdk.listener import get_listener_manager

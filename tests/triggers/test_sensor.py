@@ -372,7 +372,7 @@ async def test_a_worker_begins_what_could_not_be(code_ocean, create):
     asset = create()
 
     class TaskInstance:
-        start_date = None
+        map_index, start_date = -1, None
 
         def xcom_push(self, key, value):
             pass
