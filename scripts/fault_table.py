@@ -33,6 +33,8 @@ class Kind(enum.Enum):
     """There is half an answer. The server has acted."""
     NOT_THE_API = enum.auto()
     """Something else has answered. The server has not acted, but who could tell."""
+    UNREADABLE = enum.auto()
+    """The server has acted, and its response is not even JSON."""
     DAMAGED = enum.auto()
     """The server has acted, and what it answers is not what belongs there."""
     NOT_CONNECTED = enum.auto()
@@ -97,7 +99,7 @@ FAULTS = {
     "408": Fault("408", Kind.NOT_THE_API, _page(408)),
     "421": Fault("421", Kind.NOT_THE_API, _page(421)),
     "425": Fault("425", Kind.NOT_THE_API, _page(425)),
-    "not-json": Fault("200, but not JSON", Kind.DAMAGED, {"kind": "invalid_json"}),
+    "not-json": Fault("200, but not JSON", Kind.UNREADABLE, {"kind": "invalid_json"}),
     "wrong-json": Fault("200 with other JSON", Kind.DAMAGED, {"kind": "wrong_shape"}),
     "empty": Fault("200 with nothing", Kind.DAMAGED, {"kind": "empty"}),
     "refused": Fault("connection refused", Kind.NOT_CONNECTED),
@@ -148,6 +150,7 @@ _ERRORS = {
     Kind.LOST: "CodeOceanTransportError",
     Kind.CUT: "CodeOceanTransportError",
     Kind.NOT_THE_API: "UnexpectedAnswer",
+    Kind.UNREADABLE: "UnexpectedAnswer",
     Kind.DAMAGED: "UnexpectedAnswer",
     Kind.NOT_CONNECTED: "CodeOceanTransportError",
     Kind.NOT_TRUSTED: "CodeOceanTransportError",
@@ -170,7 +173,8 @@ def ending(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
         return None
     if fault.kind is Kind.NOT_TRUSTED:
         return _raised("CodeOceanTransportError", may_retry=False)
-    if group is Group.DETACH and fault.kind is Kind.LOST and _was_carried_out(fault) and not for_good:
+    is_unknown = fault.kind in {Kind.LOST, Kind.UNREADABLE} and _was_carried_out(fault)
+    if group is Group.DETACH and is_unknown and not for_good:
         return _raised("BadRequest", may_retry=False)  # the second request finds nothing attached
     return _recovery(group, fault, for_good=for_good) or _raised(_LAST.get(group) or _ERRORS[fault.kind])
 
@@ -197,7 +201,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
 
 def _was_carried_out(fault: Fault) -> bool:
     was_lost = fault.kind is Kind.LOST and fault.rule != {"kind": "close_before"}
-    return was_lost or fault.kind in {Kind.CUT, Kind.DAMAGED}
+    return was_lost or fault.kind in {Kind.CUT, Kind.UNREADABLE, Kind.DAMAGED}
 
 
 def _raised(error: str, *, may_retry: bool = True) -> Ending:
@@ -220,8 +224,8 @@ What the cells say:
   The task ends with success.
 - **waited on**: the look is repeated until the task's `timeout`; a `Retry-After` is heeded for ten minutes at
   most.
-- **no answer was needed**: the API answers such requests with nothing, so that any answer with a status of
-  success is as good. It is not so for a web page.
+- **no answer was needed**: the API answers such requests with nothing, so that any JSON with a status of
+  success is as good. A web page or other text is not.
 - **fetched on**: the rest of the file is asked for, with a new signed URL.
 - `BadRequest` of *detach*: the first request has detached, its answer was lost, and the second is refused
   because nothing is attached any more. The message says so.
