@@ -147,6 +147,7 @@ def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) 
     request = f"{call.method} {call.path}"
     sent = not isinstance(error, _NEVER_SENT)
     maybe_applied = sent and call.effect is not Effect.READ
+    # Our own URLs are valid: an invalid one is where a proxy redirects to.
     if isinstance(error, httpx.InvalidURL) or "in location header" in str(error):
         return UnexpectedAnswer(
             f"{request} got a response that is not Code Ocean's: a redirect to an invalid URL",
