@@ -44,6 +44,7 @@ OnNoResults = Literal["fail", "skip"]
 
 #: Stands for the name of the data asset in the prefix of a capture's target.
 _NAME = "{name}"
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 #: Where the arguments of a capture are found in the request.
 _ARGUMENTS = {
@@ -174,7 +175,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
 def _check_prefix(target: Any) -> None:
     """Check that the only placeholder in the prefix of a target is the one for the name."""
     prefix = target.get("prefix") if isinstance(target, Mapping) else None
-    unknown = re.search(r"\{[^{}]*\}", prefix.replace(_NAME, "")) if isinstance(prefix, str) else None
+    unknown = _PLACEHOLDER.search(prefix.replace(_NAME, "")) if isinstance(prefix, str) else None
     if unknown:
         raise ValueError(f"target.prefix: {unknown[0]!r} is no placeholder; {_NAME!r} is the only one")
 
