@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -12,10 +12,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
+from airflow_provider_codeocean.api.text import WHERE_IDS_ARE
+from airflow_provider_codeocean.arguments import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_OTHERS = {"capsule_id": "pipeline", "pipeline_id": "capsule"}
 
 #: What a task does if nothing is found.
 OnEmpty = Literal["return", "skip", "fail"]
@@ -37,19 +41,41 @@ def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
 
 
 @contextmanager
-def no_retry_for_what_it_cannot_mend() -> Iterator[None]:
-    """Fail the task permanently if a retry cannot help: wrong input, no permission, a failed data asset.
+def no_retry_for_what_it_cannot_mend(task: Any = None) -> Iterator[None]:
+    """Fail the task permanently if another attempt cannot help: wrong input, no permission, a failed job.
 
-    Transient errors (a server that is in trouble or unreachable) are raised unchanged and keep the retries.
+    Errors that another attempt may avoid (a server in trouble or out of reach) pass unchanged and keep
+    Airflow's retries.
 
-    :raises AirflowFailException: instead of a permanent error.
+    :param task: the task, whose templates and arguments the message can name.
+    :raises AirflowFailException: in place of the permanent error.
     """
     try:
         yield
+    except ArgumentError as error:
+        # Where the check is in the code says nothing about the argument.
+        raise AirflowFailException(error.explained(getattr(task, "templates", {}))) from None
     except (ValueError, CodeOceanError) as error:
         if isinstance(error, CodeOceanError) and error.transient:
             raise
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(f"{error}{_remedy(error, task)}") from error
+
+
+def _remedy(error: Exception, task: Any) -> str:
+    """Return what to do about an id that Code Ocean does not know."""
+    if not isinstance(error, NotFound):
+        return ""
+    name = f"{error.path.lstrip('/').partition('/')[0].removesuffix('s')}_id"
+    if error.method == "POST" and name == getattr(task, "made_id", None) == "computation_id":
+        name = "pipeline_id" if getattr(task, "pipeline_id", None) else "capsule_id"
+    if name == getattr(task, "made_id", None) or name not in WHERE_IDS_ARE:  # the task's own job is gone
+        return ""
+    hint = ""
+    if name in _OTHERS:
+        other = _OTHERS[name]
+        operator = f"CodeOceanRun{other.capitalize()}Operator"
+        hint = f". If it is the id of a {other}, give it as {other}_id; to run the {other}, use {operator}"
+    return f"{hint}. {WHERE_IDS_ARE[name]}"
 
 
 @contextmanager

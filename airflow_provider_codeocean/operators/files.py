@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
     ReadField,
     as_rendered,
     check_choice,
     check_count,
+    check_flags,
     check_identifier,
+    check_identifier_early,
     check_one_of,
+    check_optional,
+    check_pattern,
+    check_text,
+    is_given,
     known_now,
 )
 from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
@@ -36,7 +44,7 @@ log = logging.getLogger(__name__)
 MAX_LISTED = 100_000
 
 
-class CodeOceanFilesBase(ShowsDataAsset, BaseOperator):
+class CodeOceanFilesBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
     """Be about files of a data asset, or results of a computation: exactly one of the two.
 
     What a retry cannot mend (wrong input, nothing there, no permission, files outside Code Ocean) fails the
@@ -81,7 +89,10 @@ class CodeOceanFilesBase(ShowsDataAsset, BaseOperator):
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
         self.codeocean_conn_id = codeocean_conn_id
-        self.which_files(known_now)
+        which = self.which_files(known_now)
+        for name in ("data_asset_id", "computation_id"):
+            if which[name] is not None:
+                check_identifier_early(name, getattr(self, name))
 
     def which_files(self, read: ReadField = as_rendered) -> dict[str, Any]:
         """Return which files it is about, as arguments of the hook.
@@ -93,17 +104,20 @@ class CodeOceanFilesBase(ShowsDataAsset, BaseOperator):
         from airflow_provider_codeocean.files.paths import Selection
 
         ids = {"data_asset_id": read(self.data_asset_id), "computation_id": read(self.computation_id)}
-        check_one_of(**ids)
-        path, pattern = read(self.path), read(self.pattern)
-        if not isinstance(path, str) or "\0" in path:
-            raise ValueError(f"path must be a path among the files, or empty for all, got {path!r}")
+        given = check_one_of(**ids)
+        pattern = check_pattern("pattern", read(self.pattern))
         Selection(pattern)
-        return {**ids, "path": path, "pattern": pattern}
+        return {
+            **dict.fromkeys(ids),
+            given: check_identifier(given, ids[given]),
+            "path": check_optional("path", read(self.path), text.to_path) or "",
+            "pattern": pattern,
+        }
 
     def execute(self, context: Context) -> Any:
         """List or download them, and show the data asset in the UI."""
         self.codeocean_url = ""
-        with no_retry_for_what_it_cannot_mend():
+        with no_retry_for_what_it_cannot_mend(self):
             which = self.which_files()
             hook = CodeOceanHook(self.codeocean_conn_id)
             if which["data_asset_id"] is not None:
@@ -140,6 +154,7 @@ class CodeOceanListFilesOperator(CodeOceanFilesBase):
 
     def __init__(self, *, recursive: bool = True, limit: int = 10_000, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_flags(recursive=recursive)
         self.recursive = recursive
         check_count("limit", limit, MAX_LISTED)
         self.limit = limit
@@ -191,16 +206,16 @@ class CodeOceanDownloadFilesOperator(CodeOceanFilesBase):
         self.max_parallel = max_parallel
         if isinstance(known_now(target, instead=None), str):
             local_path(str(target))
-        check_identifier("target", known_now(target))
+        check_text("target", known_now(target))
 
     def act(self, hook: CodeOceanHook, which: dict[str, Any]) -> tuple[int, Any]:
         """Download."""
-        check_identifier("target", str(self.target))
+        check_text("target", str(self.target))
         self._stop = threading.Event()
         done = hook.download_files(
             self.target,
             **which,
-            target_conn_id=self.target_conn_id,
+            target_conn_id=self.target_conn_id if is_given(self.target_conn_id) else None,
             max_parallel=self.max_parallel,
             stop=self._stop,
         )

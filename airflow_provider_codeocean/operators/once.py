@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, DataAssetFailed, NotFound
-from airflow_provider_codeocean.arguments import check_choice, check_seconds
+from airflow_provider_codeocean.arguments import KnowsTemplates, check_choice, check_flags, check_seconds
 from airflow_provider_codeocean.capture.key import Keys, OnExisting
 from airflow_provider_codeocean.capture.once import CaptureOnce
 from airflow_provider_codeocean.capture.steps import Capture
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _LAST_WORDS = 3.0
 
 
-class CodeOceanMakeOnceBase(BaseOperator):
+class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
     """Make something once, wait until it is over with success, and return it.
 
     However often the task is killed and tried again, it makes one: what a try makes carries a key that tells
@@ -94,6 +94,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.codeocean_conn_id = codeocean_conn_id
+        check_flags(wait_for_completion=wait_for_completion, deferrable=deferrable)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
@@ -320,7 +321,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:
         try:
-            with no_retry_for_what_it_cannot_mend():
+            with no_retry_for_what_it_cannot_mend(self):
                 yield
         except AirflowTaskTimeout:
             self._out_of_time = True  # Airflow calls on_kill now, but a retry goes on waiting

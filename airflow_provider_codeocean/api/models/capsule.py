@@ -10,13 +10,13 @@ from pydantic import BeforeValidator, Field
 from airflow_provider_codeocean.api.models.base import (
     Fields,
     Flag,
-    Id,
     Integer,
     Many,
     Maybe,
     Name,
     Number,
     Payload,
+    ResponseId,
     Text,
     Texts,
     reader_of,
@@ -34,7 +34,7 @@ class CapsuleStatus(StrEnum):
 class OriginalCapsule(Payload):
     """The capsule that one was duplicated from."""
 
-    id: Id = ""
+    id: ResponseId = ""
     name: Text = None
     major_version: Integer = None
     minor_version: Integer = None
@@ -75,7 +75,7 @@ class Capsule(Payload):
     essential = ("id",)
     former_names: ClassVar = {"keywords": "tags", "published_capsule": "release_capsule"}
 
-    id: Id = ""
+    id: ResponseId = ""
     created: Number = None
     name: Name = ""
     status: Annotated[
@@ -100,7 +100,7 @@ class Capsule(Payload):
 class AppPanelDataAsset(Payload):
     """A data asset that the App Panel offers to replace."""
 
-    id: Id = ""
+    id: ResponseId = ""
     mount: Text = None
     name: Text = None
     kind: Text = None
@@ -112,7 +112,7 @@ class AppPanelDataAsset(Payload):
 class AppPanelCategory(Payload):
     """A group of parameters in the App Panel."""
 
-    id: Id = ""
+    id: ResponseId = ""
     name: Text = None
     description: Text = None
     help_text: Text = None

@@ -10,13 +10,13 @@ from pydantic import BeforeValidator, Field
 from airflow_provider_codeocean.api.models.base import (
     Fields,
     Flag,
-    Id,
     Integer,
     Many,
     Maybe,
     Name,
     Number,
     Payload,
+    ResponseId,
     Text,
     Texts,
     reader_of,
@@ -92,7 +92,7 @@ class AppParameter(Payload):
 class ContainedDataAsset(Payload):
     """A data asset within a combined one."""
 
-    id: Id = ""
+    id: ResponseId = ""
     mount: Text = None
     size: Integer = None
 
@@ -127,7 +127,7 @@ class DataAsset(Payload):
     essential = ("id",)
     former_names: ClassVar = {"size_in_bytes": "size"}
 
-    id: Id = ""
+    id: ResponseId = ""
     created: Number = None
     name: Name = ""
     mount: Text = None
@@ -162,7 +162,7 @@ class DataAssetAttachment(Payload):
     :ivar ready: whether it can be used.
     """
 
-    id: Id = ""
+    id: ResponseId = ""
     mount: Text = None
     mount_state: Text = None
     job_id: Text = None
