@@ -87,6 +87,11 @@ class FileSource:
     def __str__(self) -> str:
         return f"{self._kind} {self.id}"
 
+    @property
+    def identity(self) -> str:
+        """What distinguishes it from the sources of all deployments."""
+        return f"{self} of {self._client.url}"
+
     def walk(self, path: str = "", *, recursive: bool = True) -> Iterator[ListedFile]:
         """List files, folder by folder.
 
@@ -101,18 +106,23 @@ class FileSource:
         folders, seen, files = [path], {path}, 0
         while folders:
             folder = folders.pop()
+            prefix = folder and f"{folder}/"
             items = self._items(folder) if folder != path else self._first_items(path)
-            inner = []
+            inner = [
+                (item.path or f"{prefix}{item.name}").strip("/")
+                for item in items
+                if item.type == FolderItemType.FOLDER
+            ]
             for item in items:
-                its_path = item.path or f"{folder}/{item.name}".lstrip("/")
-                if item.type != FolderItemType.FOLDER:
+                if item.type != FolderItemType.FOLDER and not _is_marker(item, folder, items, inner):
                     files += 1
+                    its_path = item.path or f"{prefix}{item.name}"
                     below = item.name if its_path == path else its_path.removeprefix(path and f"{path}/")
                     yield ListedFile(its_path, below, item.size)
-                elif recursive and its_path not in seen:
-                    seen.add(its_path)
-                    inner.append(its_path)
-            folders.extend(reversed(inner))
+            if recursive:
+                new = [inside for inside in dict.fromkeys(inner) if inside.startswith(prefix)]
+                folders.extend(inside for inside in reversed(new) if inside not in seen)
+                seen.update(new)
             if files > MAX_FILES or len(seen) > MAX_FILES or folder.count("/") > MAX_DEPTH:
                 raise UnexpectedAnswer(
                     f"{self} has more than {MAX_FILES} files or folders, or {MAX_DEPTH} within each other: "
@@ -196,6 +206,18 @@ class FileSource:
         return FilesElsewhere(
             f"{self} {where}: Code Ocean neither lists its files nor gives them ({refusal})"
         )
+
+
+def _is_marker(item: FolderItem, folder: str, items: list[FolderItem], folders: list[str]) -> bool:
+    """Check whether an item is an empty object that stands for a folder, as object stores have them.
+
+    Its path ends with a slash (``raw/``), or is that of the listed folder or of a folder in it.
+    """
+    path = item.path or item.name
+    if not path or path.endswith("/"):
+        return not item.size
+    # If it is the only item, the path that was listed is that of an empty file.
+    return item.size == 0 and (path in folders or (path == folder and len(items) > 1))
 
 
 def _elsewhere(asset: DataAsset) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -172,6 +174,50 @@ def test_a_server_that_lists_nothing_for_a_file_is_asked_for_its_folder():
 
     assert list(Server(results=answer).source().walk("f/x")) == [ListedFile("f/x", "x", 1)]
     assert list(Server(results=answer).source().walk("f/y")) == []
+
+
+@pytest.mark.fault("D1")
+@pytest.mark.parametrize(
+    ("marker", "folder"),
+    [
+        ({"path": "raw/", "name": "raw"}, ""),
+        ({"path": "", "name": "raw/"}, ""),
+        ({"path": "raw", "name": "raw"}, ""),
+        ({"path": "/", "name": ""}, ""),
+        ({"path": "", "name": ""}, ""),
+        ({"path": "raw/", "name": ""}, "raw"),
+        ({"path": "raw", "name": "raw"}, "raw"),
+        ({"path": "", "name": ""}, "raw"),
+    ],
+)
+def test_walk_marker_of_a_folder_is_no_file(marker, folder):
+    def results(request):
+        listed = json.loads(request.read())["path"]
+        items = {
+            "": [{"name": "raw", "path": "raw", "type": "folder"}, {"name": "b", "path": "b", "size": 0}],
+            "raw": [{"name": "x", "path": "raw/x", "type": "file", "size": 1}],
+        }[listed]
+        return 200, {"items": [{**marker, "type": "file", "size": 0}, *items] if listed == folder else items}
+
+    files = list(Server(results=results).source().walk())
+    assert files == [ListedFile("b", "b", 0), ListedFile("raw/x", "raw/x", 1)]
+
+
+def test_walk_name_of_a_marker_with_content_is_listed():
+    items = [{"name": "raw", "path": "raw/", "type": "file", "size": 7}]
+    assert list(Server(results=(200, {"items": items})).source().walk()) == [ListedFile("raw/", "raw/", 7)]
+
+
+def test_walk_empty_file_by_its_path_is_listed():
+    items = [{"name": "x", "path": "f/x", "type": "file", "size": 0}]
+    assert list(Server(results=(200, {"items": items})).source().walk("f/x")) == [ListedFile("f/x", "x", 0)]
+
+
+@pytest.mark.parametrize("path", ["/", "other", "rawer/x"])
+def test_walk_folder_outside_of_the_listed_one_is_not_walked(path):
+    server = Server(results=(200, {"items": [{"name": "x", "path": path, "type": "folder"}]}))
+    assert list(server.source().walk("raw")) == []
+    assert server.asked == ["results"]
 
 
 URLS = (200, {"download_url": "https://files.test/new"})
