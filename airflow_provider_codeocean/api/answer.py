@@ -1,4 +1,16 @@
-"""What to make of a response: the answer, or the error that it is. Knows no HTTP library."""
+"""Decide which responses are Code Ocean's, and turn them into results and errors. Knows no HTTP library.
+
+This is the one place that decides what counts as a response of Code Ocean:
+
+- a 2xx status with JSON of the expected kind, or without a body if the endpoint returns none;
+- an error status with a JSON object that has a ``message``.
+
+Everything else says nothing about the resource: a proxy's 403 or 404 page, a redirect to a sign-in page, a
+maintenance page with status 200, an empty body. It raises
+:class:`~airflow_provider_codeocean.api.errors.UnexpectedAnswer`, a transient transport error. So do 408, 421,
+and 425, which ask for another attempt. Only 401, 429, and 5xx are recognized by their status alone: whoever
+sends them, the request was not accepted, and a later one may be.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +26,7 @@ from pydantic import ValidationError
 from airflow_provider_codeocean.api.address import origin
 from airflow_provider_codeocean.api.call import Call, Effect
 from airflow_provider_codeocean.api.errors import (
-    CodeOceanApiError,
+    CodeOceanError,
     NotFound,
     UnexpectedAnswer,
     error_class,
@@ -27,19 +39,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The most characters of a body that an error's text repeats, and the most that are looked at for them.
+#: Maximum number of characters of a body that an error message repeats, and that are searched for a title.
 _MESSAGE_LIMIT = 500
 _READ_LIMIT = 100 * _MESSAGE_LIMIT
+
+#: Recognized by status alone, as 5xx is: the request was rejected, by Code Ocean or on its behalf.
+_BY_STATUS_ALONE = frozenset({401, 429})
+#: Request Timeout, Misdirected Request, Too Early: by definition, the same request may succeed later.
+_RETRY_REQUESTED = frozenset({408, 421, 425})
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response as it came over the wire.
+    """An HTTP response.
 
     :param status: HTTP status code.
-    :param headers: headers, found by any case.
+    :param headers: headers, case-insensitive.
     :param content: body, decompressed.
-    :param redact: takes out of a body what no error may repeat.
+    :param redact: removes secrets from a body.
     """
 
     status: int
@@ -49,75 +66,79 @@ class Response:
 
 
 def conclude(call: Call[T], response: Response, *, again: bool) -> T:
-    """Turn a response into the answer, or raise the error that it is.
+    """Parse a response.
 
     :param call: the request.
     :param response: the response.
-    :param again: whether an attempt before this one may have been carried out: a DELETE that now finds
-        nothing has done its work.
-    :returns: the answer.
-    :raises CodeOceanApiError: where the API answered with an error.
-    :raises UnexpectedAnswer: where the answer is not the API's.
+    :param again: whether an earlier attempt may have been carried out: then a DELETE that gets Code Ocean's
+        404 has succeeded.
+    :returns: the result.
+    :raises CodeOceanApiError: if Code Ocean responded with an error.
+    :raises UnexpectedAnswer: if the response is not Code Ocean's.
     """
     if HTTPStatus(200) <= response.status < HTTPStatus(300):
-        return _answer(call, response)
+        return _result(call, response)
     error = _error(call, response)
     if again and call.method == "DELETE" and isinstance(error, NotFound):
         return call.read(None)
     raise error
 
 
-def _answer(call: Call[T], response: Response) -> T:
-    if call.answers is NoneType and not _is_page(response.content):
-        return call.read(None)
+def _result(call: Call[T], response: Response) -> T:
     try:
-        answer = call.decode(response.content)
+        if call.answers is NoneType:
+            if response.content.strip():
+                json.loads(response.content)
+            return call.read(None)
+        result = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
         problem = _text_of(response.redact(response.content)) or "nothing"
     else:
-        if not isinstance(answer, Payload) or answer.is_whole():
-            return answer
-        problem = f"an object without {' or '.join(answer.essential)}"
-    raise UnexpectedAnswer(
-        f"{call.method} {call.path} was answered with {response.status}, but not as the API answers: "
-        f"{problem}",
-        maybe_applied=call.effect is not Effect.READ,
-    )
+        if not isinstance(result, Payload) or result.is_whole():
+            return result
+        problem = f"an object without {' or '.join(result.essential)}"
+    raise _unexpected(call, response, problem)
 
 
-def _error(call: Call[Any], response: Response) -> CodeOceanApiError:
-    data, message = None, ""
-    if HTTPStatus(300) <= response.status < HTTPStatus(400):
-        host = origin(response.redact(response.headers.get("location", "").encode()).decode())
-        where = _shorten(host) if host else "another path of this host"
-        message = f"redirected to {where}; give the host that it leads to"
-    else:
-        try:
-            data = json.loads(response.content)
-        except (ValueError, RecursionError):
-            message = _text_of(response.content)
-        else:
-            message = _message_of(data)
-    return error_class(response.status)(
-        response.status,
-        message or _phrase(response.status),
+def _error(call: Call[Any], response: Response) -> CodeOceanError:
+    status = response.status
+    try:
+        data = json.loads(response.content)
+    except (ValueError, RecursionError):
+        data = None
+    message = data.get("message") if isinstance(data, dict) else None
+    is_code_oceans = isinstance(message, str) and bool(message.strip())
+    if status not in _BY_STATUS_ALONE and status < HTTPStatus(500):
+        if HTTPStatus(300) <= status < HTTPStatus(400):
+            host = origin(response.redact(response.headers.get("location", "").encode()).decode())
+            where = _shorten(host) if host else "another path of this host"
+            return _unexpected(
+                call, response, f"a redirect to {where}. If Code Ocean is there, use that host"
+            )
+        if status in _RETRY_REQUESTED or not is_code_oceans:
+            return _unexpected(call, response, _text_of(response.content) or _phrase(status))
+    return error_class(status)(
+        status,
+        _shorten(str(message)) if is_code_oceans else _text_of(response.content) or _phrase(status),
         data=data,
         method=call.method,
         path=call.path,
         retry_after=retry_after(response.headers),
-        maybe_applied=response.status >= HTTPStatus(500) and call.effect is not Effect.READ,
+        maybe_applied=status >= HTTPStatus(500) and call.effect is not Effect.READ,
     )
 
 
-def _message_of(data: Any) -> str:
-    """Return an error body's ``message``, or the body itself where it has none."""
-    if isinstance(data, dict) and isinstance(data.get("message"), str) and data["message"]:
-        return _shorten(data["message"])
-    return _shorten(data if isinstance(data, str) else json.dumps(data)) if data else ""
+def _unexpected(call: Call[Any], response: Response, problem: str) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"{call.method} {call.path} got a response that is not Code Ocean's ({response.status}): {problem}",
+        maybe_applied=call.effect is not Effect.READ,
+        status=response.status,
+        retry_after=retry_after(response.headers),
+    )
 
 
 def _text_of(content: bytes) -> str:
-    """Return what a person could read of a body that is no JSON: a page's title, or the text."""
+    """Summarize a body: the title of a web page, or the text."""
     text = content[:_READ_LIMIT].decode(errors="replace")
     title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
     if title:
@@ -126,7 +147,7 @@ def _text_of(content: bytes) -> str:
 
 
 def _is_page(content: bytes) -> bool:
-    """Tell whether a body is a web page: a proxy's, or one to sign in at, but not the API's."""
+    """Return whether a body is a web page."""
     return re.search(rb"<!doctype html|<html|<title", content[:_READ_LIMIT], re.IGNORECASE) is not None
 
 

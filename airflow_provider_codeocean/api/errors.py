@@ -3,10 +3,10 @@
 ::
 
     CodeOceanError                      everything this package raises about Code Ocean
-    ├── CodeOceanTransportError         no usable answer: unreachable, or cut off
-    │   ├── UnexpectedAnswer            an answer, but not the API's: a page to sign in at, half a body
-    │   └── StorageRefused              the host of a file does not give it: the signed URL has expired, ...
-    ├── CodeOceanApiError               the API answered with an error status
+    ├── CodeOceanTransportError         no response of Code Ocean: unreachable, cut off, or a proxy's page
+    │   ├── UnexpectedAnswer            a response, but not one of Code Ocean's API
+    │   └── StorageRefused              the host of a file refuses the request: the signed URL has expired
+    ├── CodeOceanApiError               Code Ocean's own error response
     │   ├── BadRequest                  400: the request was wrong
     │   ├── Unauthorized                401: no valid token
     │   ├── Forbidden                   403: the token lacks a scope, or its user a role
@@ -30,6 +30,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Seconds after a submission during which Code Ocean's 404 for the new job means "not visible yet".
+VISIBILITY_SECONDS = 300.0
+
 
 class CodeOceanError(Exception):
     """Base of all errors about Code Ocean.
@@ -44,49 +47,52 @@ class CodeOceanError(Exception):
 
 
 class CodeOceanTransportError(CodeOceanError):
-    """There was no usable answer: the server was not reached, the answer was cut off or is not the API's.
+    """Code Ocean did not respond: it was not reached, or the response was cut off or is not Code Ocean's.
 
     :param message: what happened.
-    :param maybe_applied: whether the request may have reached the server and been carried out.
-    :param transient: whether sending again may help; false where it cannot (a
-        certificate that is not trusted).
-    """
-
-    def __init__(self, message: str, *, maybe_applied: bool = False, transient: bool = True) -> None:
-        super().__init__(message)
-        self.maybe_applied = maybe_applied
-        self.transient = transient
-
-
-class UnexpectedAnswer(CodeOceanTransportError):
-    """What answered is not the API, or its answer was damaged: a page to sign in at, half a body."""
-
-
-class StorageRefused(CodeOceanTransportError):
-    """The host of a file does not give it: the signed URL has expired, or the host is in trouble.
-
-    It shows neither the URL nor the answer's body: both can hold the signature.
-
-    :param message: what happened.
-    :param status: HTTP status code.
-    :param retry_after: seconds after which the host asked to be tried again, or None.
-    :param **how: what every transport error takes.
+    :param maybe_applied: whether the request may have reached Code Ocean and been carried out.
+    :param transient: whether retrying may help; false for a certificate that is not trusted.
+    :param status: HTTP status code, 0 without a response.
+    :param retry_after: seconds after which the sender of the response asked for a retry, or None.
     """
 
     def __init__(
-        self, message: str, *, status: int = 0, retry_after: float | None = None, **how: bool
+        self,
+        message: str,
+        *,
+        maybe_applied: bool = False,
+        transient: bool = True,
+        status: int = 0,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, **how)
+        super().__init__(message)
+        self.maybe_applied = maybe_applied
+        self.transient = transient
         self.status = status
         self.retry_after = retry_after
 
 
+class UnexpectedAnswer(CodeOceanTransportError):
+    """A response that is not shaped like one of Code Ocean's API: a proxy's page, a redirect, half a body.
+
+    It says nothing about the resource that was requested.
+    """
+
+
+class StorageRefused(CodeOceanTransportError):
+    """The host of a file refuses the request: the signed URL has expired, or the host is in trouble.
+
+    The message contains neither the URL nor the body: both can contain the signature.
+    """
+
+
 class CodeOceanApiError(CodeOceanError):
-    """The API answered with an error status.
+    """Code Ocean's own error response.
 
     :param status: HTTP status code.
-    :param message: the ``message`` of the answer, or what else could be read from it.
-    :param data: the whole answer where it was JSON, else None.
+    :param message: the ``message`` of the body. For 401, 429, and 5xx, which a proxy may send as well, a
+        summary of any other body.
+    :param data: the whole body if it is JSON, else None.
     :param method: HTTP method of the request.
     :param path: path of the request below ``/api/v1/``.
     :param retry_after: seconds after which the server asked to be tried again, or None.
@@ -133,7 +139,10 @@ class Forbidden(CodeOceanApiError):
 
 
 class NotFound(CodeOceanApiError):
-    """404: the object does not exist, or its user may not see it."""
+    """404 by Code Ocean itself: the object does not exist, or the user may not see it.
+
+    A job that was submitted less than :data:`VISIBILITY_SECONDS` ago may just not be visible yet.
+    """
 
 
 class RateLimited(CodeOceanApiError):

@@ -61,7 +61,7 @@ class Body:
         if self._refused:
             self._limit = MAX_ERROR_ANSWER
         elif not self.wanted:
-            raise self._unusable(f"in {_named(coding)}, which was not asked for")
+            raise self._unusable(f"in {_named(coding)}, which was not asked for", transient=True)
         elif int(_decimal(response.headers.get("content-length", ""))) > limit:
             raise self._too_long()
 
@@ -100,11 +100,11 @@ class Body:
             else f"with more than {self._limit} bytes"
         )
 
-    def _unusable(self, how: str) -> UnexpectedAnswer:
+    def _unusable(self, how: str, *, transient: bool = False) -> UnexpectedAnswer:
         return UnexpectedAnswer(
             f"{self._call.method} {self._call.path} was answered {how}",
             maybe_applied=self._call.effect is not Effect.READ,
-            transient=False,
+            transient=transient,
         )
 
 
@@ -133,7 +133,8 @@ def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) 
         if sent
         else f"{call.method} {call.path} could not be sent ({type(error).__name__}: {reason})",
         maybe_applied=sent and call.effect is not Effect.READ,
-        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
+        # Our own URLs are valid: an invalid one is where a proxy redirects to.
+        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol),
     )
 
 

@@ -18,7 +18,7 @@ from airflow_provider_codeocean.capture.key import Keys, OnExisting
 from airflow_provider_codeocean.capture.once import CaptureOnce
 from airflow_provider_codeocean.capture.steps import Capture
 from airflow_provider_codeocean.compat.state import durable_state
-from airflow_provider_codeocean.compat.tasks import overtaken
+from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer, overtaken
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.capture import attempt_of
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -298,11 +298,18 @@ class CodeOceanMakeOnceBase(BaseOperator):
             self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
         )
         if self.deferrable:
-            self._defer(capturing.key, capture, deadline)
+            self._defer(context, capturing.key, capture, deadline)
         return hook.wait_for(self.awaited(made.id, poll_interval=self.poll_interval, deadline=deadline))
 
-    def _defer(self, key: str, capture: Capture[Any], deadline: float) -> None:
+    def _defer(self, context: Context, key: str, capture: Capture[Any], deadline: float) -> None:
         trigger = self.new_trigger(capture.made.id, deadline)
+        # Looking for duplicates later needs a worker, and so does what subclasses may do in the end.
+        if (
+            not capture.look_again
+            and type(self).__module__.startswith("airflow_provider_codeocean.")
+            and can_end_in_triggerer(self, context)
+        ):
+            trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
         self.defer(
             trigger=trigger,
             method_name="execute_complete",

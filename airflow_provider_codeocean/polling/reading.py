@@ -106,10 +106,10 @@ class Reading:
         try:
             seen = await self._look(watched.look())
         except CodeOceanError as error:
-            if error.transient:
+            for wait in [each for each in watched.waits if not each.tolerates(error)]:
+                self._watchlist.over(watched, wait, error)
+            if watched.waits:
                 self._bear(watched, error)
-            else:
-                self._watchlist.end(watched, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody is to wait for ever
             self._watchlist.end(watched, error)
         else:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
+from airflow_provider_codeocean.api.errors import VISIBILITY_SECONDS, CodeOceanError, NotFound, WaitTimeout
 from airflow_provider_codeocean.clock import SteadyClock
 from airflow_provider_codeocean.states import Verdict
 
@@ -52,6 +52,8 @@ class Wait(ABC):
     :param id: identifier of the thing.
     :param poll_interval: the most seconds between two looks, above 0: a young wait looks more often.
     :param deadline: when to give up, in Unix seconds; None never gives up.
+    :param submitted_at: when this Airflow submitted the job, in Unix seconds; None if it did not. For some
+        minutes after it, Code Ocean's 404 means that the job is not visible yet.
     :ivar clock: the time, in Unix seconds, whatever becomes of the machine's clock during the wait.
     :ivar last_state: the state that was seen last.
     :ivar last_error: why no look has succeeded since.
@@ -67,8 +69,16 @@ class Wait(ABC):
     def call(self) -> Call[Any]:
         """The request that looks at the thing."""
 
-    def __init__(self, id: str, *, poll_interval: float, deadline: float | None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        *,
+        poll_interval: float,
+        deadline: float | None,
+        submitted_at: float | None = None,
+    ) -> None:
         self.id = id
+        self.submitted_at = submitted_at
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.last_state: str | None = None
@@ -145,10 +155,20 @@ class Wait(ABC):
         :param error: why it did not.
         :raises CodeOceanError: the error, where looking again cannot help.
         """
-        if not error.transient:
+        if not self.tolerates(error):
             raise error
         self.miss(error)
         self._asked_to_wait = min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+
+    def tolerates(self, error: CodeOceanError) -> bool:
+        """Return whether the wait continues after a failed poll.
+
+        :param error: why the poll failed.
+        :returns: true if the error is transient, or if the job may not be visible yet.
+        """
+        if isinstance(error, NotFound) and self.submitted_at is not None:
+            return self.clock() < self.submitted_at + VISIBILITY_SECONDS
+        return error.transient
 
     def interval(self, now: float) -> float:
         """Return the seconds between two looks at this age of the wait.

@@ -71,6 +71,7 @@ class TransferWait(Wait):
         earlier one was done.
     :param transfer_error: the data asset's field of that name before the transfer was begun: why an earlier
         one failed. It is forgotten once the data asset is seen without it.
+    :param submitted_at: see :class:`Wait`; when the data asset itself was created.
     """
 
     kind = Kind.DATA_ASSET
@@ -83,8 +84,9 @@ class TransferWait(Wait):
         deadline: float | None,
         last_transferred: float | None = None,
         transfer_error: str | None = None,
+        submitted_at: float | None = None,
     ) -> None:
-        super().__init__(id, poll_interval=poll_interval, deadline=deadline)
+        super().__init__(id, poll_interval=poll_interval, deadline=deadline, submitted_at=submitted_at)
         self.last_transferred = last_transferred
         self.transfer_error = transfer_error
 

@@ -11,6 +11,7 @@ from airflow_provider_codeocean.triggers.own import CodeOceanOwnWaitTriggerBase
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.removal import Removal
+    from airflow_provider_codeocean.triggers.base import Completion
     from airflow_provider_codeocean.triggers.own import OnKill
 
 
@@ -28,6 +29,9 @@ class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
     :param on_kill: what becomes of the data asset if a user ends the task that waits and the data asset is
         not ready then: ``leave`` names it in the task's log, ``delete`` deletes it. None where the task did
         not make it.
+    :param submitted_at: when the task submitted the data asset, in Unix seconds; None if it did not. For some
+        minutes after that, Code Ocean's 404 means that it is not visible yet.
+    :param completion: how to end the task in the triggerer; see the base class.
     """
 
     def __init__(
@@ -37,18 +41,28 @@ class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
         poll_interval: float = 60.0,
         deadline: float | None = None,
         on_kill: OnKill | None = None,
+        *,
+        submitted_at: float | None = None,
+        completion: Completion | None = None,
     ) -> None:
         super().__init__(
             codeocean_conn_id=codeocean_conn_id,
             poll_interval=poll_interval,
             deadline=deadline,
             on_kill=on_kill,
+            submitted_at=submitted_at,
+            completion=completion,
         )
         self.data_asset_id = data_asset_id
 
     def new_wait(self) -> DataAssetWait:
         """Make the wait."""
-        return DataAssetWait(self.data_asset_id, poll_interval=self.poll_interval, deadline=self.deadline)
+        return DataAssetWait(
+            self.data_asset_id,
+            poll_interval=self.poll_interval,
+            deadline=self.deadline,
+            submitted_at=self.submitted_at,
+        )
 
     def about(self) -> dict[str, Any]:
         """Return what the event says of what was waited for, as JSON values."""

@@ -36,14 +36,17 @@ class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
 
     :param on_kill: what becomes of it if a user ends the task that waits and it is not over then: ``leave``
         names it in the task's log, ``delete`` deletes it. None where the task did not make it.
+    :param submitted_at: when the task submitted it, in Unix seconds; None if it did not. For some minutes
+        after that, Code Ocean's 404 means that it is not visible yet.
     :param **kwargs: what every trigger that waits takes: ``codeocean_conn_id``, ``poll_interval`` and
         ``deadline``.
     """
 
     _farewell: asyncio.Task[None] | None = None
 
-    def __init__(self, *, on_kill: OnKill | None, **kwargs: Any) -> None:
+    def __init__(self, *, on_kill: OnKill | None, submitted_at: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.submitted_at = submitted_at
         self.when_killed = on_kill  # on_kill itself is what Airflow calls
 
     @abstractmethod
@@ -52,7 +55,7 @@ class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of its own, as JSON values."""
-        return {**self.about(), "on_kill": self.when_killed}
+        return {**self.about(), "on_kill": self.when_killed, "submitted_at": self.submitted_at}
 
     def _what(self, *, first: bool = False) -> str:
         """Return what it waits for, for the middle or the beginning of a sentence."""

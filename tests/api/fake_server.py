@@ -16,7 +16,12 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def reply(status: int = 200, **parts: Any) -> Answer:
-    """An answer with this status; ``parts`` are what httpx.Response takes."""
+    """Respond with this status; ``parts`` are the arguments of httpx.Response.
+
+    An error without a body of its own is Code Ocean's: it has a message.
+    """
+    if status >= 400 and not parts.keys() & {"content", "json", "text", "html", "stream"}:
+        parts["json"] = {"message": "on purpose"}
     return lambda request: httpx.Response(status, **parts)
 
 

@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
-from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound, RateLimited, ServerError
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    CodeOceanTransportError,
+    NotFound,
+    RateLimited,
+    ServerError,
+)
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import (
     AWSTarget,
@@ -64,8 +70,15 @@ LOST = {
         httpx.DecodingError,
     )
 }
-NOT_THE_APIS = {"web page": reply(text="<html>Sign in</html>")}
-OTHER = {str(status): reply(status) for status in (302, 400, 401, 403, 404, 409, 418, 422)}
+NOT_CODE_OCEANS = {
+    "web page": reply(text="<html>Sign in</html>"),
+    "redirect": reply(302, headers={"location": "https://sign-in.test/"}),
+    "404 page": reply(404, text="<html>no such page</html>"),
+    "408": reply(408),
+    "421": reply(421),
+    "425": reply(425),
+}
+OTHER = {str(status): reply(status) for status in (400, 401, 403, 404, 409, 418, 422)}
 BROKEN = {str(status): reply(status) for status in (500, 501, 520)}
 GOOD = reply(json={"id": "x", "results": []})
 
@@ -86,8 +99,8 @@ def table(*rows):
 class TestWhetherItIsSentAgain:
     @table(
         (READ | REPEATABLE | ONCE, REFUSED | NOT_CONNECTED, True),
-        (READ | REPEATABLE, PASSING | LOST | NOT_THE_APIS, True),
-        (ONCE, PASSING | LOST | NOT_THE_APIS, False),
+        (READ | REPEATABLE, PASSING | LOST | NOT_CODE_OCEANS, True),
+        (ONCE, PASSING | LOST | NOT_CODE_OCEANS, False),
         (READ | REPEATABLE | ONCE, OTHER | BROKEN, False),
     )
     def test_by_what_happened(self, server, ask, clock, use, happens, expected):
@@ -103,7 +116,7 @@ class TestWhetherItIsSentAgain:
             assert len(server.requests) == 1
         assert len(clock.waits) == len(server.requests) - 1
 
-    @table((READ | REPEATABLE | ONCE, REFUSED | NOT_CONNECTED | PASSING | LOST | NOT_THE_APIS, 1))
+    @table((READ | REPEATABLE | ONCE, REFUSED | NOT_CONNECTED | PASSING | LOST | NOT_CODE_OCEANS, 1))
     def test_without_a_budget_it_is_sent_once(self, server, ask, clock, use, happens, expected):
         server.answers = [happens, GOOD]
         with pytest.raises(CodeOceanError):
@@ -118,8 +131,9 @@ class TestWhetherItIsSentAgain:
 
     def test_a_redirection_to_no_address_is_an_answer_all_the_same(self, server, ask, clock):
         server.answers = [reply(302, headers={"location": "mailto:admin"})]
-        with pytest.raises(CodeOceanError):
-            ask(READ["get"])
+        with pytest.raises(CodeOceanTransportError) as caught:
+            ask(READ["get"], retry_budget=0)
+        assert caught.value.transient
         assert len(server.requests) == 1
 
     def test_an_interruption_is_not_an_error_of_the_server(self, server, ask, clock):
@@ -152,8 +166,8 @@ class TestWhetherItIsSentAgain:
 
 class TestWhetherItMayHaveBeenDone:
     @table(
-        (READ, REFUSED | NOT_CONNECTED | PASSING | LOST | NOT_THE_APIS | OTHER | BROKEN, False),
-        (REPEATABLE | ONCE, PASSING | LOST | NOT_THE_APIS | BROKEN, True),
+        (READ, REFUSED | NOT_CONNECTED | PASSING | LOST | NOT_CODE_OCEANS | OTHER | BROKEN, False),
+        (REPEATABLE | ONCE, PASSING | LOST | NOT_CODE_OCEANS | BROKEN, True),
         (REPEATABLE | ONCE, REFUSED | NOT_CONNECTED | OTHER, False),
     )
     def test_by_what_happened(self, server, ask, use, happens, expected):

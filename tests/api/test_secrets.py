@@ -221,7 +221,7 @@ class TestErrors:
 
     def test_a_redirection_to_the_token_does_not_tell_it(self):
         server = FakeServer(reply(302, headers={"Location": f"https://{TOKEN}.test/"}))
-        with pytest.raises(CodeOceanError, match=r"redirected to https://\*\*\*\.test"):
+        with pytest.raises(CodeOceanError, match=r"redirect to https://\*\*\*\.test"):
             BOTH["sync"](server, lambda client: client.data_assets.get("a1"), retry_budget=0)
 
     def test_a_call_does_not_show_its_body(self):

@@ -157,7 +157,7 @@ async def test_a_backend_that_fails_is_outlasted(draft, monkeypatch):
     assert event["status"] == "success"
 
 
-@pytest.mark.parametrize("status", [301, 405, 410])
+@pytest.mark.parametrize("status", [405, 410])
 async def test_what_waiting_cannot_mend_ends_it(code_ocean, draft, status):
     code_ocean.faults.add(FaultRule(method="GET", kind="status", status=status))
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id))

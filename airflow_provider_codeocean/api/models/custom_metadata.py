@@ -65,5 +65,7 @@ class CustomMetadataField(Payload):
 class CustomMetadata(Payload):
     """The schema: all fields and the categories that they are shown in."""
 
+    essential = ("fields", "categories")
+
     fields: Many[CustomMetadataField] = Field(default_factory=list)
     categories: Texts = Field(default_factory=list)

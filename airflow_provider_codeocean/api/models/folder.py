@@ -46,6 +46,8 @@ class Folder(Payload):
     :ivar items: files and folders.
     """
 
+    essential = ("items",)
+
     items: Many[FolderItem] = Field(default_factory=list)
 
 
