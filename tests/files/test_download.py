@@ -209,7 +209,8 @@ def test_a_host_that_sends_one_byte_at_a_time_is_given_up(tmp_path, monkeypatch)
         ).run()
     assert failure.value.transient
     assert starts == list(range(len(starts)))
-    assert 10 < now[0] <= 20  # the budget, which starts again with each MiB only
+    assert len(starts) > 3
+    assert now[0] <= 20  # the budget, which starts again with each MiB only
 
 
 class Stream(httpx.SyncByteStream):

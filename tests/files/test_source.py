@@ -151,7 +151,7 @@ def test_folders_without_an_end_are_not_walked_to_the_end():
         path = request.read().decode()[9:-2]
         return 200, folder_in_itself(f"{path}/a".lstrip("/"), "a")
 
-    with pytest.raises(UnexpectedAnswer, match="100 within each other: give a path to begin at"):
+    with pytest.raises(UnexpectedAnswer, match="100 within each other: give a path to start from"):
         list(Server(results=deeper).source().walk())
 
 
@@ -235,9 +235,10 @@ def test_a_server_of_today_is_asked_as_it_wants():
     assert server.asked == ["urls", "urls"]
 
 
+@pytest.mark.parametrize("body", [{"message": "Not Found"}, "404 page not found"])
 @pytest.mark.parametrize("status", [404, 405])
-def test_an_older_server_is_asked_as_it_wants_and_that_is_remembered(status):
-    server = Server(urls=(status, {}), download_url=OLD_URL)
+def test_an_older_server_is_asked_as_it_wants_and_that_is_remembered(status, body):
+    server = Server(urls=(status, body), download_url=OLD_URL)
     source = server.source()
     assert [source.url_of("x"), source.url_of("y")] == ["https://files.test/old"] * 2
     assert server.asked == ["urls", "download_url", "download_url"]
@@ -249,12 +250,16 @@ def test_where_both_refuse_the_first_refusal_is_told():
     with pytest.raises(ServerError):
         Server(urls=MISSING, download_url=(500, {})).source().url_of("x")
     with pytest.raises(Forbidden):
-        Server(urls=(403, {})).source().url_of("x")
+        Server(urls=(403, {"message": "no"})).source().url_of("x")
+    with pytest.raises(UnexpectedAnswer):
+        Server(urls=MISSING, download_url=(404, "a page")).source().url_of("x")
+    with pytest.raises(UnexpectedAnswer):
+        Server(urls=(404, "a page"), download_url=MISSING).source().url_of("x")
 
 
 @pytest.mark.parametrize("url", [None, "", "/relative", "file:///etc/passwd"])
 def test_what_is_no_url_is_refused(url):
-    with pytest.raises(UnexpectedAnswer, match=r"no URL for 'x' of computation c"):
+    with pytest.raises(UnexpectedAnswer, match=r"provided no URL for 'x' of computation c"):
         Server(urls=(200, {"download_url": url, "view_url": "https://files.test"})).source().url_of("x")
 
 
