@@ -76,7 +76,7 @@ class Download:
     :param client: the client.
     :param source: the source of the files.
     :param files: the files.
-    :param target: where they go.
+    :param target: their target.
     :param max_parallel: how many are fetched at the same time, from 1.
     :param overwrite: whether to replace files in the target that are not known to come from the source.
     :param on_unsafe: ``fail``, or ``skip`` files whose names are not safe to write.
@@ -206,7 +206,7 @@ class Download:
 
 
 class _Transfer:
-    """Checks what a host sends of one file: nothing of a response that contradicts the file is kept."""
+    """Checks the responses with one file: nothing of a response that contradicts the file is kept."""
 
     def __init__(self, file: ListedFile, writer: Writer) -> None:
         self.file = file
@@ -221,7 +221,7 @@ class _Transfer:
 
         :param part: the response.
         :yields: bytes to write before the next ones are requested.
-        :raises DownloadFailed: if it does not continue what the writer has, or does not end as it should.
+        :raises DownloadFailed: if it does not continue the bytes so far, or does not end as it should.
         """
         size = self._check(part)
         if part.start == 0:
@@ -267,7 +267,7 @@ class _Transfer:
             return
         digest = self._hash.digest()
         if not self._checksum.is_certain and digest == self._mismatch:
-            # What arrives twice was not damaged on the way.
+            # Bytes that arrive twice were not damaged on the way.
             log.warning("The ETag of %r is not its MD5, although its host looks like S3", self.file.path)
             return
         self._mismatch = digest

@@ -37,7 +37,7 @@ _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class LocalTarget(Target):
     """A folder of this machine.
 
-    A file that is not complete is kept in a hidden part file beside its place, which the next attempt
+    A file that is not complete is kept in a hidden part file next to its place, which the next attempt
     continues. Each folder below the target is opened from within its parent, never through a symbolic link:
     no file is written elsewhere, whatever is in the target and whoever changes it in the meantime.
 
@@ -90,7 +90,7 @@ class LocalTarget(Target):
                     self._add([[file.below, file.path, file.size, _stamp_of(os.fstat(descriptor))]])
 
     def close(self) -> None:
-        """Make the folders durable that files were put into; what is in the files is durable already."""
+        """Make the folders durable that files were put into; the contents of the files are already."""
         for parts in self._changed:
             with self._folder(parts) as folder:
                 _sync_folder(folder)

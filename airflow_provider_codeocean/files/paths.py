@@ -16,6 +16,7 @@ MAX_SHOWN = 10
 
 #: Some systems ignore these at the end of a name: to them ``.. .`` is the parent folder.
 _IGNORED_AT_END = ". "
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def unsafe_reason(path: str) -> str | None:
@@ -39,7 +40,7 @@ def unsafe_reason(path: str) -> str | None:
             part.rstrip(_IGNORED_AT_END) for part in parts
         ),
         "contains a backslash, which separates folders on Windows": "\\" in path,
-        "contains a control character": any(unicodedata.category(character) == "Cc" for character in path),
+        "contains a control character": _CONTROL.search(path) is not None,
         f"starts with {path[:2]!r}, which Windows reads as a drive": path[1:2] == ":",
         f"is too long: a name may have {MAX_NAME} bytes, a path {MAX_PATH}": max(lengths) > MAX_NAME
         or sum(lengths) + len(parts) > MAX_PATH,

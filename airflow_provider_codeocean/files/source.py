@@ -204,9 +204,7 @@ class FileSource:
         place = _elsewhere(asset)
         if place is None:
             return refusal
-        return FilesElsewhere(
-            f"{self} {place}: Code Ocean neither lists nor provides its files ({refusal})"
-        )
+        return FilesElsewhere(f"{self} {place}: Code Ocean neither lists nor provides its files ({refusal})")
 
 
 def _is_marker(item: FolderItem, folder: str, items: list[FolderItem], folders: list[str]) -> bool:

@@ -25,6 +25,8 @@ _MIB = 1024 * 1024
 _BLOCK = 8 * _MIB
 #: The most parts of an upload: stores allow 10,000.
 _MAX_BLOCKS = 9_000
+#: Beyond this number of files, one listing shows which of them are there.
+_MAX_SINGLE_CHECKS = 100
 #: Seconds between two updates of the record, which is replaced as a whole; more if an update takes long.
 _RECORD_SECONDS = 10.0
 #: What file systems call the properties that change when an object is replaced.
@@ -108,8 +110,15 @@ class StoreTarget(Target):
             return None
         return "|".join(str(info[name]) for name in _STAMPS if info.get(name) is not None)
 
+    def _existing(self, paths: list[str]) -> list[str]:
+        if len(paths) <= _MAX_SINGLE_CHECKS:
+            return super()._existing(paths)
+        self._filesystem.invalidate_cache(self._root)
+        names = {name.strip("/") for name in self._filesystem.find(self._root)}
+        return [below for below in paths if posixpath.join(self._root, below).strip("/") in names]
+
     def _info(self, path: str) -> dict[str, Any]:
-        """Return what the store, not a cache, knows of a file; nothing if it is not there."""
+        """Return the properties of a file, from the store and not a cache; none if it is not there."""
         self._filesystem.invalidate_cache(posixpath.dirname(path))
         try:
             info: dict[str, Any] = self._filesystem.info(path)

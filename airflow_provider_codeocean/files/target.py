@@ -80,7 +80,7 @@ class Target(ABC):
         self._reload()
         if not overwrite:
             unclaimed = [file for file in files if file.below not in self._entries]
-            if foreign := [file.below for file in unclaimed if self._stamp_at(file.below) is not None]:
+            if foreign := self._existing([file.below for file in unclaimed]):
                 raise self._refusal(foreign)
             self._add([[file.below, file.path, file.size, None] for file in unclaimed])
 
@@ -103,7 +103,7 @@ class Target(ABC):
         """
 
     def close(self) -> None:  # noqa: B027 - not every target has something to do
-        """Make durable what was written."""
+        """Make the files and the record durable."""
 
     @property
     def _record(self) -> str:
@@ -127,7 +127,7 @@ class Target(ABC):
         """Check whether the file in its place came from this source, completely.
 
         :param file: the file.
-        :param stamp: stamp of what is in its place; None if there is nothing, empty if the place has no
+        :param stamp: stamp of the file in its place; None if there is none, empty if the place has no
             stamps.
         :returns: whether it did.
         :raises DownloadFailed: if it did not, and must not be replaced.
@@ -149,8 +149,12 @@ class Target(ABC):
         )
 
     def _stamp_at(self, below: str) -> str | None:  # noqa: ARG002 - by default, nothing is there
-        """Return the stamp of what is at a path; None if there is nothing."""
+        """Return the stamp of the file at a path; None if there is none."""
         return None
+
+    def _existing(self, paths: list[str]) -> list[str]:
+        """Return those of the paths that something is at."""
+        return [below for below in paths if self._stamp_at(below) is not None]
 
     def _read_record(self) -> bytes:
         """Return the record, empty if there is none."""

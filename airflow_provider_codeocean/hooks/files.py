@@ -181,7 +181,7 @@ def check_download(overwrite: object, on_unsafe: str, max_parallel: object) -> N
     :param max_parallel: number of files at a time.
     :raises ValueError: if one is invalid.
     """
-    if overwrite not in {True, False}:
+    if overwrite not in (True, False):
         raise ValueError(f"overwrite must be True or False, got {overwrite!r}")
     check_choice("on_unsafe", on_unsafe, ("fail", "skip"))
     check_count("max_parallel", max_parallel, MAX_PARALLEL)

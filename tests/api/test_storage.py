@@ -251,12 +251,16 @@ def test_read_name_that_resolves_to_a_refused_address_is_not_connected_to(monkey
     resolve = socket.getaddrinfo
     connected = []
 
+    def refuse(address, *_, **__):
+        connected.append(address)
+        raise ConnectionRefusedError
+
     def getaddrinfo(host, port, *args, **options):
         literal = {"files.test": resolved, "codeocean.test": "192.0.2.1"}.get(host, host)
         return [*resolve("192.0.2.7", port, *args, **options), *resolve(literal, port, *args, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(socket, "create_connection", lambda address, *_, **__: connected.append(address))
+    monkeypatch.setattr(socket, "create_connection", refuse)
     with (
         CodeOceanClient("https://codeocean.test", "cop_token") as client,
         pytest.raises(CodeOceanTransportError, match="its host has the address"),

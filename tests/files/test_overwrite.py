@@ -81,6 +81,20 @@ def test_download_without_overwrite_foreign_files_fail_before_anything_is_fetche
     assert place.files == dict.fromkeys("ab", OLD)
 
 
+@pytest.mark.parametrize("there", [[], ["f7", "f150"]])
+def test_download_without_overwrite_many_files_are_checked_by_one_listing(there):
+    place = Place("store", None)
+    for name in there:
+        place.put(name, OLD)
+    many = [ListedFile(f"f{number}", f"f{number}", 3) for number in range(200)]
+    host = Host(file(NEW, **ETAG))
+    if not there:
+        assert host.download(place.target, files=many, overwrite=False).fetched == 200
+        return
+    with pytest.raises(DownloadFailed, match="already has 'f7', 'f150', not known"):
+        host.download(place.target, files=many, overwrite=False)
+
+
 def test_download_without_overwrite_file_changed_since_fails(place):
     Host(file(NEW, **ETAG)).download(place.target, 3, overwrite=False)
     place.put("f", OLD)

@@ -32,7 +32,6 @@ def test_paths_that_could_lead_elsewhere_are_refused(path):
         parts_of(path)
 
 
-@pytest.mark.fault("D2")
 @pytest.mark.parametrize(
     ("path", "reason"),
     [

@@ -88,7 +88,8 @@ def test_download_page_of_unstated_length_starts_over(place):
 
 @pytest.mark.fault("A1")
 @pytest.mark.parametrize("headers", [{}, ETAG, DATED])
-def test_download_page_before_the_attempt_ends_is_not_kept_for_the_next(place, headers):
+def test_download_page_before_the_attempt_ends_is_not_kept_for_the_next(tmp_path, headers):
+    place = Place("local", tmp_path)
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def breaking_page(request):
@@ -138,8 +139,11 @@ def test_download_unknown_size_needs_length_and_validator(place, headers):
     ],
     ids=["ETag", "date", "none", "lost", "new", "weak ETag", "date of the same second"],
 )
-@pytest.mark.parametrize("attempts", [1, 2])
-def test_download_version_that_may_have_changed_starts_over(place, before, after, check_if_range, attempts):
+@pytest.mark.parametrize(("kind", "attempts"), [("local", 1), ("local", 2), ("store", 1)])
+def test_download_version_that_may_have_changed_starts_over(
+    tmp_path, kind, before, after, check_if_range, attempts
+):
+    place = Place(kind, tmp_path)
     broken = file(OLD, breaks_after=BREAK, **before)
     rest = file(NEW, check_if_range=check_if_range, **after)
     if attempts == 1:
