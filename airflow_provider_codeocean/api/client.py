@@ -177,6 +177,7 @@ class CodeOceanClient(_Client[Sender]):
         options = self._options(timeout, verify, proxy, require_tls=require_tls)
         self._http = bound(httpx.Client(**options, transport=transport))
         self.storage = Storage(
+            deployment=self.url,
             require_tls=require_tls,
             timeout=timeout,
             verify=storage_ssl_context(verify),

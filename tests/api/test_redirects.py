@@ -50,7 +50,7 @@ def test_an_address_that_is_none_is_not_repeated(server, ask):
 def test_the_storage_repeats_no_address_that_is_none(server):
     server.answer = (302, {"Location": "https://files.test:signature=s3cret/"}, b"")
     with (
-        CodeOceanClient("https://codeocean.test", "cop_s3cret") as client,
+        CodeOceanClient(server.url, "cop_s3cret") as client,
         pytest.raises(CodeOceanTransportError, match="Invalid URL in location header") as caught,
         client.storage.read(f"{server.url}/file?signature=s3cret"),
     ):
@@ -61,7 +61,7 @@ def test_the_storage_repeats_no_address_that_is_none(server):
 def test_the_storage_follows_with_nothing_that_opens_doors(server, elsewhere):
     server.answer[1]["Set-Cookie"] = "session=s3cret; Path=/"
     with (
-        CodeOceanClient("https://codeocean.test", "cop_s3cret") as client,
+        CodeOceanClient(server.url, "cop_s3cret") as client,
         client.storage.read(f"{server.url}/file?signature=of-this-host", 3) as part,
     ):
         assert b"".join(part.chunks) == elsewhere.answer[2]

@@ -289,7 +289,7 @@ class TestSignedURL:
     def test_no_error_repeats_it_where_a_host_sends_it_back(self, sent):
         path = "/file?signature=of-the-file"
         with Dripping(sent.format(path).encode(), b"") as host:
-            client = CodeOceanClient("https://co.test", TOKEN)
+            client = CodeOceanClient(host.url, TOKEN)
             with (
                 pytest.raises(CodeOceanTransportError, match="RemoteProtocolError: illegal") as caught,
                 client.storage.read(host.url + path),
@@ -356,5 +356,5 @@ class TestEncryption:
                     client.storage.read(url),
                 ):
                     pass
-                assert not caught.value.transient
+                assert caught.value.transient is (url == server.url)  # a redirect may be a proxy's
                 assert "of-the-file" not in str(caught.value)
