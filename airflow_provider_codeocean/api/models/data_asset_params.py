@@ -28,9 +28,12 @@ from airflow_provider_codeocean.api.models.search import SearchParams
 from airflow_provider_codeocean.api.text import describe, to_nonempty, to_text
 
 
+_BUCKET_NAME = re.compile(r"[^/:\s]+")
+
+
 def _check_bucket(value: object) -> str:
     name = to_nonempty(value)
-    if re.fullmatch(r"[^/:\s]+", name) is None:
+    if _BUCKET_NAME.fullmatch(name) is None:
         raise ValueError(
             f"must be a bucket's name, without scheme (s3://), slash, colon, and space, got {describe(name)}"
         )
