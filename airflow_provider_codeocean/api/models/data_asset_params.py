@@ -27,7 +27,6 @@ from airflow_provider_codeocean.api.models.data_asset import DataAssetType
 from airflow_provider_codeocean.api.models.search import SearchParams
 from airflow_provider_codeocean.api.text import describe, to_nonempty, to_text
 
-
 _BUCKET_NAME = re.compile(r"[^/:\s]+")
 
 
