@@ -15,7 +15,7 @@ from airflow_provider_codeocean.arguments import (
     check_one_of,
     check_template,
 )
-from airflow_provider_codeocean.capture.key import without_keys
+from airflow_provider_codeocean.capture.key import strip_keys
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.compat.state import state_of_asset
 from airflow_provider_codeocean.compat.watchers import need_asset_watchers
@@ -190,7 +190,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         returned: list[dict[str, Any]] = []
         wrong: dict[str, Exception] = {}
         for computation in taken:
-            as_named = computation.model_copy(update={"name": without_keys(computation.name)})
+            as_named = computation.model_copy(update={"name": strip_keys(computation.name)})
             known: Any = {**context, "computation": as_named}
             try:
                 returned.append(_rendered(self.each, jinja, known))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_codeocean.capture.key import with_key
+from airflow_provider_codeocean.capture.key import append_key
 from airflow_provider_codeocean.compat import features
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
@@ -182,7 +182,7 @@ def test_what_is_made_of_each_knows_it_and_the_run(take, finish):
 
 
 def test_the_key_of_a_run_is_no_part_of_its_name(take, finish):
-    finish(name=with_key("sort", f"airflow{7:032x}"))
+    finish(name=append_key("sort", f"airflow{7:032x}"))
     assert take("r1", each={"name": "{{ computation.name }}"})[0] == [{"name": "sort 0"}]
 
 

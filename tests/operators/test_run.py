@@ -191,7 +191,7 @@ def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch)
     CodeOceanHook().wait_for(ComputationWait(made, poll_interval=0.01, deadline=None))
     event = {"status": "success", "state": "completed", "message": "", "computation_id": made}
     result = operator(deferrable=True).execute_complete(context, event, **deferred.value.kwargs)
-    assert deferred.value.kwargs["look_again"] > 0
+    assert deferred.value.kwargs["recheck_at"] > 0
     assert result["id"] == made
 
 

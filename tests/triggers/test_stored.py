@@ -91,8 +91,8 @@ def test_no_trigger_is_missing():
 @pytest.mark.parametrize(
     ("operator", "kwargs"),
     [
-        (CodeOceanMakeOnceBase, {"key": "airflow0123", "look_again": 80.0}),
-        (CodeOceanMakeOnceBase, {"key": "airflow0123", "look_again": 80.0, "adopted": True}),
+        (CodeOceanMakeOnceBase, {"key": "airflow0123", "recheck_at": 80.0}),
+        (CodeOceanMakeOnceBase, {"key": "airflow0123", "recheck_at": 80.0, "adopted": True}),
         (CodeOceanWaitSensorBase, {}),
         (CodeOceanTransferDataAssetOperator, {"came_from": {}}),
     ],
