@@ -101,6 +101,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
         self._go_on = go_on
         self._overtaken = overtaken
         self._has_warned_of_key = False
+        self._as_submitted: J | None = None  # a subclass has verified its key
 
     @property
     def key(self) -> str:
@@ -150,7 +151,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
 
     @abstractmethod
     def has_key(self, job: J) -> bool:
-        """Return whether the job has the key; also if the response does not include where it is."""
+        """Return whether the job has the key, as far as the response shows."""
 
     @abstractmethod
     def differences(self, job: J, params: P) -> list[str]:
@@ -161,7 +162,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
 
         :param job: the job, as it was read last.
         """
-        if not self.has_key(job):
+        if job is not self._as_submitted and not self.has_key(job):
             self._warn_of_missing_key(job)
 
     def start(self) -> Submission[J]:
@@ -315,7 +316,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
 
     def _submit(self, client: CodeOceanClient) -> J:
         try:
-            return self.submit(client, self._params if self._checked is None else self._checked)
+            self._as_submitted = self.submit(client, self._params if self._checked is None else self._checked)
         except CodeOceanError as error:
             if error.maybe_applied:
                 log.warning(
@@ -325,6 +326,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
                     error,
                 )
             raise
+        return self._as_submitted
 
     def _delete(self, client: CodeOceanClient, external_id: str, instead: str) -> None:
         what = self.what.capitalize()

@@ -151,7 +151,7 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
 
     def has_key(self, job: Computation) -> bool:
         """Return whether its name contains the key; see the base class."""
-        return "name" not in job.model_fields_set or extract_key(job.name) == self.key
+        return extract_key(job.name) == self.key
 
     def verify(self, job: Computation) -> None:
         """Warn of a missing key, and of requested parameters that the computation does not report."""

@@ -98,17 +98,15 @@ class DataAssetJob(SubmissionRunner[DataAsset, "DataAssetParams"]):
             params.model_copy(update={"tags": [*_descriptive(params.tags), self.key]})
         )
         log.info("Created data asset %s (%s)", asset.id, asset.name)
-        if not _has_tags(asset):
-            try:
-                self.verify(self.get(client, asset.id))
-            except CodeOceanError as error:  # it is verified once more when the wait is over
-                log.info("Data asset %s could not be read to verify its tags: %s", asset.id, error)
-        self.verify(asset)
+        try:
+            self.verify(asset if _has_tags(asset) else self.get(client, asset.id))
+        except CodeOceanError as error:  # it is verified once more when the wait is over
+            log.info("Data asset %s could not be read to verify its tags: %s", asset.id, error)
         return asset
 
     def has_key(self, job: DataAsset) -> bool:
         """Return whether it has the key as a tag of its own; see the base class."""
-        return not _has_tags(job) or self.key in map(str.lower, job.tags)
+        return self.key in map(str.lower, job.tags)
 
     def differences(self, job: DataAsset, params: DataAssetParams) -> list[str]:
         """Return how an adopted data asset differs; see the base class."""
