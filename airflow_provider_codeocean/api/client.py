@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api.answer import Response, conclude
-from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender
+from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender, next_call
 from airflow_provider_codeocean.api.deadline import PARTS, bound, too_slow, within
 from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
@@ -234,15 +234,12 @@ class CodeOceanClient(_Client[Sender]):
             raise transport_error(call, error) from error
 
     def walk(self, pages: Pages[R]) -> Iterator[R]:
-        """Send the requests of a search's pages and yield the results."""
-        call = next(pages)
-        while True:
+        """Send the requests for all pages of a search and yield the results, each once."""
+        call = next(pages, None)
+        while call is not None:
             page = self.send(call)
+            call = next_call(pages, page)
             yield from page.results
-            try:
-                call = pages.send(page)
-            except StopIteration:
-                return
 
     def close(self) -> None:
         """Close its connections."""
@@ -352,16 +349,13 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
             raise transport_error(call, httpx.ReadError(str(error))) from error
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
-        """Send the requests of a search's pages and yield the results."""
-        call = next(pages)
-        while True:
+        """Send the requests for all pages of a search and yield the results, each once."""
+        call = next(pages, None)
+        while call is not None:
             page = await self.send(call)
+            call = next_call(pages, page)
             for result in page.results:
                 yield result
-            try:
-                call = pages.send(page)
-            except StopIteration:
-                return
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -133,7 +133,8 @@ def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) 
         if sent
         else f"{call.method} {call.path} could not be sent ({type(error).__name__}: {reason})",
         maybe_applied=sent and call.effect is not Effect.READ,
-        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
+        # Our own URLs are valid: an invalid one is where a proxy redirects to.
+        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol),
     )
 
 

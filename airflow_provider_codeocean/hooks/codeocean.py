@@ -18,18 +18,21 @@ from airflow_provider_codeocean.api.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.secret import basic
+from airflow_provider_codeocean.arguments import check_identifier
 from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
+from airflow_provider_codeocean.hooks.uses import USE_KINDS, uses_of
 from airflow_provider_codeocean.polling.grace import Grace
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
+    from airflow_provider_codeocean.api.models.capsule import Capsule
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
@@ -257,6 +260,24 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                 if not borne.transient:
                     raise borne from error.__cause__
             time.sleep(_REFUSED_PAUSE)
+
+    def find_data_asset_uses(
+        self, data_asset_id: str, kinds: Sequence[str] = USE_KINDS
+    ) -> list[tuple[str, Capsule | DataAsset]]:
+        """Find the capsules, pipelines, and combined data assets that use a data asset, archived ones too.
+
+        Source: ``POST capsules/search`` and ``pipelines/search`` for the id as free text, which finds those
+        that it is attached to (user guide, "List Capsules to which a Data Asset is attached"), and
+        ``POST data_assets/search`` for ``contained_data_id``. Search finds only what the token's user can
+        see, and possibly nothing that was changed seconds ago.
+
+        :param data_asset_id: id of the data asset.
+        :param kinds: where to search: ``capsule``, ``pipeline``, ``data_asset``.
+        :returns: the kind and the object, for each use.
+        :raises CodeOceanError: if Code Ocean cannot be reached or rejects the search.
+        """
+        with self.get_conn() as client:
+            return uses_of(client, check_identifier("data_asset_id", data_asset_id).strip(), kinds)
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, and if not whether token, host or network are at fault.

@@ -18,7 +18,7 @@ from airflow_provider_codeocean.capture.key import IdempotencyKeys, OnExisting
 from airflow_provider_codeocean.capture.once import SubmitOnce
 from airflow_provider_codeocean.capture.steps import Submission
 from airflow_provider_codeocean.compat.state import durable_state
-from airflow_provider_codeocean.compat.tasks import overtaken
+from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer, overtaken
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.capture import attempt_of
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -315,7 +315,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
             self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
         )
         if self.deferrable:
-            self._defer(runner.key, submission, deadline)
+            self._defer(context, runner, submission, deadline)
         return hook.wait_for(self._new_wait(submission, deadline))
 
     def _new_wait(self, submission: Submission[Any], deadline: float | None) -> Wait:
@@ -326,13 +326,26 @@ class CodeOceanMakeOnceBase(BaseOperator):
             submitted_at=submission.submitted_at,
         )
 
-    def _defer(self, key: str, submission: Submission[Any], deadline: float) -> None:
+    def _defer(
+        self,
+        context: Context,
+        runner: SubmissionRunner[Any, Any],
+        submission: Submission[Any],
+        deadline: float,
+    ) -> None:
         trigger = self.new_trigger(submission.job.id, deadline, submission.submitted_at)
+        # Searching for duplicates later needs a worker, and so does what subclasses may do in the end.
+        if (
+            not submission.recheck_at
+            and type(self).__module__.startswith("airflow_provider_codeocean.")
+            and can_end_in_triggerer(self, context)
+        ):
+            trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
             kwargs={
-                "key": key,
+                "key": runner.key,
                 "recheck_at": submission.recheck_at,
                 "adopted": submission.adopted,
                 "submitted_at": submission.submitted_at,

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
 from airflow_provider_codeocean.compat.features import Feature
+from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import deadline_after
@@ -189,6 +190,11 @@ class CodeOceanWaitSensorBase(BaseSensorOperator):
             if self.soft_fail or self.never_fail:  # which Airflow does not see to here
                 raise _skip_instead_of(error) from error
             raise
+        # Subclasses of users may override what a worker does in the end.
+        if type(self).__module__.startswith("airflow_provider_codeocean.") and can_end_in_triggerer(
+            self, context
+        ):
+            trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
         return self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
 
     def _wait_here(self, context: Context) -> Any:

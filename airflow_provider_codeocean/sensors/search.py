@@ -1,7 +1,8 @@
-"""Sensors of what a search finds."""
+"""A sensor that searches data assets."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE
@@ -17,25 +18,29 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
     from airflow_provider_codeocean.api.models.search import Page
 
+log = logging.getLogger(__name__)
+
 
 class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
     """Wait until a search finds a data asset.
 
-    Source: ``POST data_assets/search``. What was created seconds ago may not be found yet, and what is found
-    need not be ready.
+    Source: ``POST data_assets/search``. Search may find data assets seconds after they were created, and also
+    those that are not ready.
 
-    The result, in XCom, is a list of up to 100 data assets with the fields of Code Ocean's API.
+    The result, in XCom, is a list of up to 100 data assets with the fields of Code Ocean's API. A warning is
+    logged if there are more: search for all of them with a
+    :class:`~airflow_provider_codeocean.operators.search.CodeOceanSearchDataAssetsOperator` after the sensor.
 
     :param query: free text and terms ``name:``, ``tag:``, ``run_script:``, ``commit_id:``,
         ``contained_data_id:``. (templated)
-    :param filters: conditions that must all hold: see
+    :param filters: conditions that must all be met: see
         :class:`~airflow_provider_codeocean.operators.search.CodeOceanSearchDataAssetsOperator`. (templated)
-    :param type: only ``dataset``, ``result``, ``combined`` or ``model``. (templated)
-    :param ownership: only what the token's user ``created``, or what was ``shared`` with it. (templated)
-    :param origin: only ``internal``, or only ``external`` ones. (templated)
-    :param archived: archived ones instead of the others.
-    :param **kwargs: what every sensor that waits for one thing takes: see
-        :class:`~airflow_provider_codeocean.sensors.base.CodeOceanWaitSensorBase`.
+    :param type: only ``dataset``, ``result``, ``combined``, or ``model``. (templated)
+    :param ownership: only data assets that the token's user ``created``, or that are ``shared`` with it.
+        (templated)
+    :param origin: only ``internal``, or only ``external`` data assets. (templated)
+    :param archived: archived data assets instead of the others.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.sensors.base.CodeOceanWaitSensorBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -73,20 +78,20 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         self.start_as_asked_for()
 
     def search_params(self, read: ReadField = as_rendered) -> DataAssetSearchParams:
-        """Build what to search for.
+        """Return the search.
 
         :param read: reads the value of a template field.
         :returns: the parameters.
-        :raises ValueError: where an argument is wrong, naming it.
+        :raises ValueError: if an argument is invalid.
         """
         return data_asset_search(self, read, limit=DEFAULT_PAGE)
 
     def new_wait(self, poll_interval: float) -> SearchWait:
-        """Make the wait, without a deadline; see the base class."""
+        """Return the wait, without a deadline; see the base class."""
         return SearchWait(self.search_params().to_json(), poll_interval=poll_interval, deadline=None)
 
     def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanDataAssetSearchTrigger:
-        """Make the trigger that waits; see the base class."""
+        """Return the trigger that waits; see the base class."""
         return CodeOceanDataAssetSearchTrigger(
             self.search_params().to_json(),
             codeocean_conn_id=self.codeocean_conn_id,
@@ -95,5 +100,11 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         )
 
     def result(self, seen: Page[DataAsset], url: str | None) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Make the task's result; see the base class."""
+        """Return the data assets that were found; see the base class."""
+        if seen.results and seen.has_more:
+            log.warning(
+                "Returning the first %d data assets, but there are more: search for all of them with a "
+                "CodeOceanSearchDataAssetsOperator after this sensor, or narrow the search",
+                len(seen.results),
+            )
         return [asset.model_dump(mode="json") for asset in seen.results]

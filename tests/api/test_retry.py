@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
+    CodeOceanTransportError,
     NotFound,
     RateLimited,
     ServerError,
-    UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import (
@@ -131,8 +131,9 @@ class TestWhetherItIsSentAgain:
 
     def test_a_redirection_to_no_address_is_an_answer_all_the_same(self, server, ask, clock):
         server.answers = [reply(302, headers={"location": "mailto:admin"})]
-        with pytest.raises(UnexpectedAnswer):
+        with pytest.raises(CodeOceanTransportError) as caught:
             ask(READ["get"], retry_budget=0)
+        assert caught.value.transient
         assert len(server.requests) == 1
 
     def test_an_interruption_is_not_an_error_of_the_server(self, server, ask, clock):

@@ -24,7 +24,7 @@ from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSens
 class TaskInstance:
     """What the running task's instance is asked for."""
 
-    start_date = None
+    map_index, start_date = -1, None
 
     def __init__(self):
         self.xcoms = {}

@@ -13,6 +13,8 @@ from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
 class TaskInstance:
     """What the running task's instance is asked for."""
 
+    map_index = -1
+
     def xcom_push(self, key, value):
         """Take an XCom."""
 
@@ -89,4 +91,5 @@ def test_its_trigger_knows_what_was_before():
         "codeocean_conn_id": "codeocean_default",
         "poll_interval": 5.0,
         "deadline": 9.0,
+        "completion": None,
     }

@@ -103,7 +103,12 @@ class PermissionsParams(Params):
     share_assets: bool | None = None
 
     @model_validator(mode="after")
-    def _check_anything_given(self) -> Self:
+    def _check_grants(self) -> Self:
         if not self.users and not self.groups and self.everyone is None:
             raise ValueError("permissions need at least one of users, groups and everyone")
+        roles: dict[str, str] = {}
+        named = [(f"user {user.email!r}", user.role) for user in self.users or ()]
+        for name, role in [*named, *((f"group {one.group!r}", one.role) for one in self.groups or ())]:
+            if roles.setdefault(name.lower(), role) != role:
+                raise ValueError(f"{name} is listed with two roles: {roles[name.lower()]} and {role}")
         return self
