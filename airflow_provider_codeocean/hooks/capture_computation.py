@@ -91,6 +91,7 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
         self._unlabelled_since: dict[str, float] = {}
         self._to_verify: Computation | None = None
         self._app_panel: AppPanel | None = None
+        self._has_warned_of_parameters = False
 
     @staticmethod
     def verdict(job: Computation) -> Verdict:
@@ -145,6 +146,8 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
         with self._naming_client() as naming:  # opened first, so that it takes no time before the naming
             computation = self.job = client.computations.run(params)
             log.info("Started computation %s (%s)", computation.id, computation.name)
+            if computation.parameters or computation.processes:
+                self._verify_parameters(computation)
             if self._give_name(naming, computation):
                 self._to_verify = computation
         return computation
@@ -156,7 +159,12 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
     def verify(self, job: Computation) -> None:
         """Warn of a missing key, and of requested parameters that the computation does not report."""
         super().verify(job)
-        if missing := _unreported(job, self._params):
+        self._verify_parameters(job)
+
+    def _verify_parameters(self, job: Computation) -> None:
+        missing = [] if self._has_warned_of_parameters else _unreported(job, self._params)
+        if missing:
+            self._has_warned_of_parameters = True
             log.warning(
                 "Computation %s does not report these requested parameters, so it may have ignored them: %s",
                 job.id,

@@ -15,7 +15,7 @@ from airflow_provider_codeocean.arguments import (
     check_one_of,
     check_template,
 )
-from airflow_provider_codeocean.capture.key import strip_keys
+from airflow_provider_codeocean.capture.key import extract_key, strip_keys
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.compat.state import state_of_asset
 from airflow_provider_codeocean.compat.watchers import need_asset_watchers
@@ -77,6 +77,8 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         fails. None returns its fields.
     :param limit: the most that a run takes, from 1; None takes as many as Airflow can map
         (``[core] max_map_length``).
+    :param include_own: also take computations that a task of this provider submitted: their display names
+        contain an idempotency key.
     :param on_empty: what to do where there is nothing to take: ``return`` an empty list, ``skip`` the task or
         ``fail`` it, which keeps its retries.
     :param codeocean_conn_id: id of the connection. (templated)
@@ -96,6 +98,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         since: datetime | str | float | None = None,
         each: Mapping[str, Any] | None = None,
         limit: int | None = None,
+        include_own: bool = True,
         on_empty: OnEmpty = "skip",
         codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         **kwargs: Any,
@@ -122,6 +125,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         if limit is not None:
             check_count("limit", limit, most)
         self.limit = limit or most
+        self.include_own = include_own
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
         self.codeocean_conn_id = codeocean_conn_id
@@ -167,7 +171,11 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
     def _take(
         self, run_id: str, ledger: Ledger, state: DurableState, there: list[Computation], context: Context
     ) -> list[str]:
-        wanted = [each.id for each in there if has_ended_as(each, self.status)]
+        wanted = [
+            each.id
+            for each in there
+            if has_ended_as(each, self.status) and (self.include_own or extract_key(each.name) is None)
+        ]
         has_taken = run_id in ledger.runs
         try:
             mine, is_more_left = ledger.take(run_id, wanted, self.limit)
