@@ -183,9 +183,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
     """Return how an operation ends with success; None where it does not."""
     kind = fault.kind
     if group in _LAST:
-        # A file host's own 404 is not JSON either, so that it counts whatever its body is.
-        ends_download = kind is Kind.THROTTLED_TOO_LONG or fault is FAULTS["404-html"]
-        gives_up = for_good or (ends_download and group is Group.FILE)
+        gives_up = for_good or (kind is Kind.THROTTLED_TOO_LONG and group is Group.FILE)
         goes_on = _WAITED if group is Group.WAIT else _FETCHED_AGAIN
         return None if gives_up else goes_on
     if group in {Group.TELL, Group.DETACH, Group.TRANSFER} and kind in {Kind.CUT, Kind.DAMAGED}:
@@ -226,7 +224,8 @@ What the cells say:
   most.
 - **no answer was needed**: the API answers such requests with nothing, so that any JSON with a status of
   success is as good. A web page or other text is not.
-- **fetched on**: the rest of the file is asked for, with a new signed URL.
+- **fetched on**: the rest of the file is requested with a new signed URL, or all of it if it may have
+  changed.
 - `BadRequest` of *detach*: the first request has detached, its answer was lost, and the second is refused
   because nothing is attached any more. The message says so.
 - an error: the task fails with it. Airflow's `retries` are kept, unless it says *for good*: then it is raised
@@ -240,7 +239,7 @@ How long it may take at most:
 | from the first time that it is sent to the beginning of the last | a minute |
 | a wait | the task's `timeout` |
 | looking for what may have been made | 40 seconds, for a computation 150, up to three times |
-| a file | a minute without anything new; a MiB ten times the connection's `timeout`, and a minute |
+| a file | a minute without another MiB; the last MiB may take ten times the connection's `timeout` |
 
 A task reads its connection as every task of Airflow does: a secrets backend that hangs, or a resolver of
 host names, holds it until its `execution_timeout`. What waits in a triggerer is bounded there, too.

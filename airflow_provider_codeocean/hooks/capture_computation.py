@@ -145,7 +145,7 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
         """Submit a computation, and name it; see the base class."""
         with self._naming_client() as naming:  # opened first, so that it takes no time before the naming
             computation = self.job = client.computations.run(params)
-            log.info("Started computation %s (%s)", computation.id, computation.name)
+            log.info("Started computation %s (%r)", computation.id, computation.name)
             if computation.parameters or computation.processes:
                 self._verify_parameters(computation)
             if self._give_name(naming, computation):
@@ -207,7 +207,7 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
 
     def _claim(self, unlabelled: Computation) -> None:
         log.warning(
-            "Computation %s (%s) has the parameters of this task, was submitted since it started, and has no "
+            "Computation %s (%r) has the parameters of this task, was submitted since it started, and has no "
             "key of another task: it is adopted as the one that an earlier attempt submitted",
             unlabelled.id,
             unlabelled.name,

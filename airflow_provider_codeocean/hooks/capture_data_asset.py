@@ -97,7 +97,7 @@ class DataAssetJob(SubmissionRunner[DataAsset, "DataAssetParams"]):
         asset = self.job = client.data_assets.create(
             params.model_copy(update={"tags": [*_descriptive(params.tags), self.key]})
         )
-        log.info("Created data asset %s (%s)", asset.id, asset.name)
+        log.info("Created data asset %s (%r)", asset.id, asset.name)
         try:
             self.verify(asset if _has_tags(asset) else self.get(client, asset.id))
         except CodeOceanError as error:  # it is verified once more when the wait is over

@@ -14,6 +14,9 @@ from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
     CodeOceanError,
     Forbidden,
+    NoCertificates,
+    RateLimited,
+    ServerError,
     Unauthorized,
     UnexpectedAnswer,
 )
@@ -21,7 +24,7 @@ from airflow_provider_codeocean.api.secret import basic
 from airflow_provider_codeocean.arguments import check_identifier
 from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
-from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
+from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
 from airflow_provider_codeocean.hooks.uses import USE_KINDS, uses_of
 from airflow_provider_codeocean.polling.grace import Grace
@@ -53,10 +56,10 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access
     token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
-    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses what is not encrypted and verified, as
-    ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and ``token_grace``
-    (seconds for which who waits bears that the token is refused). Where Code Ocean refuses the token, the
-    connection is read again: with another token, the request is sent again.
+    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses connections that are not encrypted and
+    verified, as ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and
+    ``token_grace`` (seconds for which waits tolerate that the token is refused). If Code Ocean refuses the
+    token, the connection is read again, and the request is retried if it holds another one.
 
     :param codeocean_conn_id: id of the connection.
     :param **kwargs: what every hook takes.
@@ -116,11 +119,20 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         if "token" not in options:  # one that is given stays: the connection's may be another user's
             all_options.setdefault("new_token", new_token)
-        return CodeOceanClient(**all_options)
+        return self._new_client(CodeOceanClient, all_options)
+
+    def _new_client(self, client_class: Callable[..., T], options: Mapping[str, Any]) -> T:
+        """Create a client; an error about one of its options names the connection."""
+        try:
+            return client_class(**options)
+        except ValueError as error:
+            kind = NoCertificates if isinstance(error, NoCertificates) else ValueError
+            raise kind(f"connection {self.codeocean_conn_id!r}: {error}") from error
 
     def _read(self) -> dict[str, Any]:
         """Read the connection into a client's options."""
         connection = self.get_connection(self.codeocean_conn_id)
+        check_extra(connection)
         options = client_options(connection, connection.extra_dejson)
         mask_secret(str(options["token"]))  # Airflow itself has masked it with the blanks around it
         mask_secret(str(basic(options["token"])))  # as it goes over the wire
@@ -142,11 +154,12 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         if "token" not in options:  # as above
             all_options.setdefault("new_token", new_token)
-        return CodeOceanAsyncClient(**all_options)
+        return self._new_client(CodeOceanAsyncClient, all_options)
 
     async def _read_async(self) -> dict[str, Any]:
         """Read the connection into a client's options, in a running event loop."""
         connection = await get_async_connection(self.codeocean_conn_id)
+        check_extra(connection)
         options = client_options(connection, await get_async_extra_dejson(connection))
         await mask_secret_async(str(options["token"]))  # as above
         await mask_secret_async(str(basic(options["token"])))
@@ -280,7 +293,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             return uses_of(client, check_identifier("data_asset_id", data_asset_id).strip(), kinds)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the connection works, and if not whether token, host or network are at fault.
+        """Check whether the connection works, and if not, whether token, host, or network are at fault.
 
         :returns: whether it works, and a sentence to show.
         """
@@ -317,10 +330,15 @@ def _token_for(url: str, options: Mapping[str, Any]) -> str:
 
 
 def _explain(error: CodeOceanError | ValueError) -> str:
-    """Say what an error means for the connection."""
+    """Return a sentence about what an error means for the connection."""
     match error:
         case Unauthorized():
-            return "Code Ocean does not know this access token: it is wrong, expired or revoked."
+            return (
+                "Code Ocean does not know this access token: it is wrong, expired, or revoked. Correct the "
+                f"host if it is not Code Ocean [{error.server}]"
+            )
+        case ServerError() | RateLimited():
+            return f"Code Ocean, or a proxy in front of it, is in trouble or busy: {error}"
         case Forbidden():
             return f"The access token may not read data assets: {error.message}"
         case CodeOceanApiError() | UnexpectedAnswer():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
-from airflow_provider_codeocean.arguments import check_identifier, known_now
+from airflow_provider_codeocean.arguments import KnowsTemplates, check_identifier, check_identifier_early
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.links import ShowsDataAsset
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _PAUSES = (0, 1, 2, 4, 8)
 
 
-class CodeOceanOneDataAssetBase(ShowsDataAsset, BaseOperator):
+class CodeOceanOneDataAssetBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
     """Base of operators on one existing data asset.
 
     An error that a retry cannot fix (invalid input, no such data asset, no permission) fails the task
@@ -48,7 +48,7 @@ class CodeOceanOneDataAssetBase(ShowsDataAsset, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
-        check_identifier("data_asset_id", known_now(data_asset_id))
+        check_identifier_early("data_asset_id", data_asset_id)
         self.codeocean_conn_id = codeocean_conn_id
 
 
@@ -70,8 +70,8 @@ class CodeOceanActOnDataAssetBase(CodeOceanOneDataAssetBase):
     def execute(self, context: Context) -> Any:
         """Do the work, and link the data asset in the UI."""
         self.codeocean_url = ""
-        with no_retry_for_what_it_cannot_mend():
-            check_identifier("data_asset_id", self.data_asset_id)
+        with no_retry_for_what_it_cannot_mend(self):
+            self.data_asset_id = check_identifier("data_asset_id", self.data_asset_id)
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
                 self.show_data_asset(context, client.url, self.data_asset_id)
                 return self.act(client)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
     ReadField,
     as_list,
     as_rendered,
     check_identifier,
+    check_identifier_early,
     check_one_of,
     checked,
     known_now,
+    with_mount,
 )
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
@@ -33,7 +37,7 @@ log = logging.getLogger(__name__)
 _TO = {"capsule_id": "capsules", "pipeline_id": "pipelines", "computation_id": "computations"}
 
 
-class CodeOceanAttachmentBase(BaseOperator):
+class CodeOceanAttachmentBase(KnowsTemplates, BaseOperator):
     """Base of operators that attach or detach data assets. It takes exactly one of the first three.
 
     :param capsule_id: id of the capsule. (templated)
@@ -61,6 +65,7 @@ class CodeOceanAttachmentBase(BaseOperator):
         self.computation_id = computation_id
         self.codeocean_conn_id = codeocean_conn_id
         self._name = check_one_of(**{name: known_now(getattr(self, name)) for name in _TO})
+        check_identifier_early(self._name, getattr(self, self._name))
 
     @abstractmethod
     def act(self, resource: Any, id: str) -> Any:  # noqa: A002
@@ -74,7 +79,7 @@ class CodeOceanAttachmentBase(BaseOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - as every operator
         """Attach or detach."""
-        with no_retry_for_what_it_cannot_mend():
+        with no_retry_for_what_it_cannot_mend(self):
             its_id = check_identifier(self._name, getattr(self, self._name))
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
                 return self.act(_resource(client, self._name), its_id)
@@ -116,8 +121,8 @@ class CodeOceanAttachDataAssetsOperator(CodeOceanAttachmentBase):
         return [
             checked(
                 AttachParams,
-                {"": f"data_assets.{number}", "id": f"data_assets.{number}.id"},
-                each if isinstance(each, Mapping) else {"id": each},
+                {"": f"data_assets.{number}"},
+                with_mount(each),
             )
             for number, each in enumerate(given)
         ]

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import NotFound
 from airflow_provider_codeocean.arguments import (
     ReadField,
     as_rendered,
     check_choice,
+    check_flags,
     check_identifier,
+    check_identifier_early,
+    check_optional,
+    check_text,
     checked,
+    is_given,
     known_now,
+    mount_of,
 )
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase, check_effect
@@ -44,6 +51,7 @@ OnNoResults = Literal["fail", "skip"]
 
 #: Stands for the name of the data asset in the prefix of a capture's target.
 _NAME = "{name}"
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 #: Where the arguments of a capture are found in the request.
 _ARGUMENTS = {
@@ -105,15 +113,16 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         self.computation_id = computation_id
         self.path = path
         self.target = target
-        if name_file is not None:
-            check_identifier("name_file", known_now(name_file))
-        check_identifier("name_key", known_now(name_key))
+        check_optional("name_file", known_now(name_file), text.to_path)
+        if is_given(name_key):
+            check_text("name_key", known_now(name_key))
+        check_identifier_early("computation_id", computation_id)
         self.name_file = name_file
         self.name_key = name_key
         check_choice("on_no_results", on_no_results, get_args(OnNoResults))
         self.on_no_results: OnNoResults = on_no_results
-        if capsule_id is not None:
-            check_identifier("capsule_id", known_now(capsule_id))
+        if is_given(capsule_id):
+            check_identifier_early("capsule_id", capsule_id)
         self.capsule_id = capsule_id
         self.data_asset_params(known_now)
 
@@ -122,16 +131,28 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 
         target = read(self.target, instead=None)
+        # A form leaves what was not filled in as an empty text.
+        target = target if is_given(target) else None
         _check_prefix(target)
         return checked(
             DataAssetParams,
             _ARGUMENTS,
             {
                 **self.described(read),
-                "source": {"computation": {"id": read(self.computation_id), "path": read(self.path) or None}},
+                "source": {"computation": {"id": read(self.computation_id), "path": read(self.path)}},
                 "target": None if target is None else {"aws": target},
             },
         )
+
+    def build_params(self) -> DataAssetParams:
+        """Return what to create; see the base class."""
+        self.computation_id = check_identifier("computation_id", self.computation_id)
+        self.capsule_id = (
+            check_identifier("capsule_id", self.capsule_id) if is_given(self.capsule_id) else None
+        )
+        self.name_file = check_optional("name_file", self.name_file, text.to_path) or None
+        self.name_key = check_text("name_key", self.name_key) if is_given(self.name_key) else "name"
+        return super().build_params()
 
     def carrier_options(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - as the base class
         """Tell whether the name is known before the results are read; see the base class."""
@@ -147,7 +168,9 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         changes: dict[str, Any] = {}
         name = None if self.name_file is None else self._name_among_results(hook, self.name_file)
         if name is not None:
-            changes = {"name": name, "mount": name if self.mount is None else asked.mount}
+            name = check_text("name_file", name, text.to_name)
+            mount = asked.mount if is_given(self.mount) else mount_of(name, None, "name_file")
+            changes = {"name": name, "mount": mount}
         if asked.target is not None and asked.target.aws.prefix:
             prefix = asked.target.aws.prefix.replace(_NAME, (name or asked.name).replace("/", "_"))
             changes["target"] = type(asked.target).model_validate(
@@ -174,7 +197,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
 def _check_prefix(target: Any) -> None:
     """Check that the only placeholder in the prefix of a target is the one for the name."""
     prefix = target.get("prefix") if isinstance(target, Mapping) else None
-    unknown = re.search(r"\{[^{}]*\}", prefix.replace(_NAME, "")) if isinstance(prefix, str) else None
+    unknown = _PLACEHOLDER.search(prefix.replace(_NAME, "")) if isinstance(prefix, str) else None
     if unknown:
         raise ValueError(f"target.prefix: {unknown[0]!r} is no placeholder; {_NAME!r} is the only one")
 
@@ -278,6 +301,7 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
         *CodeOceanActOnDataAssetBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json"}
+    returns_id_of: ClassVar[str] = "data_asset_id"
 
     def __init__(
         self,
@@ -295,6 +319,8 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
         super().__init__(data_asset_id=data_asset_id, **kwargs)
         self.name = name
         self.description = description
+        # Only the DAG file clears a description: a template that renders to nothing leaves it as it is.
+        self._clears_description = description == ""
         self.mount = mount
         self.tags = tags
         self.add_tags = add_tags
@@ -313,14 +339,15 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
         """
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
 
+        description = read(self.description)
         tags = [self._tags(name, read) for name in ("tags", "add_tags", "remove_tags")]
         return checked(
             DataAssetUpdateParams,
             {},
             {
                 "name": read(self.name),
-                "description": read(self.description),
-                "mount": read(self.mount),
+                "description": description if self._clears_description or is_given(description) else None,
+                "mount": check_optional("mount", read(self.mount), text.to_new_folder),
                 "tags": next((each for each in tags if each is not None), None),
                 "custom_metadata": read(self.custom_metadata),
             },
@@ -329,10 +356,10 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
     def _tags(self, name: str, read: ReadField = as_rendered) -> list[str] | None:
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetUpdateParams
 
-        value = getattr(self, name)
-        if value is None:
+        value = read(getattr(self, name))
+        if not is_given(value):
             return None
-        return checked(DataAssetUpdateParams, {"tags": name}, {"tags": read(value)}).tags
+        return checked(DataAssetUpdateParams, {"tags": name}, {"tags": value}).tags
 
     def act(self, client: CodeOceanClient) -> dict[str, Any]:
         """Update the data asset and verify it; see the base class."""
@@ -429,6 +456,7 @@ class CodeOceanArchiveDataAssetOperator(CodeOceanActOnDataAssetBase):
 
     def __init__(self, *, data_asset_id: str, archived: bool = True, **kwargs: Any) -> None:
         super().__init__(data_asset_id=data_asset_id, **kwargs)
+        check_flags(archived=archived)
         self.archived = archived
 
     def act(self, client: CodeOceanClient) -> None:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, DataAssetFailed, NotFound
-from airflow_provider_codeocean.arguments import check_choice, check_seconds, known_now
+from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
+    check_choice,
+    check_flags,
+    check_seconds,
+    known_now,
+)
 from airflow_provider_codeocean.capture.key import IdempotencyKeys, OnExisting
 from airflow_provider_codeocean.capture.once import SubmitOnce
 from airflow_provider_codeocean.capture.steps import Submission
@@ -42,7 +48,7 @@ log = logging.getLogger(__name__)
 _LAST_WORDS = 3.0
 
 
-class CodeOceanMakeOnceBase(BaseOperator):
+class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
     """Submit a job once, wait until it has succeeded, and return it.
 
     However often the task is killed and retried, it leaves one job: the job carries an idempotency key that
@@ -94,6 +100,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.codeocean_conn_id = codeocean_conn_id
+        check_flags(wait_for_completion=wait_for_completion, deferrable=deferrable)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
@@ -221,8 +228,8 @@ class CodeOceanMakeOnceBase(BaseOperator):
             self._delete(runner)
 
     def _keys(self, context: Context, params: Any) -> IdempotencyKeys:
-        check_choice("on_existing", self.on_existing, get_args(OnExisting))
-        on_existing: Any = self.on_existing
+        on_existing: Any = self.on_existing or "adopt"  # a blank template stands for the default
+        check_choice("on_existing", on_existing, get_args(OnExisting))
         return IdempotencyKeys.of(attempt_of(context, self.retries or 0), self.subject(params), on_existing)
 
     def _new_runner(self, keys: IdempotencyKeys, params: Any, context: Context) -> SubmissionRunner[Any, Any]:
@@ -356,7 +363,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:
         try:
-            with no_retry_for_what_it_cannot_mend():
+            with no_retry_for_what_it_cannot_mend(self):
                 yield
         except AirflowTaskTimeout:
             self._out_of_time = True  # Airflow calls on_kill now, but a retry waits again

@@ -10,9 +10,11 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_codeocean.api.models.search import MAX_PAGE
 from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
     ReadField,
     as_rendered,
     check_choice,
+    check_flags,
     data_asset_search,
     known_now,
 )
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 OnMore = Literal["warn", "fail", "ignore"]
 
 
-class CodeOceanSearchDataAssetsOperator(BaseOperator):
+class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
     """Search data assets.
 
     Source: ``POST data_assets/search``, user guide "Search data assets". All pages are read, and a data asset
@@ -113,6 +115,7 @@ class CodeOceanSearchDataAssetsOperator(BaseOperator):
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit must be a whole number from 1, or None for all, got {limit!r}")
         self.limit = limit
+        check_flags(favorite=favorite, archived=archived, only_ids=only_ids)
         self.only_ids = only_ids
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
@@ -137,9 +140,12 @@ class CodeOceanSearchDataAssetsOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[Any]:  # noqa: ARG002 - as every operator
         """Search data assets."""
-        with no_retry_for_what_it_cannot_mend():
+        from airflow_provider_codeocean.metadata import fit_filters
+
+        with no_retry_for_what_it_cannot_mend(self):
             params = self.search_params()
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
+                params = fit_filters(client, params)
                 found = list(islice(client.data_assets.search_all(params), self._most))
             if self.limit is not None and len(found) > self.limit:
                 found.pop()
@@ -188,13 +194,14 @@ class CodeOceanSearchDataAssetUsesOperator(CodeOceanActOnDataAssetBase):
         super().__init__(data_asset_id=data_asset_id, **kwargs)
         check_use_kinds(kinds)
         self.kinds = kinds
+        check_flags(only_ids=only_ids)
         self.only_ids = only_ids
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
 
     def act(self, client: CodeOceanClient) -> list[Any]:
         """Search the uses; see the base class."""
-        uses = uses_of(client, self.data_asset_id.strip(), self.kinds)
+        uses = uses_of(client, self.data_asset_id, self.kinds)
         log.info("Found %d uses of data asset %s", len(uses), self.data_asset_id)
         if not uses:
             end_as_asked_for(self.on_empty, f"No use of data asset {self.data_asset_id} was found")

@@ -110,8 +110,8 @@ def test_what_was_captured_is_gone_on_with_when_its_computation_is_gone(capture,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name_file": ""}, "name_file must be"),
-        ({"name_key": ""}, "name_key must be"),
+        ({"name_file": "../name.json"}, "name_file: must be a path"),
+        ({"name_key": 1.5}, "name_key: must be text"),
         ({"on_no_results": "ignore"}, "on_no_results must be one of 'fail', 'skip'"),
     ],
 )

@@ -177,7 +177,7 @@ changes = st.fixed_dictionaries(
     optional={
         "name": texts,
         "description": texts,
-        "mount": texts,
+        "mount": texts.map(lambda text: text.replace(" ", "_")),
         "tags": st.lists(texts),
         "custom_metadata": st.dictionaries(texts, st.integers(), min_size=1),
     },

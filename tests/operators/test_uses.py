@@ -55,7 +55,7 @@ def test_search_uses_of_some_kinds_returns_their_ids(used, execute):
 def test_find_data_asset_uses_of_hook_returns_kind_and_object(used):
     uses = CodeOceanHook().find_data_asset_uses(" a1 ", kinds=("capsule",))
     assert [(kind, use.id) for kind, use in uses] == [("capsule", "c1"), ("capsule", "c2")]
-    with pytest.raises(ValueError, match="data_asset_id must be an identifier"):
+    with pytest.raises(ValueError, match="data_asset_id: must not be empty"):
         CodeOceanHook().find_data_asset_uses("")
 
 

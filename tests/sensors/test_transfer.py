@@ -47,7 +47,7 @@ def looks(data_asset_id, **arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"data_asset_id": ""}, "data_asset_id must be an identifier"),
+        ({"data_asset_id": ""}, "data_asset_id: must not be empty"),
         ({"last_transferred": "yesterday"}, "last_transferred must be a time in Unix seconds, or None"),
         ({"last_transferred": -1}, "last_transferred must be"),
         ({"last_transferred": True}, "last_transferred must be"),

@@ -179,8 +179,9 @@ async def test_a_mapped_one_does_not_render_what_another_task_returned(superviso
         up = UpOperator(task_id="up")
         CodeOceanDataAssetSensor.partial(task_id="wait", **START).expand(data_asset_id=up.output)
     told = await told_to_worker(start(dag, map_index=0))
-    assert told["status"] == "error"
-    assert "rendered" not in told["message"]
+    assert told["status"] == "not_begun"
+    assert "must be an id, " in told["message"]
+    assert "got '{{ params.data_asset_id }}'" in told["message"]
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -310,7 +311,7 @@ class NotThereSensor(CodeOceanDataAssetSensor):
 NOT_BEGUN = {
     "a name that is not there": ({"data_asset_id": "{{ params.typo }}"}, "typo"),
     "a template that is none": ({"data_asset_id": "{{ broken"}, "TemplateSyntaxError"),
-    "no identifier": ({"data_asset_id": "{{ '' }}"}, "data_asset_id must be an identifier"),
+    "no identifier": ({"data_asset_id": "{{ '' }}"}, "data_asset_id: must not be empty"),
     "no connection": ({"data_asset_id": "a", "codeocean_conn_id": "not_there"}, "not_there"),
     "a class of a DAG file": ({"data_asset_id": "a", "sensor": NotThereSensor}, "a_dag_file"),
     "native objects": (
