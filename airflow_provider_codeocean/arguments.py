@@ -170,9 +170,9 @@ def _check_output(name: str, output: Any) -> None:
         return
     if getattr(operator, "multiple_outputs", False):
         return
-    returned = getattr(operator, "made_id", None) or getattr(operator, "returns_id_of", None)
+    returned = getattr(operator, "external_id_key", None) or getattr(operator, "returns_id_of", None)
     task = f"task {operator.task_id!r}"
-    if key not in ("return_value", getattr(operator, "made_id", None)):
+    if key not in ("return_value", getattr(operator, "external_id_key", None)):
         own = f" or its output[{returned!r}]" if returned else ""
         problem = f"{task} leaves no XCom {key!r}; give its output{own}"
     elif returned is None:

@@ -1,13 +1,19 @@
-"""Deleting what is not wanted any more: one procedure each, for a worker and for the triggerer."""
+"""Deleting data assets and computations: one procedure each, for workers and the triggerer."""
 
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.api.errors import CodeOceanApiError, CodeOceanError, NotFound
+from airflow_provider_codeocean.api.errors import (
+    VISIBILITY_SECONDS,
+    CodeOceanApiError,
+    CodeOceanError,
+    NotFound,
+)
 from airflow_provider_codeocean.states import Verdict, computation_verdict, data_asset_verdict
 
 if TYPE_CHECKING:
@@ -18,20 +24,24 @@ _REFUSED = (400, 409)
 
 
 class Fate(enum.Enum):
-    """What became of what was to be removed."""
+    """The result of a deletion."""
 
     DELETED = "was deleted"
     GONE = "was not there any more"
+    HIDDEN = (
+        "was not found. It was submitted less than five minutes ago and may not be visible yet: "
+        "if it appears later, delete it"
+    )
     LEFT = "is ready by now, and is left as it is"
     OVER = "is over by now, and is left as it is"
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How a removal ended. As a string, it is a sentence for a log.
+    """The result of a deletion, with the object. As a string, it is a sentence for a log.
 
-    :param what: what it is, with its id.
-    :param fate: what became of it.
+    :param what: kind and id of the object.
+    :param fate: the result.
     """
 
     what: str
@@ -41,44 +51,55 @@ class Removed:
         return f"{self.what} {self.fate.value}"
 
 
-#: A procedure: yields the requests, is sent their answers.
+#: A procedure: yields the requests, is sent their responses.
 Removal = Generator["Call[Any]", Any, Removed]
 
 
-def remove_data_asset(client: CodeOceanClient, data_asset_id: str, *, even_if_ready: bool) -> Removed:
-    """Delete a data asset, archiving it first where the server asks for that.
+def remove_data_asset(
+    client: CodeOceanClient, data_asset_id: str, *, even_if_ready: bool, submitted_at: float | None = None
+) -> Removed:
+    """Delete a data asset, and archive it first if the server requires that.
 
     Source: ``GET``, ``DELETE data_assets/{id}`` and ``PATCH data_assets/{id}/archive``.
 
     :param client: the client.
     :param data_asset_id: id of the data asset.
-    :param even_if_ready: delete it in any state; else it is left where it has become ready.
-    :returns: what became of it; that it is not there is no error.
-    :raises CodeOceanError: where the server refuses, or is out of reach.
+    :param even_if_ready: delete it in any state; otherwise it is left if it has become ready.
+    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
+    :returns: the result; that Code Ocean does not know it is no error.
+    :raises CodeOceanError: if the server refuses, or does not respond.
     """
-    return remove(client, removal_of_data_asset(data_asset_id, even_if_ready=even_if_ready))
+    return remove(
+        client,
+        removal_of_data_asset(data_asset_id, even_if_ready=even_if_ready, submitted_at=submitted_at),
+    )
 
 
-def remove_computation(client: CodeOceanClient, computation_id: str, *, even_if_over: bool) -> Removed:
+def remove_computation(
+    client: CodeOceanClient, computation_id: str, *, even_if_over: bool, submitted_at: float | None = None
+) -> Removed:
     """Delete a computation with its results, which stops it: the API has no other way to.
 
     Source: ``GET`` and ``DELETE computations/{id}``.
 
     :param client: the client.
     :param computation_id: id of the computation.
-    :param even_if_over: delete it in any state; else it is left where it has ended.
-    :returns: what became of it; that it is not there is no error.
-    :raises CodeOceanError: where the server refuses, or is out of reach.
+    :param even_if_over: delete it in any state; otherwise it is left if it has ended.
+    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
+    :returns: the result; that Code Ocean does not know it is no error.
+    :raises CodeOceanError: if the server refuses, or does not respond.
     """
-    return remove(client, removal_of_computation(computation_id, even_if_over=even_if_over))
+    return remove(
+        client, removal_of_computation(computation_id, even_if_over=even_if_over, submitted_at=submitted_at)
+    )
 
 
 def remove(client: CodeOceanClient, removal: Removal) -> Removed:
-    """Carry out a removal.
+    """Run a deletion.
 
     :param client: the client.
     :param removal: the procedure.
-    :returns: what became of it.
+    :returns: the result.
     """
     send: Any = removal.send
     value: Any = None
@@ -95,11 +116,11 @@ def remove(client: CodeOceanClient, removal: Removal) -> Removed:
 
 
 async def remove_async(client: CodeOceanAsyncClient, removal: Removal) -> Removed:
-    """Carry out a removal, in an event loop.
+    """Run a deletion, in an event loop.
 
     :param client: the client.
     :param removal: the procedure.
-    :returns: what became of it.
+    :returns: the result.
     """
     send: Any = removal.send
     value: Any = None
@@ -115,12 +136,15 @@ async def remove_async(client: CodeOceanAsyncClient, removal: Removal) -> Remove
             value, send = error, removal.throw
 
 
-def removal_of_computation(computation_id: str, *, even_if_over: bool) -> Generator[Call[Any], Any, Removed]:
-    """Return the procedure of :func:`remove_computation`, to be carried out anywhere.
+def removal_of_computation(
+    computation_id: str, *, even_if_over: bool, submitted_at: float | None = None
+) -> Generator[Call[Any], Any, Removed]:
+    """Return the procedure of :func:`remove_computation`, which a worker or the triggerer can run.
 
     :param computation_id: id of the computation.
-    :param even_if_over: delete it in any state; else it is left where it has ended.
-    :returns: what became of it.
+    :param even_if_over: delete it in any state; otherwise it is left if it has ended.
+    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
+    :returns: the result.
     """
     from airflow_provider_codeocean.api.endpoints.computations import Computations
 
@@ -132,16 +156,19 @@ def removal_of_computation(computation_id: str, *, even_if_over: bool) -> Genera
                 return Removed(what, Fate.OVER)
         yield Computations.delete.call(Computations.root, computation_id)
     except NotFound:
-        return Removed(what, Fate.GONE)
+        return Removed(what, _not_found(submitted_at))
     return Removed(what, Fate.DELETED)
 
 
-def removal_of_data_asset(data_asset_id: str, *, even_if_ready: bool) -> Generator[Call[Any], Any, Removed]:
-    """Return the procedure of :func:`remove_data_asset`, to be carried out anywhere.
+def removal_of_data_asset(
+    data_asset_id: str, *, even_if_ready: bool, submitted_at: float | None = None
+) -> Generator[Call[Any], Any, Removed]:
+    """Return the procedure of :func:`remove_data_asset`, which a worker or the triggerer can run.
 
     :param data_asset_id: id of the data asset.
-    :param even_if_ready: delete it in any state; else it is left where it has become ready.
-    :returns: what became of it.
+    :param even_if_ready: delete it in any state; otherwise it is left if it has become ready.
+    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
+    :returns: the result.
     """
     from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 
@@ -171,5 +198,11 @@ def removal_of_data_asset(data_asset_id: str, *, even_if_ready: bool) -> Generat
                     refusal.status, message, method=refusal.method, path=refusal.path
                 ) from refusal
     except NotFound:
-        return Removed(what, Fate.GONE)
+        return Removed(what, _not_found(submitted_at))
     return Removed(what, Fate.DELETED)
+
+
+def _not_found(submitted_at: float | None) -> Fate:
+    """Return what Code Ocean's own 404 means."""
+    is_young = submitted_at is not None and time.time() < submitted_at + VISIBILITY_SECONDS
+    return Fate.HIDDEN if is_young else Fate.GONE

@@ -41,15 +41,15 @@ def test_of_a_capture_and_its_wait_in_a_worker(code_ocean, params, caplog, monke
     code_ocean.faults.add(FaultRule(method="GET", path="data_assets/*", kind="status", status=503))
     with caplog.at_level(logging.INFO):
         mine = capturing(1, State(), asked=params)
-        begun = mine.begin()
-        CodeOceanHook().wait_for_data_asset(begun.made.id, poll_interval=0.01)
-        mine.finish(begun)
+        begun = mine.start()
+        CodeOceanHook().wait_for_data_asset(begun.job.id, poll_interval=0.01)
+        mine.confirm(begun)
     told = lines(caplog)
     assert CONNECTION in told[0]
     assert any(line.startswith("Waiting for data asset") and CONNECTION in line for line in told)
     assert any("is not known" in line for line in told)
     assert any("Could not look at" in line or "trying again" in line for line in told)
-    assert [line for line in told if begun.made.id not in line and KEY not in line] == []
+    assert [line for line in told if begun.job.id not in line and KEY not in line] == []
 
 
 async def test_of_a_wait_in_the_triggerer(code_ocean, params, caplog):

@@ -117,8 +117,8 @@ async def test_what_the_triggerer_sets_up_is_what_is_used_there(code_ocean, para
 def test_captures_are_counted(code_ocean, params, monkeypatch):
     kept = Kept()
     monkeypatch.setattr("airflow_provider_codeocean.hooks.capture.metrics_in_worker", lambda: kept)
-    capturing(1, asked=params).begin()
-    capturing(2, asked=params).begin()
+    capturing(1, asked=params).start()
+    capturing(2, asked=params).start()
     tags = {"connection": "codeocean_default", "what": "data_asset"}
     assert kept.told == [(CAPTURES.name, {**tags, "how": how}) for how in ("created", "adopted")]
 
@@ -126,8 +126,8 @@ def test_captures_are_counted(code_ocean, params, monkeypatch):
 def test_metrics_that_fail_fail_no_capture(code_ocean, params, monkeypatch, caplog):
     broken = SimpleNamespace(incr=lambda *args, **kwargs: 1 / 0)
     monkeypatch.setattr("airflow_provider_codeocean.hooks.capture.metrics_in_worker", lambda: broken)
-    assert capturing(1, asked=params).begin().made.id
-    assert f"The capture with the key {KEY} is not counted" in caplog.text
+    assert capturing(1, asked=params).start().job.id
+    assert f"The submission with key {KEY} is not counted" in caplog.text
 
 
 def test_a_worker_has_somewhere_for_them_to_go():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
-from airflow_provider_codeocean.api.errors import CodeOceanApiError, Forbidden, NotFound
+from airflow_provider_codeocean.api.errors import CodeOceanApiError, Forbidden, NotFound, UnexpectedAnswer
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import Transitions
@@ -49,17 +50,16 @@ def ready(make):
 
 @pytest.fixture(params=["worker", "triggerer"])
 def remove(request, code_ocean, client):
-    async def in_a_loop(data_asset_id, *, even_if_ready):
+    async def in_a_loop(data_asset_id, **options):
         token = code_ocean.env["CODEOCEAN_TOKEN"]
         async with CodeOceanAsyncClient(code_ocean.url, token, retry_budget=0) as other:
-            return await remove_async(
-                other, removal_of_data_asset(data_asset_id, even_if_ready=even_if_ready)
-            )
+            return await remove_async(other, removal_of_data_asset(data_asset_id, **options))
 
-    def remove(data_asset_id, *, even_if_ready=False):
+    def remove(data_asset_id, **options):
+        options = {"even_if_ready": False} | options
         if request.param == "worker":
-            return remove_data_asset(client, data_asset_id, even_if_ready=even_if_ready)
-        return asyncio.run(in_a_loop(data_asset_id, even_if_ready=even_if_ready))
+            return remove_data_asset(client, data_asset_id, **options)
+        return asyncio.run(in_a_loop(data_asset_id, **options))
 
     return remove
 
@@ -97,6 +97,29 @@ def test_what_is_gone_already_is_no_error(remove, client, draft, even_if_ready):
     removed = remove(draft, even_if_ready=even_if_ready)
     assert removed.fate is Fate.GONE
     assert str(removed) == f"Data asset {draft} was not there any more"
+
+
+@pytest.mark.fault("A8")
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_remove_with_page_of_a_proxy_raises_and_reports_nothing(
+    remove, code_ocean, client, draft, method, status
+):
+    code_ocean.faults.add(FaultRule(method=method, kind="html", status=status))
+    with pytest.raises(UnexpectedAnswer) as raised:
+        remove(draft)
+    assert raised.value.transient
+    assert is_there(client, draft)
+
+
+@pytest.mark.fault("B5")
+def test_remove_of_new_object_that_is_not_visible_yet_reports_it_hidden(remove, code_ocean, draft):
+    code_ocean.faults.add(FaultRule(method="GET", kind="status", status=404, body={"message": "no"}))
+    removed = remove(draft, submitted_at=time.time())
+    assert removed.fate is Fate.HIDDEN
+    assert "may not be visible yet: if it appears later, delete it" in str(removed)
+    code_ocean.faults.add(FaultRule(method="GET", kind="status", status=404, body={"message": "no"}))
+    assert remove(draft, submitted_at=time.time() - 301).fate is Fate.GONE
 
 
 @pytest.mark.parametrize("status", [400, 409])

@@ -1,1 +1,1 @@
-"""Capturing once: the key, the steps, and the protocol that chooses among them."""
+"""Submitting once: idempotency keys, and the protocol with its commands."""

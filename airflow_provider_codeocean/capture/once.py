@@ -1,33 +1,39 @@
-"""Capture once: whatever is killed and whenever, one capture leaves one data asset.
+"""Submit once: whichever process is killed and whenever, one submitting task leaves one job.
 
-The API has no idempotency keys, so a capture brings a key of its own, and what it makes carries that key (a
-data asset as a tag). A try that may not be the first recognises by it what an earlier one has made.
+The API has no idempotency keys, so a task supplies one. A data asset carries it as a tag, a computation in
+its display name. An attempt that may not be the first finds by it the job of an earlier attempt.
 
 ::
 
-    begin   an earlier try remembered what it made  ─ it is there ──────────────────────────▶ go on with it
-              │ no, or it is gone or failed
-            an earlier try may have made something  ─ found within the settle time ─────────▶ adopt it
-              │ no, or nothing found
-            remember the intent, create             ─ answer lost: look until settled ──────▶ adopt it
-              │ created: remember it
-            an older one with the same key is there ─ another try was faster ─▶ remove ours, adopt that one
-              │ no
-            go on with it
+    start    the record has an external id ─ the job exists ───────────────────────────▶ continue with it
+               │ no, or the job is gone or failed
+             an earlier attempt may have submitted a job ─ found ──────────────────────▶ adopt it
+               │ no, or nothing is found
+             save the intent, submit ─ response lost: search until the index settles ──▶ adopt it
+               │ submitted: save the external id
+             an older job with the key exists ─ another attempt was faster ─▶ delete ours, adopt that one
+               │ no
+             continue with it
 
-    finish  where another try may still have been at work: look once more when everything that it can have
-            made must be visible. The oldest stays, the others are removed. Where it carries the key of
-            another capture by then, it was taken for ours by mistake: begin again.
+    confirm  if another attempt may still have been running: search once more when all that it can have
+             submitted must be visible. The oldest job stays, duplicates are deleted. If the job has the key
+             of another task by then, it was adopted by mistake: start again.
 
-This module decides and does nothing: a protocol is a generator that yields a
-:data:`~airflow_provider_codeocean.capture.steps.Step` and is sent what came of it, so that one text serves
-operators, triggers and the tests' model of it. What is made (``M``) may be anything that has an id and a time
-of creation and can be found by its key in some way.
+This module decides and does nothing. A protocol is a generator that yields a
+:data:`~airflow_provider_codeocean.capture.steps.Command` and is sent its result, so that the same code serves
+operators and the tests' model. A job (``J``) is anything that has an id and a creation time and can be found
+by its key.
 
-**Why two looks are enough.** A look shows all that was made :data:`SETTLE` seconds before it, or earlier.
-Who creates looks once after that, and yields to what is older. Who creates although another try may be at
-work looks again ``2 * SETTLE`` after its creation. If the other try made its own within ``SETTLE`` after
-that creation, this second look shows it; if later, the other's own look has shown it that it was not first.
+**Not visible yet.** For :data:`~airflow_provider_codeocean.api.errors.VISIBILITY_SECONDS` after a submission,
+Code Ocean's 404 says nothing. The protocol polls a job whose id it knows for that long, and a job that search
+lists for that long after it was listed first, unless search stops listing it. Any other failed read raises,
+so that the attempt fails and a retry continues: no failed read ever leads to a second job.
+
+**Why two searches are enough.** A search shows all jobs that were submitted :data:`SETTLE` seconds before it,
+or earlier. An attempt that submits searches once after that, and yields to an older job. An attempt that
+submits although another one may be running searches again ``2 * SETTLE`` after its submission. If the other
+attempt submitted within ``SETTLE`` after that submission, this second search shows its job; if later, the
+other attempt's own search has shown it that it was not the first.
 """
 
 from __future__ import annotations
@@ -35,270 +41,330 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
-from airflow_provider_codeocean.api.errors import AlreadyExists, CodeOceanError
+from airflow_provider_codeocean.api.errors import VISIBILITY_SECONDS, AlreadyExists, CodeOceanError
 from airflow_provider_codeocean.capture.steps import (
-    Capture,
-    Create,
-    Find,
-    Found,
-    Intent,
-    Look,
-    M,
-    Overtaken,
-    Pause,
-    Recall,
-    Remember,
-    Remove,
-    Step,
-    Steps,
+    CheckSuperseded,
+    Command,
+    Commands,
+    Delete,
+    FindByKey,
+    FindResult,
+    Get,
+    J,
+    LoadRecord,
+    SaveRecord,
+    Sleep,
+    Submission,
+    SubmissionRecord,
+    Submit,
 )
 from airflow_provider_codeocean.clock import SteadyClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from airflow_provider_codeocean.capture.key import Attempt, Keys
+    from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt
 
-#: Seconds after which whatever a process can have made before it died is found by its key: up to 30 for an
-#: index that lags behind, and 10 for a server that is still at work on the request.
+#: Seconds after which every job that a process can have submitted before it died is found by its key: up to
+#: 30 for a lagging index, and 10 for a server that is still processing the request.
 SETTLE = 40.0
-#: Seconds from an intent to the moment when its request has certainly ended, clocks that differ included.
+#: Seconds from a saved intent to the moment when its request has certainly ended, despite differing clocks.
 SENDING = 120.0
-#: How often a creation is tried whose answer is lost each time, and nothing is found of it.
-_CREATIONS = 3
+#: Submissions per attempt, if each response is lost and no job is found.
+_MAX_SUBMISSIONS = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """What an earlier try may have made.
+    """The job that an earlier attempt may have submitted.
 
-    :param until: until when to look for it, in Unix seconds.
-    :param unmarked_since: since when there may be one that does not carry its key yet; None where there is
+    :param until: until when to search for it, in Unix seconds.
+    :param unlabelled_since: since when there may be a job that does not have its key yet; None if there is
         none.
-    :param of_others: whether what is found may not be the only one.
-    :param remains: whether there may be one although nothing is found.
+    :param may_be_several: whether the job that is found may not be the only one.
+    :param remains: whether there may be a job although none is found.
     """
 
     until: float
-    unmarked_since: float | None
-    of_others: bool
+    unlabelled_since: float | None
+    may_be_several: bool
     remains: bool
 
 
-class CaptureOnce(Generic[M]):
-    """The protocol of one try of one capture.
+class SubmitOnce(Generic[J]):
+    """The protocol of one attempt of one submission.
 
-    :param attempt: the task's try.
-    :param keys: the keys of the capture.
-    :param durable: whether there is a state that survives a try.
-    :param usable: tells whether what was found can be gone on with: one that failed cannot.
-    :param ours: tells whether what was taken for ours still shows no other key; if not given, it does.
-    :param now: the time, in Unix seconds; if not given, one that is steady during the try.
+    :param attempt: the task's attempt.
+    :param keys: the keys of the submission.
+    :param has_durable_state: whether there is a state that survives an attempt.
+    :param is_usable: returns whether a job can be adopted. A failed one cannot.
+    :param is_own: returns whether a job does not have the key of another task; by default, none has.
+    :param now: the time, in Unix seconds; by default a clock that is steady during the attempt.
     """
 
     def __init__(
         self,
-        attempt: Attempt,
-        keys: Keys,
+        attempt: TaskAttempt,
+        keys: IdempotencyKeys,
         *,
-        durable: bool,
-        usable: Callable[[M], bool],
-        ours: Callable[[M], bool] = lambda _: True,
+        has_durable_state: bool,
+        is_usable: Callable[[J], bool],
+        is_own: Callable[[J], bool] = lambda _: True,
         now: Callable[[], float] | None = None,
     ) -> None:
+        self.attempt = attempt
         self.keys = keys
-        self._is_retry = attempt.try_number > keys.first_try
-        self._durable = durable
-        self._usable = usable
-        self._ours = ours
+        # Whether an attempt is the first since a Clear cannot be known: retries may have been edited.
+        self._is_retry = attempt.try_number > 1
+        self._has_durable_state = has_durable_state
+        self._is_usable = is_usable
+        self._is_own = is_own
         self.now = now or SteadyClock()
+        self._gone: set[str] = set()
 
-    def begin(self) -> Generator[Step, Any, Capture[M]]:
-        """Go on with what was made before, or make it.
+    def start(self) -> Generator[Command, Any, Submission[J]]:
+        """Continue with the job of an earlier attempt, or submit one.
 
-        :returns: what to go on with.
-        :raises AlreadyExists: where one of the former keys is found.
-        :raises CodeOceanError: where it cannot be made.
+        :returns: the job to continue with.
+        :raises AlreadyExists: if a job with one of the previous keys exists.
+        :raises CodeOceanError: if it is not certain whether there is a job, or it cannot be submitted.
         """
-        intent: Intent | None = yield Recall()
-        own = intent if intent and intent.key == self.keys.own else None
-        if own and own.made:
-            made = yield from self._look(own.made)
-            if made is not None:
-                return Capture(made, adopted=True, look_again=own.look_again)
+        record: SubmissionRecord | None = yield LoadRecord()
+        own = record if record and record.key == self.keys.current else None
+        if own and own.external_id:
+            job = yield from self._get(own.external_id, own.submitted_at)
+            if job is not None and self._is_usable(job) and self._is_own(job):
+                return Submission(job, True, own.recheck_at, own.submitted_at)
         doubt = self._doubt(own)
         if doubt is not None:
-            made, sure_at = yield from self._search((self.keys.own,), doubt.until, doubt.unmarked_since)
-            if made is not None:
-                look_again = max(sure_at, doubt.until if doubt.of_others else 0.0)
-                return (yield from self._adopt(made, look_again=look_again, since=doubt.unmarked_since))
-        yield from self._refuse_former(intent)
-        return (yield from self._create(doubtful=doubt is not None and doubt.remains))
+            since = doubt.unlabelled_since
+            job, recheck_at = yield from self._search((self.keys.current,), doubt.until, since)
+            if job is not None:
+                recheck_at = max(recheck_at, doubt.until if doubt.may_be_several else 0.0)
+                return (yield from self._adopt(job, recheck_at, since))
+        yield from self._check_previous_keys(record)
+        return (yield from self._submit(doubtful=doubt is not None and doubt.remains))
 
-    def finish(self, capture: Capture[M]) -> Generator[Step, Any, M | None]:
-        """Make sure that it is the only one, and ours.
+    def confirm(self, submission: Submission[J]) -> Generator[Command, Any, J | None]:
+        """Make sure that the job is the only one, and the task's own.
 
-        :param capture: what was gone on with.
-        :returns: what stays: it may be another one, which another try has made. None where it turned out to
-            be another task's: :meth:`begin` again.
-        :raises CodeOceanError: where it is gone, and there is no other.
+        :param submission: the job that the attempt has continued with.
+        :returns: the job that stays, which may be that of another attempt. None if it turned out to be
+            another task's: :meth:`start` again.
+        :raises CodeOceanError: if it is gone, and there is no other.
         """
-        if not capture.look_again:
-            return capture.made
-        # Never longer than it can have been put off: the clock may have been set back since.
-        wait = min(capture.look_again - self.now(), SENDING)
+        if not submission.recheck_at:
+            return submission.job
+        # Never longer than the recheck can have been deferred: the clock may have been set back since.
+        wait = min(submission.recheck_at - self.now(), SENDING)
         if wait > 0:
-            yield Pause(wait)
-        seen: M | None = yield Look(capture.made.id)
-        if seen is not None and not self._ours(seen):
-            self._is_retry = True  # what this try may have made itself is still to be found
+            yield Sleep(wait)
+        job = submission.job
+        seen = yield from self._get(job.id, submission.submitted_at)
+        if seen is not None and not self._is_own(seen):
+            self._is_retry = True  # this attempt's own job, if there is one, is still to be found
             return None
-        living = yield from self._living(capture.made if seen is not None else None)
-        if seen is None and not living:
-            raise CodeOceanError(f"{capture.made.id} is gone by now; a retry makes another one")
-        first, *others = living or [capture.made]
-        for other in others:
-            yield Remove(other.id, instead=first.id)
-        yield Remember(Intent(self.keys.own, self.now(), first.id))  # and that there is no doubt any more
+        usable, _ = yield from self._find_usable(job if seen is not None else None, is_patient=True)
+        if seen is None and not usable:
+            raise CodeOceanError(f"{job.id} is gone by now; a retry submits another one")
+        first, *duplicates = usable or [job]
+        for duplicate in duplicates:
+            yield from self._delete(duplicate, first)
+        # Without a time to recheck: there is no doubt any more.
+        yield SaveRecord(SubmissionRecord(self.keys.current, submission.submitted_at, first.id))
         return first
 
-    def rescue(self) -> Generator[Step, Any, Capture[M] | None]:
-        """Find another one with the key, in place of one that is gone; nothing is made.
+    def find_replacement(self, submission: Submission[J]) -> Generator[Command, Any, Submission[J] | None]:
+        """Find another job with the key, in place of one that is gone. Nothing is submitted.
 
-        :returns: what to go on with, None where there is nothing.
+        :param submission: the job that is gone.
+        :returns: the job to continue with, None if there is none.
         """
-        found = yield from self._living()
-        return (yield from self._adopt(found[0], look_again=self.now() + SETTLE)) if found else None
+        self._gone.add(submission.job.id.lower())
+        usable, _ = yield from self._find_usable(is_patient=True)
+        return (yield from self._adopt(usable[0], self.now() + SETTLE)) if usable else None
 
-    def _create(self, *, doubtful: bool) -> Steps[Capture[M]]:
-        for creation in range(1, _CREATIONS + 1):
-            since = self.now()
-            yield Remember(Intent(self.keys.own, since, doubtful=doubtful))
+    def _submit(self, *, doubtful: bool) -> Commands[Submission[J]]:
+        key = self.keys.current
+        for number in range(1, _MAX_SUBMISSIONS + 1):
+            submitted_at = self.now()
+            yield SaveRecord(SubmissionRecord(key, submitted_at, may_have_duplicate=doubtful))
             try:
-                made: M = yield Create(self.keys.own)
+                job: J = yield Submit(key)
             except CodeOceanError as error:
                 if not error.maybe_applied:
                     raise
                 doubtful = True
                 settled_at = self.now() + SETTLE
-                found, sure_at = yield from self._search((self.keys.own,), settled_at, since)
+                found, recheck_at = yield from self._search((key,), settled_at, submitted_at)
                 if found is not None:
-                    look_again = max(sure_at, settled_at)
-                    return (yield from self._adopt(found, look_again=look_again, since=since))
-                if creation == _CREATIONS:
+                    return (yield from self._adopt(found, max(recheck_at, settled_at), submitted_at))
+                if number == _MAX_SUBMISSIONS:
                     raise
             else:
-                doubtful = (yield Overtaken()) or doubtful
-                look_again = self.now() + 2 * SETTLE if doubtful else 0.0
-                yield Remember(Intent(self.keys.own, since, made.id, look_again))
-                return (yield from self._give_way(made, look_again))
-        raise AssertionError("unreachable: the last creation returns or raises")  # pragma: no cover
+                doubtful = (yield CheckSuperseded()) or doubtful
+                recheck_at = self.now() + 2 * SETTLE if doubtful else 0.0
+                yield SaveRecord(SubmissionRecord(key, submitted_at, job.id, recheck_at))
+                return (yield from self._yield_to_older(Submission(job, False, recheck_at, submitted_at)))
+        raise AssertionError("unreachable: the last submission returns or raises")  # pragma: no cover
 
-    def _give_way(self, made: M, look_again: float) -> Steps[Capture[M]]:
-        """Remove what this try made if another try was faster; look later if it cannot be told now."""
+    def _yield_to_older(self, submission: Submission[J]) -> Commands[Submission[J]]:
+        """Delete this attempt's job if another attempt was faster; recheck later if that is not certain."""
+        job, recheck_at, submitted_at = submission.job, submission.recheck_at, submission.submitted_at
         try:
-            first, *others = (yield from self._living(made)) or [made]
+            usable, is_uncertain = yield from self._find_usable(job)
         except CodeOceanError as error:
-            if not error.transient:  # whoever may not look cannot be helped by looking later
-                return Capture(made, adopted=False)
-            later = look_again or self.now()
-            yield Remember(Intent(self.keys.own, self.now(), made.id, later))
-            return Capture(made, adopted=False, look_again=later)
-        if first.id == made.id:
-            return Capture(made, adopted=False, look_again=look_again)
-        if any(other.id == made.id for other in others):
-            yield Remove(made.id, instead=first.id)
-        return (yield from self._adopt(first, look_again=self.now() + SETTLE))
+            if not error.transient:  # without permission to search, a recheck cannot help
+                return Submission(job, False, 0.0, submitted_at)
+            usable, is_uncertain = [job], True
+        first = usable[0] if usable else job
+        if not _is_same(first, job):
+            if any(_is_same(each, job) for each in usable):
+                yield from self._delete(job, first)
+            return (yield from self._adopt(first, self.now() + SETTLE))
+        if is_uncertain:
+            recheck_at = recheck_at or self.now()
+            yield SaveRecord(SubmissionRecord(self.keys.current, submitted_at, job.id, recheck_at))
+        return Submission(job, False, recheck_at, submitted_at)
 
-    def _adopt(self, made: M, *, look_again: float, since: float | None = None) -> Steps[Capture[M]]:
-        since = self.now() if since is None else since
-        yield Remember(Intent(self.keys.own, since, made.id, look_again))
-        return Capture(made, adopted=True, look_again=look_again)
+    def _adopt(self, job: J, recheck_at: float, since: float | None = None) -> Commands[Submission[J]]:
+        submitted_at = since or self.now()
+        yield SaveRecord(SubmissionRecord(self.keys.current, submitted_at, job.id, recheck_at))
+        return Submission(job, True, recheck_at, submitted_at)
 
-    def _refuse_former(self, intent: Intent | None) -> Steps[None]:
-        former = self.keys.former
-        if not former:
+    def _delete(self, duplicate: J, stays: J) -> Commands[None]:
+        self._gone.add(duplicate.id.lower())
+        yield Delete(duplicate.id, instead=stays.id)
+
+    def _check_previous_keys(self, record: SubmissionRecord | None) -> Commands[None]:
+        previous = self.keys.previous
+        if not previous:
             return
-        made: M | None = None
-        if intent and intent.key in former and intent.made:
-            made = yield from self._look(intent.made)
-        if made is None:
-            made, _ = yield from self._search(former, self._settled_at(intent))
-        if made is not None:
+        job: J | None = None
+        if record and record.key in previous and record.external_id:
+            job = yield from self._get(record.external_id, record.submitted_at)
+        if job is None or not self._is_usable(job):
+            job, _ = yield from self._search(previous, self._settled_at(record))
+        if job is not None:
             raise AlreadyExists(
-                f"on_existing='fail': the task made {made.id} before it was cleared. Delete that, or let "
-                "on_existing be 'adopt' to go on with it or 'create' to make another one."
+                f"on_existing='fail': the task submitted {job.id} before it was cleared. Delete that job, or "
+                "set on_existing to 'adopt' to continue with it or to 'create' to submit another one."
             )
 
-    def _doubt(self, own: Intent | None) -> _Doubt | None:
-        """Tell what an earlier try may have made whose id is not known, or is of no use any more."""
+    def _doubt(self, own: SubmissionRecord | None) -> _Doubt | None:
+        """Return which job an earlier attempt may have submitted whose id is not known, or is of no use."""
         if own is None:
             if not self._is_retry:
                 return None
-            # Without an intent no request was sent, where an intent would have been kept.
-            return _Doubt(
-                self._settled_at(None), None if self._durable else 0.0, of_others=True, remains=True
-            )
-        if own.made is None:
-            return _Doubt(self._settled_at(own), own.since, of_others=own.doubtful, remains=True)
-        # It is gone, failed or another task's: another one is there only if two tries were alive, or if it
-        # was taken for what this one had made.
-        rivals = own.look_again > 0
+            # Without an intent no request was sent, if an intent would have been kept.
+            unlabelled_since = None if self._has_durable_state else 0.0
+            return _Doubt(self._settled_at(None), unlabelled_since, may_be_several=True, remains=True)
+        if own.external_id is None:
+            since, several = own.submitted_at, own.may_have_duplicate
+            return _Doubt(self._settled_at(own), since, may_be_several=several, remains=True)
+        # It is gone, failed, or another task's. There is another one only if two attempts were running, or if
+        # it was taken for this task's own.
+        rivals = own.recheck_at > 0
         until = self._settled_at(own) if rivals else self.now()
-        return _Doubt(until, own.since if rivals else None, of_others=True, remains=rivals)
+        return _Doubt(until, own.submitted_at if rivals else None, may_be_several=True, remains=rivals)
 
-    def _settled_at(self, intent: Intent | None) -> float:
-        """Return when a look shows for certain what an earlier try can have made."""
+    def _settled_at(self, record: SubmissionRecord | None) -> float:
+        """Return when a search certainly shows the job that an earlier attempt can have submitted."""
         now = self.now()
-        if intent is not None:
-            return min(now, intent.since + SENDING) + SETTLE
-        return now if self._durable else now + SETTLE
+        if record is not None:
+            return min(now, record.submitted_at + SENDING) + SETTLE
+        return now if self._has_durable_state else now + SETTLE
 
     def _search(
-        self, keys: tuple[str, ...], until: float, unmarked_since: float | None = None
-    ) -> Steps[tuple[M | None, float]]:
-        """Look until something is found, and return it with the time when it is certain that it is ours.
+        self, keys: tuple[str, ...], until: float, unlabelled_since: float | None = None
+    ) -> Commands[tuple[J | None, float]]:
+        """Search until a job is found, and return it with the time to recheck it, 0 if that is not needed.
 
-        What is looked for again anyway may fail in passing: the last look alone has to succeed.
+        Transient errors are tolerated before the last search.
         """
-        pause = _FIRST_PAUSE
-        settled = False
+        pause, hidden_until, is_last_claim = _FIRST_PAUSE, 0.0, False
+        listed_at: dict[str, float] = {}
         while True:
-            looked_at = self.now()
+            searched_at = self.now()
+            is_last = searched_at >= max(until, hidden_until)
             try:
-                found: Found = yield Find(keys, unmarked_since)
-                living = yield from self._read(found.ids)
+                found: FindResult = yield FindByKey(keys, unlabelled_since)
+                usable, hidden = yield from self._read(found.ids)
             except CodeOceanError as error:
-                if not error.transient or looked_at >= until:
+                if not error.transient or is_last:
                     raise
             else:
-                if living:
-                    return living[0], found.sure_at
-                if looked_at >= until:
-                    # What is seen only later was not made by an earlier try: it is not waited for.
-                    if settled or found.ripens_at <= looked_at:
+                hidden_until = self._hidden_until(hidden, listed_at)
+                if usable:
+                    recheck_at = self.now() + SETTLE if hidden_until else 0.0
+                    return usable[0], max(found.confirmed_at, recheck_at)
+                if searched_at >= max(until, hidden_until):
+                    # A job that appears only later was not submitted by an earlier attempt: do not wait for
+                    # it.
+                    if is_last_claim or found.claimable_at <= searched_at:
                         return None, 0.0
-                    until, settled = found.ripens_at, True
-            yield Pause(min(pause, max(0.0, until - self.now())))
+                    until, is_last_claim = found.claimable_at, True
+            yield Sleep(min(pause, max(0.0, max(until, hidden_until) - self.now())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _living(self, known: M | None = None) -> Steps[list[M]]:
-        """Find what can be gone on with, the oldest first; what is known to be there is read for a rival."""
-        found: Found = yield Find((self.keys.own,))
-        ids = set(found.ids) | ({known.id} if known else set())
-        if known and ids == {known.id}:
-            return [known]
-        return (yield from self._read(ids))
+    def _find_usable(
+        self, known: J | None = None, *, is_patient: bool = False
+    ) -> Commands[tuple[list[J], bool]]:
+        """Find the jobs that can be adopted, the oldest first, and whether others may not be visible yet.
 
-    def _read(self, ids: Iterable[str]) -> Steps[list[M]]:
-        """Read what can be gone on with, the oldest first."""
-        living: list[M] = []
-        for each in sorted(set(ids)):
-            made = yield from self._look(each)
-            living += [] if made is None else [made]
-        return sorted(living, key=lambda made: (made.created or 0.0, made.id))
+        A known job is read only to compare it with a rival. A patient search lasts until all jobs that it
+        lists are visible or gone.
+        """
+        listed_at: dict[str, float] = {}
+        while True:
+            found: FindResult = yield FindByKey((self.keys.current,))
+            usable, hidden = yield from self._read(found.ids, known)
+            if not self._hidden_until(hidden, listed_at) or not is_patient:
+                return usable, bool(hidden)
+            yield Sleep(_LONGEST_PAUSE)
 
-    def _look(self, made_id: str) -> Steps[M | None]:
-        made: M | None = yield Look(made_id)
-        return made if made is not None and self._usable(made) and self._ours(made) else None
+    def _hidden_until(self, hidden: Iterable[str], listed_at: dict[str, float]) -> float:
+        """Return until when jobs that search lists may not be visible yet, 0 if they are gone."""
+        now = self.now()
+        until = {each: listed_at.setdefault(each, now) + VISIBILITY_SECONDS for each in hidden}
+        self._gone |= {each for each, at in until.items() if at <= now}
+        return max((at for at in until.values() if at > now), default=0.0)
+
+    def _read(
+        self, external_ids: Iterable[str], known: J | None = None
+    ) -> Commands[tuple[list[J], list[str]]]:
+        """Read jobs: those that can be adopted, the oldest first, and the ids of those that are hidden."""
+        ids = {each.lower(): each for each in external_ids if each.lower() not in self._gone}
+        if known is not None:
+            ids[known.id.lower()] = known.id
+            if len(ids) == 1:
+                return [known], []
+        usable: list[J] = []
+        hidden: list[str] = []
+        for same_id, external_id in sorted(ids.items()):
+            job: J | None = yield Get(external_id)
+            if job is None and known is not None and external_id == known.id:
+                job = known
+            if job is None:
+                hidden.append(same_id)
+            elif self._is_usable(job) and self._is_own(job):
+                usable.append(job)
+        return sorted(usable, key=lambda job: (job.created or 0.0, job.id)), hidden
+
+    def _get(self, external_id: str, submitted_at: float) -> Commands[J | None]:
+        """Read a job, for as long as it may not be visible yet; None if it is gone."""
+        visible_at = min(submitted_at, self.now()) + VISIBILITY_SECONDS
+        while True:
+            job: J | None = yield Get(external_id)
+            left = visible_at - self.now()
+            if job is not None:
+                return job
+            if left <= 0:
+                self._gone.add(external_id.lower())
+                return None
+            yield Sleep(min(_LONGEST_PAUSE, left))
+
+
+def _is_same(one: J, other: J) -> bool:
+    return one.id.lower() == other.id.lower()

@@ -1,4 +1,4 @@
-"""What a capture may ask to be done, and what it remembers: data, carried out elsewhere."""
+"""The commands and the stored record of the submission protocol: data, carried out elsewhere."""
 
 from __future__ import annotations
 
@@ -9,166 +9,168 @@ from typing import Any, Generic, Protocol, TypeVar
 from airflow_provider_codeocean.api.errors import CodeOceanError
 
 
-class Made(Protocol):
-    """What a capture makes."""
+class Job(Protocol):
+    """A unit of work that a task submits: the creation of a data asset, or a computation."""
 
     @property
     def id(self) -> str:
-        """Its identifier."""
+        """Its external id."""
         ...
 
     @property
     def created(self) -> float | None:
-        """When it was made, in Unix seconds by the server's clock."""
+        """Creation time, in Unix seconds by the server's clock."""
         ...
 
 
-M = TypeVar("M", bound=Made)
+J = TypeVar("J", bound=Job)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
-    """What a try writes down before it creates, and completes when it knows the id.
+class SubmissionRecord:
+    """The state that an attempt saves before it submits, and completes as soon as it knows the external id.
 
-    :param key: key of the capture.
-    :param since: when it was about to create, in Unix seconds.
-    :param made: id of what was made, as soon as it is known.
-    :param look_again: when to look for another one with the same key, in Unix seconds; 0 for never.
-    :param doubtful: whether another request to create may have been sent before.
+    :param key: the idempotency key.
+    :param submitted_at: just before the request was sent, in Unix seconds.
+    :param external_id: id of the job, as soon as it is known.
+    :param recheck_at: when to search for duplicates again, in Unix seconds; 0 for never.
+    :param may_have_duplicate: whether another request to submit may have been sent before.
     """
 
     key: str
-    since: float
-    made: str | None = None
-    look_again: float = 0.0
-    doubtful: bool = False
+    submitted_at: float
+    external_id: str | None = None
+    recheck_at: float = 0.0
+    may_have_duplicate: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Any) -> Intent | None:
-        """Read it; what is not an intent reads as None."""
+    def from_json(cls, value: Any) -> SubmissionRecord | None:
+        """Read a record; None for any other value."""
         try:
-            intent = cls(**value)
+            record = cls(**value)
         except TypeError:
             return None
         kinds = (str, int | float, str | None, int | float, bool)
-        return intent if all(map(isinstance, astuple(intent), kinds)) else None
+        return record if all(map(isinstance, astuple(record), kinds)) else None
 
 
 @dataclass(frozen=True, slots=True)
-class Capture(Generic[M]):
-    """What a capture goes on with.
+class Submission(Generic[J]):
+    """The job with which an attempt continues.
 
-    :param made: what was made, as it was seen last.
-    :param adopted: whether an earlier or another try made it.
-    :param look_again: when :meth:`CaptureOnce.finish` is to look again; 0 for never.
+    :param job: the job, as it was seen last.
+    :param adopted: whether an earlier or concurrent attempt submitted it.
+    :param recheck_at: when :meth:`SubmitOnce.confirm` searches for duplicates again; 0 for never.
+    :param submitted_at: when the task submitted or adopted it, in Unix seconds.
     """
 
-    made: M
+    job: J
     adopted: bool
-    look_again: float = 0.0
+    recheck_at: float = 0.0
+    submitted_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
-    """Read the :class:`Intent` from the durable state; answered with None where there is none."""
+class LoadRecord:
+    """Read the :class:`SubmissionRecord` from the durable state. The result is None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
-    """Write the intent to the durable state, if there is one. It must not fail where it holds an id."""
+class SaveRecord:
+    """Write the record to the durable state, if there is one. It must not fail if it has an external id."""
 
-    intent: Intent
+    record: SubmissionRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
-    """Find what carries one of the keys; answered with :class:`Found`.
+class FindByKey:
+    """Find the jobs with one of the keys. The result is a :class:`FindResult`.
 
     :param keys: the keys.
-    :param unmarked_since: where a thing gets its key after it was made: since when the process may have made
-        one that died before it could mark it, in Unix seconds (0 where that is not known); such a one is
-        marked and found as soon as nobody who lives can mark it any more. None where there is no such one.
+    :param unlabelled_since: if a job gets its key only after it was submitted: since when a process may have
+        submitted one and died before it could label it, in Unix seconds (0 if that is not known). Such a job
+        is labelled and found once no living process can label it any more. None if there is no such job.
     """
 
     keys: tuple[str, ...]
-    unmarked_since: float | None = None
+    unlabelled_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was found.
+class FindResult:
+    """The jobs that were found.
 
-    :param ids: their ids; those that are gone by now may be among them.
-    :param ripens_at: when to look again at the latest, in Unix seconds: one that is there may be ours, and
-        nobody else can have marked it only after that; 0 where there is none.
-    :param sure_at: where one was marked only now: when it is certain that nobody else marks it, in Unix
-        seconds; else 0.
+    :param ids: their external ids. Some may be gone by now, others not visible yet.
+    :param claimable_at: when to search again at the latest, in Unix seconds: there is a job that may be the
+        task's, and only then can nobody else have labelled it; 0 if there is none.
+    :param confirmed_at: if a job was labelled just now: when it is certain that nobody else labels it, in
+        Unix seconds; else 0.
     """
 
     ids: Sequence[str]
-    ripens_at: float = 0.0
-    sure_at: float = 0.0
+    claimable_at: float = 0.0
+    confirmed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Read one; answered with None where it is gone."""
+class Get:
+    """Read a job. The result is None if Code Ocean itself responds that there is no such job."""
 
-    id: str
+    external_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
-    """Create it, with this key on it. An error tells whether it may have been done all the same."""
+class Submit:
+    """Submit the job with this key. An error says whether it may have been submitted all the same."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Overtaken:
-    """Ask whether Airflow has begun a later try, but would take this one's result all the same."""
+class CheckSuperseded:
+    """Check whether Airflow has started a later attempt, but would accept the result of this one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
-    """Remove one that is not needed, for the other that stays."""
+class Delete:
+    """Delete a duplicate, in favor of the job that stays."""
 
-    id: str
+    external_id: str
     instead: str
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Sleep:
     """Let time pass, in seconds."""
 
     seconds: float
 
 
-Step = Recall | Remember | Find | Look | Create | Overtaken | Remove | Pause
-Steps = Generator[Step, Any, T]
+Command = LoadRecord | SaveRecord | FindByKey | Get | Submit | CheckSuperseded | Delete | Sleep
+Commands = Generator[Command, Any, T]
 
 
-def run(steps: Steps[T], do: Callable[[Step], Any]) -> T:
-    """Carry out a protocol.
+def execute(commands: Commands[T], do: Callable[[Command], Any]) -> T:
+    """Run a protocol.
 
-    :param steps: the protocol.
-    :param do: does one step and returns what came of it.
-    :returns: what the protocol returns.
+    :param commands: the protocol.
+    :param do: carries out one command and returns its result.
+    :returns: the result of the protocol.
     """
-    try:
-        step = next(steps)
-        while True:
-            try:
-                answer = do(step)
-            except CodeOceanError as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
+    send: Callable[[Any], Command] = commands.send
+    value: Any = None
+    while True:
+        try:
+            command = send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            value, send = do(command), commands.send
+        except CodeOceanError as error:
+            value, send = error, commands.throw

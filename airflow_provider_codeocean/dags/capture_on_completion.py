@@ -46,6 +46,7 @@ def capture_on_completion(
     transfer: Mapping[str, Any] | None = None,
     task_arguments: Mapping[str, Any] | None = None,
     limit: int | None = None,
+    include_own: bool = False,
     codeocean_conn_id: str = CodeOceanHook.default_conn_name,
     poll_interval: float = 60.0,
     deferrable: bool | None = None,
@@ -79,6 +80,8 @@ def capture_on_completion(
     :param task_arguments: for all tasks of a computation that take it: ``retries``, ``pool``, ``timeout`` …
     :param limit: the most computations that a run takes, from 1; None takes as many as Airflow can map. The
         next run takes what is left.
+    :param include_own: also capture computations that a task of this provider submitted. By default they are
+        skipped, because their own DAG usually captures them; their display names contain an idempotency key.
     :param codeocean_conn_id: id of the connection.
     :param poll_interval: seconds between two looks, above 0.
     :param deferrable: wait in the triggerer instead of in a worker; None does as Airflow is configured.
@@ -98,6 +101,7 @@ def capture_on_completion(
         which: capsule_id or pipeline_id,
         "status": status,
         "since": since,
+        "include_own": include_own,
         "codeocean_conn_id": codeocean_conn_id,
     }
     trigger = CodeOceanComputationsFinishedTrigger(**what, poll_interval=poll_interval, watcher=dag_id)

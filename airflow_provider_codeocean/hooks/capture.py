@@ -1,35 +1,38 @@
-"""The steps of a capture, carried out in a worker: what is the same for whatever is made."""
+"""The commands of the submission protocol, carried out in a worker: everything that is common to all jobs."""
 
 from __future__ import annotations
 
 import logging
 import time
 from abc import ABC, abstractmethod
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
-from airflow_provider_codeocean.capture.key import Attempt
+from airflow_provider_codeocean.capture.key import TaskAttempt
 from airflow_provider_codeocean.capture.steps import (
-    Create,
-    Find,
-    Found,
-    Intent,
-    Look,
-    M,
-    Overtaken,
-    Pause,
-    Recall,
-    Remember,
-    Remove,
-    Step,
-    run,
+    CheckSuperseded,
+    Command,
+    Delete,
+    FindByKey,
+    FindResult,
+    Get,
+    J,
+    LoadRecord,
+    SaveRecord,
+    Sleep,
+    SubmissionRecord,
+    Submit,
+    execute,
 )
 from airflow_provider_codeocean.compat.metrics import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import PATIENCE
 from airflow_provider_codeocean.polling.metrics import CAPTURES
+from airflow_provider_codeocean.removal import Fate
+from airflow_provider_codeocean.states import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,39 +40,39 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.capture.key import Keys
-    from airflow_provider_codeocean.capture.once import CaptureOnce
-    from airflow_provider_codeocean.capture.steps import Capture
+    from airflow_provider_codeocean.capture.key import IdempotencyKeys
+    from airflow_provider_codeocean.capture.once import SubmitOnce
+    from airflow_provider_codeocean.capture.steps import Submission
     from airflow_provider_codeocean.compat.state import DurableState
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
     from airflow_provider_codeocean.removal import Removed
-    from airflow_provider_codeocean.states import Verdict
 
 P = TypeVar("P")
 
 log = logging.getLogger(__name__)
 
-#: Where the intent is in a task's durable state.
-STATE_KEY = "codeocean_capture"
+#: Key of the submission record in a task's durable state.
+STATE_KEY = "codeocean_submission"
 
 
-class Capturing(ABC, Generic[M, P]):
-    """Carries out :class:`~airflow_provider_codeocean.capture.once.CaptureOnce` for one kind of thing.
+class SubmissionRunner(ABC, Generic[J, P]):
+    """Carries out :class:`~airflow_provider_codeocean.capture.once.SubmitOnce` for one kind of job.
 
-    A subclass says how a thing of that kind is made, found by its key, read and removed.
+    A subclass defines how a job of that kind is submitted, found by its key, read, and deleted.
 
-    :param hook: leads to Code Ocean.
+    :param hook: the connection to Code Ocean.
     :param once: the protocol.
-    :param asked: what to make.
+    :param params: the job to submit.
     :param state: the task's durable state, if there is one.
-    :param go_on: called before each step; raises where the task is to go no further.
-    :param overtaken: tells whether Airflow has begun a later try.
-    :param check: checks what to make by what the deployment tells, just before it is made, and returns it as
-        it is to be sent.
-    :ivar begun: what there is to wait for, as soon as it is known.
-    :ivar what: what it is called in a sentence.
-    :ivar model: what the API returns for it.
-    :ivar carries: how it carries its key, in a sentence.
+    :param go_on: called before each command; raises if the task was killed.
+    :param overtaken: returns whether Airflow has started a later attempt.
+    :param check: checks the parameters against the deployment, just before they are sent, and returns them as
+        they are to be sent.
+    :ivar job: the job to wait for, as soon as it is known.
+    :ivar submitted_at: when the task submitted or adopted it, in Unix seconds.
+    :cvar what: name of this kind of job in a sentence.
+    :cvar model: model of the job in the API.
+    :cvar carries: how the job carries its key, in a sentence.
     """
 
     what: ClassVar[str]
@@ -79,241 +82,288 @@ class Capturing(ABC, Generic[M, P]):
     def __init__(
         self,
         hook: CodeOceanHook,
-        once: CaptureOnce[M],
-        asked: P,
+        once: SubmitOnce[J],
+        params: P,
         *,
         state: DurableState | None,
         go_on: Callable[[], None],
         overtaken: Callable[[], bool],
         check: Callable[[P], P] | None = None,
     ) -> None:
-        self.begun: M | None = None
+        self.job: J | None = None
+        self.submitted_at: float | None = None
         self._hook = hook
         self._once = once
-        self._asked = asked
+        self._params = params
         self._check = check
         self._checked: P | None = None
         self._state = state
         self._go_on = go_on
         self._overtaken = overtaken
+        self._has_warned_of_key = False
+        self._as_submitted: J | None = None  # a subclass has verified its key
 
     @property
     def key(self) -> str:
-        """The key."""
-        return self._once.keys.own
+        """The idempotency key."""
+        return self._once.keys.current
 
     @staticmethod
     @abstractmethod
-    def verdict(made: M) -> Verdict:
-        """Tell what its state means: one that failed is not gone on with."""
+    def verdict(job: J) -> Verdict:
+        """Return the outcome of a job: a failed one is never adopted."""
 
     @staticmethod
     @abstractmethod
-    def remove(client: CodeOceanClient, made_id: str, *, even_if_done: bool) -> Removed:
-        """Delete it.
+    def remove(
+        client: CodeOceanClient, external_id: str, *, even_if_done: bool, submitted_at: float | None = None
+    ) -> Removed:
+        """Delete a job.
 
         :param client: the client.
-        :param made_id: its id.
-        :param even_if_done: delete it in any state; else it is left where the wait for it is over.
-        :returns: what became of it.
+        :param external_id: its id.
+        :param even_if_done: delete it in any state; otherwise only while it is pending.
+        :param submitted_at: when the task submitted it, in Unix seconds.
+        :returns: the result.
         """
 
     @staticmethod
-    def is_ours(made: M, keys: Keys) -> bool:  # noqa: ARG004 - for subclasses
-        """Tell whether what was taken for the task's own does not carry the key of another.
+    def is_own(job: J, keys: IdempotencyKeys) -> bool:  # noqa: ARG004 - for subclasses
+        """Return whether a job that the task took for its own does not have the key of another task.
 
-        :param made: what was made.
-        :param keys: the keys of the capture.
+        :param job: the job.
+        :param keys: the keys of the submission.
         :returns: whether it does not.
         """
         return True
 
     @abstractmethod
-    def find(self, client: CodeOceanClient, step: Find) -> Found:
-        """Find what carries one of the keys; see the step."""
+    def find(self, client: CodeOceanClient, command: FindByKey) -> FindResult:
+        """Find the jobs with one of the keys; see the command."""
 
     @abstractmethod
-    def look(self, client: CodeOceanClient, made_id: str) -> M:
-        """Read one; that it is gone is the error :class:`NotFound`."""
+    def get(self, client: CodeOceanClient, external_id: str) -> J:
+        """Read a job; raises :class:`NotFound` if Code Ocean has none with this id."""
 
     @abstractmethod
-    def create(self, client: CodeOceanClient, params: P) -> M:
-        """Make one that carries the key, and note it as :attr:`begun` as soon as its id is known."""
+    def submit(self, client: CodeOceanClient, params: P) -> J:
+        """Submit the job with the key, and set :attr:`job` as soon as its id is known."""
 
     @abstractmethod
-    def differences(self, made: M, asked: P) -> list[str]:
-        """Say in what an adopted one differs from what was asked for, in halves of a sentence."""
+    def has_key(self, job: J) -> bool:
+        """Return whether the job has the key, as far as the response shows."""
 
-    def begin(self) -> Capture[M]:
-        """Go on with what was made before, or make it; see the protocol.
+    @abstractmethod
+    def differences(self, job: J, params: P) -> list[str]:
+        """Return how an adopted job differs from the parameters, as parts of a sentence."""
 
-        :returns: what to go on with.
+    def verify(self, job: J) -> None:
+        """Log a warning about everything in a job that is not as the task requested it.
+
+        :param job: the job, as it was read last.
         """
-        log.info(
-            "To make one %s on connection %s, with the key %s",
-            self.what,
-            self._hook.codeocean_conn_id,
-            self.key,
-        )
+        if job is not self._as_submitted and not self.has_key(job):
+            self._warn_of_missing_key(job)
+
+    def start(self) -> Submission[J]:
+        """Continue with the job of an earlier attempt, or submit one; see the protocol.
+
+        :returns: the job to continue with.
+        """
+        log.info("Submitting one %s on connection %s with key %s", self.what, self._conn_id, self.key)
         with self._hook.get_conn() as client:
-            capture = run(self._once.begin(), partial(self._do, client))
-        self.begun = capture.made
-        self._count("adopted" if capture.adopted else "created")
-        if capture.adopted:
-            log.info(
-                "Going on with %s %s, made by an earlier or another try of this task",
-                self.what,
-                self.describe(capture.made),
-            )
-            if differs := self.differences(capture.made, self._asked):
-                what = self.what.capitalize()
-                log.warning("%s %s was made with %s, which stays", what, capture.made.id, ", ".join(differs))
-        return capture
+            submission = execute(self._once.start(), partial(self._do, client))
+        self._continue_with(submission)
+        self._count("adopted" if submission.adopted else "created")
+        if submission.adopted:
+            self._report_adoption(submission.job)
+        return submission
 
-    def finish(self, capture: Capture[M]) -> M | None:
-        """Make sure that it is the only one, and ours; see the protocol.
+    def confirm(self, submission: Submission[J]) -> J | None:
+        """Make sure that the job is the only one, and the task's own; see the protocol.
 
-        :param capture: what was gone on with.
-        :returns: what stays; None where it is another task's: :meth:`begin` again.
+        :param submission: the job that the task has continued with.
+        :returns: the job that stays; None if it is another task's: :meth:`start` again.
         """
-        if not capture.look_again:
-            return capture.made
+        if not submission.recheck_at:
+            return submission.job
         with self._hook.get_conn(retry_budget=PATIENCE) as client:
-            stays = run(self._once.finish(capture), partial(self._do, client))
-        self.begun = stays
-        if stays is None:
+            self.job = execute(self._once.confirm(submission), partial(self._do, client))
+        if self.job is None:
             what = self.what.capitalize()
-            log.warning(
-                "%s %s is another task's, and was taken for this one's by mistake", what, capture.made.id
-            )
-        return stays
+            log.warning("%s %s is another task's, and was adopted by mistake", what, submission.job.id)
+        return self.job
 
-    def rescue(self) -> Capture[M] | None:
-        """Find another one in place of one that is gone; see the protocol.
+    def find_replacement(self, submission: Submission[J]) -> Submission[J] | None:
+        """Find another job in place of one that is gone; see the protocol.
 
-        :returns: what to go on with, None where there is nothing.
+        :param submission: the job that is gone.
+        :returns: the job to continue with, None if there is none.
         """
         with self._hook.get_conn() as client:
-            capture = run(self._once.rescue(), partial(self._do, client))
-        if capture:
-            self.begun = capture.made
-            log.info("Going on with %s %s instead", self.what, capture.made.id)
-        return capture
+            found = execute(self._once.find_replacement(submission), partial(self._do, client))
+        if found:
+            self._continue_with(found)
+            log.info("Continuing with %s %s instead", self.what, found.job.id)
+        return found
 
-    def describe(self, made: M) -> str:
+    def describe(self, job: J) -> str:
         """Return its id and state, for a sentence."""
-        return f"{made.id} ({getattr(made, 'state', None)})"
+        return f"{job.id} ({getattr(job, 'state', None)})"
+
+    @property
+    def _conn_id(self) -> str:
+        return self._hook.codeocean_conn_id
+
+    def _continue_with(self, submission: Submission[J]) -> None:
+        self.job, self.submitted_at = submission.job, submission.submitted_at
+
+    def _report_adoption(self, job: J) -> None:
+        attempt, described = self._once.attempt, self.describe(job)
+        is_old = attempt.was_cleared or self.verdict(job) is Verdict.SUCCEEDED
+        if attempt.try_number > 1 and is_old:
+            log.warning(
+                "Adopted %s %s, named %r, created %s: an earlier run or attempt of this task submitted it. "
+                "Nothing new was submitted. To get a new one, set on_existing='create' and clear the task, "
+                "or delete this one and clear the task.",
+                self.what,
+                described,
+                getattr(job, "name", None),
+                _time_text(job.created),
+            )
+        else:
+            log.info("Adopted %s %s, submitted by an earlier request of this task", self.what, described)
+        if differences := self.differences(job, self._params):
+            what = self.what.capitalize()
+            log.warning("%s %s was submitted with %s, which stays", what, job.id, ", ".join(differences))
+
+    def _warn_of_missing_key(self, job: J) -> None:
+        if not self._has_warned_of_key:
+            log.warning(
+                "%s %s does not have the idempotency key %s, although it was submitted with it. A retry "
+                "recognizes it only through the task's durable state (Airflow 3.3 and later); without that, "
+                "a retry may submit a duplicate, which cannot be detected.",
+                self.what.capitalize(),
+                job.id,
+                self.key,
+            )
+        self._has_warned_of_key = True
 
     def _count(self, how: str) -> None:
-        tags = {
-            "connection": self._hook.codeocean_conn_id,
-            "what": self.what.replace(" ", "_"),
-            "how": how,
-        }
+        tags = {"connection": self._conn_id, "what": self.what.replace(" ", "_"), "how": how}
         try:
             metrics_in_worker().incr(CAPTURES.name, tags=tags)
-        except Exception as error:  # noqa: BLE001 - whatever becomes of the metrics, it has been made
-            log.warning("The capture with the key %s is not counted: %s", self.key, error)
+        except Exception as error:  # noqa: BLE001 - whatever becomes of the metrics, the job was submitted
+            log.warning("The submission with key %s is not counted: %s", self.key, error)
 
-    def _do(self, client: CodeOceanClient, step: Step) -> Any:
+    def _do(self, client: CodeOceanClient, command: Command) -> Any:
         self._go_on()
-        answer: Any = None
-        match step:
-            case Recall():
-                answer = Intent.from_json(self._state.get(STATE_KEY)) if self._state is not None else None
-            case Remember(intent):
-                if intent.made is None:
-                    self._check_before_it_is_made()
-                self._remember(intent)
-            case Find():
-                answer = self._find(client, step)
-            case Look(made_id):
-                answer = self._look(client, made_id)
-            case Create():
-                answer = self._create(client)
-            case Overtaken():
-                answer = self._overtaken()
-            case Remove(made_id, instead):
-                self._remove(client, made_id, instead)
-            case Pause(seconds):
+        result: Any = None
+        match command:
+            case LoadRecord():
+                result = SubmissionRecord.from_json(self._state and self._state.get(STATE_KEY))
+            case SaveRecord(record):
+                self._save(record)
+            case FindByKey():
+                result = self._find(client, command)
+            case Get(external_id):
+                result = self._get(client, external_id)
+            case Submit():
+                result = self._submit(client)
+            case CheckSuperseded():
+                result = self._overtaken()
+            case Delete(external_id, instead):
+                self._delete(client, external_id, instead)
+            case Sleep(seconds):
                 log.info(
-                    "Looking for the key %s again in %.0f s: what was made just now may not be found yet",
-                    self.key,
-                    seconds,
+                    "Checking again in %.0f s: the job with key %s may not be visible yet", seconds, self.key
                 )
                 time.sleep(seconds)
-        return answer
+        return result
 
-    def _remember(self, intent: Intent) -> None:
+    def _save(self, record: SubmissionRecord) -> None:
+        self.submitted_at = record.submitted_at
+        if record.external_id is None:
+            self._check_before_submission()
         if self._state is None:
             return
         try:
-            self._state.set(STATE_KEY, intent.to_json())
+            self._state.set(STATE_KEY, record.to_json())
         except Exception as error:
-            if intent.made is None:
+            if record.external_id is None:
                 raise
             # A retry finds it by its key: no reason to give it up.
-            log.warning("Could not remember %s %s: %s", self.what, intent.made, error)
+            log.warning("Could not save the id of %s %s: %s", self.what, record.external_id, error)
 
-    def _check_before_it_is_made(self) -> None:
+    def _check_before_submission(self) -> None:
         if self._checked is None:
-            self._checked = self._asked if self._check is None else self._check(self._asked)
+            self._checked = self._params if self._check is None else self._check(self._params)
 
-    def _find(self, client: CodeOceanClient, step: Find) -> Found:
+    def _find(self, client: CodeOceanClient, command: FindByKey) -> FindResult:
         try:
-            return self.find(client, step)
+            return self.find(client, command)
         except CodeOceanError as error:
             log.warning(
-                "Could not look for the key %s, with which another try may have made one: %s",
-                self.key,
-                error,
+                "Could not search for the key %s, which another attempt may have used: %s", self.key, error
             )
             raise
 
-    def _look(self, client: CodeOceanClient, made_id: str) -> M | None:
+    def _get(self, client: CodeOceanClient, external_id: str) -> J | None:
         try:
-            return self.look(client, made_id)
+            return self.get(client, external_id)
         except NotFound:
             return None
 
-    def _create(self, client: CodeOceanClient) -> M:
+    def _submit(self, client: CodeOceanClient) -> J:
         try:
-            return self.create(client, self._asked if self._checked is None else self._checked)
+            self._as_submitted = self.submit(client, self._params if self._checked is None else self._checked)
         except CodeOceanError as error:
             if error.maybe_applied:
                 log.warning(
-                    "Whether the %s was created is not known, looking for its key %s: %s",
+                    "Whether the %s was submitted is not known, searching for its key %s: %s",
                     self.what,
                     self.key,
                     error,
                 )
             raise
+        return self._as_submitted
 
-    def _remove(self, client: CodeOceanClient, made_id: str, instead: str) -> None:
-        log.warning("Two tries made a %s each: %s stays, %s is removed", self.what, instead, made_id)
+    def _delete(self, client: CodeOceanClient, external_id: str, instead: str) -> None:
+        what = self.what.capitalize()
+        log.warning("Two attempts submitted a %s: %s stays, %s is deleted", self.what, instead, external_id)
         try:
-            log.info("%s", self.remove(client, made_id, even_if_done=True))
+            removed = self.remove(client, external_id, even_if_done=True, submitted_at=time.time())
         except CodeOceanError as error:
-            what = self.what.capitalize()
-            log.warning("%s %s could not be removed and is one too many: %s", what, made_id, error)
+            log.warning("%s %s is a duplicate and could not be deleted: %s", what, external_id, error)
+        else:
+            log.log(logging.WARNING if removed.fate is Fate.HIDDEN else logging.INFO, "%s", removed)
 
 
-def attempt_of(context: Context, retries: int) -> Attempt:
-    """Tell which try of which task instance this is.
+def attempt_of(context: Context, retries: int) -> TaskAttempt:
+    """Return the attempt of the running task instance.
 
     :param context: context of the running task.
-    :param retries: how many retries the task has.
-    :returns: the try.
+    :param retries: the task's number of retries.
+    :returns: the attempt.
     """
     ti = context["ti"]
-    # Clearing a task adds its retries to those that it has used: Airflow itself reckons so.
-    first_try = int(ti.max_tries or 0) - retries + 1
-    return Attempt(
+    max_tries = max(0, int(ti.max_tries or 0))
+    return TaskAttempt(
         dag_id=ti.dag_id,
         run_id=str(ti.run_id),
         task_id=ti.task_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
         try_number=ti.try_number,
-        first_try=min(max(1, first_try), max(1, ti.try_number)),
+        max_tries=max_tries,
+        was_cleared=max_tries > retries,  # a Clear sets it to the attempts so far plus the retries
         namespace=conf.get("codeocean", "namespace", fallback=""),
     )
+
+
+def _time_text(created: float | None) -> str:
+    try:
+        return (
+            "at an unknown time" if created is None else f"{datetime.fromtimestamp(created, UTC):%F %T} UTC"
+        )
+    except (OverflowError, ValueError, OSError):
+        return f"at {created!s:.30}"

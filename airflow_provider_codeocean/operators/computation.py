@@ -19,7 +19,7 @@ from airflow_provider_codeocean.arguments import (
     checked,
     known_now,
 )
-from airflow_provider_codeocean.capture.key import key_in, with_key
+from airflow_provider_codeocean.capture.key import append_key, extract_key
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.running import (
@@ -141,8 +141,8 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
 class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
     """Change the display name of a computation.
 
-    Source: ``PATCH computations/{id}``. Where a task has started it, the key by which that task finds it
-    again stays in the name.
+    Source: ``PATCH computations/{id}``. If a task submitted the computation, its idempotency key stays in the
+    name.
 
     :param computation_id: id of the computation. (templated)
     :param name: display name. (templated)
@@ -174,19 +174,19 @@ class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
             self.computation_id = check_identifier("computation_id", self.computation_id)
             name = check_text("name", self.name, text.to_name)
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                key = key_in(client.computations.get(self.computation_id).name)
-                name = with_key(name, key) if key else name
+                key = extract_key(client.computations.get(self.computation_id).name)
+                name = append_key(name, key) if key else name
                 client.computations.rename(self.computation_id, name)
         log.info("Computation %s is called %r", self.computation_id, name)
         return name
 
 
 class CodeOceanDeleteComputationOperator(KnowsTemplates, BaseOperator):
-    """Delete a computation with its results; one that runs is stopped. That it is not there is no error.
+    """Delete a computation with its results, which stops it. A computation that does not exist is no error.
 
-    Source: ``DELETE computations/{id}``. What was captured from it stays.
+    Source: ``DELETE computations/{id}``. Data assets that were captured from it stay.
 
-    The result, in XCom, is whether it was there.
+    The result, in XCom, is whether it existed.
 
     :param computation_id: id of the computation. (templated)
     :param codeocean_conn_id: id of the connection. (templated)

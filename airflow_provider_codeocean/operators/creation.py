@@ -1,4 +1,4 @@
-"""What operators that create a data asset have in common: what describes it, and that it is made once."""
+"""What all operators that create a data asset have in common."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_codeocean.arguments import ReadField, as_rendered, is_given, mount_of
-from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
+from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetJob
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage import of_creation
 from airflow_provider_codeocean.links import ShowsDataAsset
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
 class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOceanMakeOnceBase):
     """Create a data asset once, wait until it is ready, and return it.
 
-    A subclass says what to create, in :meth:`data_asset_params`. The result, in XCom, is the data asset with
-    the fields of Code Ocean's API (``id``, ``state``, ``size``, ``files``, ``provenance`` …) and the address
-    of its page as ``url``. The id is in the XCom ``data_asset_id`` as soon as it is known.
+    A subclass defines the data asset in :meth:`data_asset_params`. The result, in XCom, is the data asset
+    with the fields of Code Ocean's API (``id``, ``state``, ``size``, ``files``, ``provenance`` …) and the
+    address of its page as ``url``. The id is in the XCom ``data_asset_id`` as soon as it is known.
 
-    However often the task is killed and tried again, it makes one data asset: what a try makes carries a tag
-    that tells DAG, run, task and map index, and the next try goes on with it. A data asset that failed is
-    never gone on with, and fails the task for good.
+    However often the task is killed and retried, it leaves one data asset, which carries the idempotency key
+    as a tag. A failed data asset is never adopted, and fails the task permanently.
 
     :param name: display name of the data asset. (templated)
     :param mount: default mount folder: the name of one folder, without spaces; if not given, the name of the
@@ -43,7 +42,7 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
     :param description: free text. (templated)
     :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
         with a zone or in Unix seconds; they are checked against these fields first. (templated)
-    :param **kwargs: what every operator that makes something once takes: see
+    :param **kwargs: the arguments of every operator that submits a job: see
         :class:`~airflow_provider_codeocean.operators.once.CodeOceanMakeOnceBase`.
     """
 
@@ -56,9 +55,9 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
         *CodeOceanMakeOnceBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json"}
-    carrier = DataAssetCapturing
-    awaited = DataAssetWait
-    made_id = "data_asset_id"
+    job_type = DataAssetJob
+    wait_type = DataAssetWait
+    external_id_key = "data_asset_id"
     capsule_id: str | None = None
 
     def __init__(
@@ -103,44 +102,47 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
             "custom_metadata": read(self.custom_metadata),
         }
 
-    def asked_for(self) -> DataAssetParams:
-        """Return what to create; see the base class."""
+    def build_params(self) -> DataAssetParams:
+        """Build the parameters of the data asset; see the base class."""
         return self.data_asset_params()
 
-    def subject(self, asked: DataAssetParams) -> dict[str, Any]:
-        """Return what is captured and where to; see the base class."""
-        return asked.model_dump(
+    def subject(self, params: DataAssetParams) -> dict[str, Any]:
+        """Return the source and the target; see the base class."""
+        return params.model_dump(
             mode="json",
             include={"source", "target", "data_asset_ids"},
             exclude={"source": {"gcp": {"client_id", "client_secret"}}},
             exclude_none=True,
         )
 
-    def checked_by_server(self, asked: DataAssetParams) -> DataAssetParams:
+    def checked_by_server(self, params: DataAssetParams) -> DataAssetParams:
         """Check custom metadata against the deployment's fields; see the base class."""
-        if asked.custom_metadata is None:
-            return asked
+        if params.custom_metadata is None:
+            return params
         from airflow_provider_codeocean.metadata import checked_with
 
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            values = checked_with(client, asked.to_json()["custom_metadata"], whole=True)
-        return asked.model_copy(update={"custom_metadata": values})
+            values = checked_with(client, params.to_json()["custom_metadata"], whole=True)
+        return params.model_copy(update={"custom_metadata": values})
 
-    def tell(self, context: Context, made: DataAsset, *, done: bool) -> None:
-        """Announce it to the task's outlets, and tell of what it was made; see the base class."""
-        self.announce(context, self.deployment, made, done=done, capsule_id=self.capsule_id)
-        self.tell_lineage(partial(of_creation, self.deployment, made, self.capsule_id))
+    def tell(self, context: Context, job: DataAsset, *, done: bool) -> None:
+        """Announce it to the task's outlets, and report its sources; see the base class."""
+        self.announce(context, self.deployment, job, done=done, capsule_id=self.capsule_id)
+        self.tell_lineage(partial(of_creation, self.deployment, job, self.capsule_id))
 
-    def new_trigger(self, made_id: str, deadline: float) -> CodeOceanDataAssetTrigger:
-        """Make the trigger that waits; see the base class."""
+    def new_trigger(
+        self, external_id: str, deadline: float, submitted_at: float
+    ) -> CodeOceanDataAssetTrigger:
+        """Return the trigger that waits; see the base class."""
         return CodeOceanDataAssetTrigger(
-            data_asset_id=made_id,
+            data_asset_id=external_id,
             codeocean_conn_id=self.codeocean_conn_id,
             poll_interval=self.poll_interval,
             deadline=deadline,
             on_kill=self.when_killed,
+            submitted_at=submitted_at,
         )
 
-    def show(self, context: Context, deployment: str, made_id: str) -> str:
-        """Show it in the UI; see the base class."""
-        return self.show_data_asset(context, deployment, made_id)
+    def show(self, context: Context, deployment: str, external_id: str) -> str:
+        """Link to it in the UI; see the base class."""
+        return self.show_data_asset(context, deployment, external_id)

@@ -144,7 +144,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
             },
         )
 
-    def asked_for(self) -> DataAssetParams:
+    def build_params(self) -> DataAssetParams:
         """Return what to create; see the base class."""
         self.computation_id = check_identifier("computation_id", self.computation_id)
         self.capsule_id = (
@@ -152,7 +152,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
         )
         self.name_file = check_optional("name_file", self.name_file, text.to_path) or None
         self.name_key = check_text("name_key", self.name_key) if is_given(self.name_key) else "name"
-        return super().asked_for()
+        return super().build_params()
 
     def carrier_options(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - as the base class
         """Tell whether the name is known before the results are read; see the base class."""

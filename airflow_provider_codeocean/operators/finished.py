@@ -12,6 +12,7 @@ from airflow_provider_codeocean.arguments import (
     KnowsTemplates,
     check_choice,
     check_count,
+    check_flags,
     check_identifier,
     check_identifier_early,
     check_moment,
@@ -19,7 +20,7 @@ from airflow_provider_codeocean.arguments import (
     check_template,
     known_now,
 )
-from airflow_provider_codeocean.capture.key import without_keys
+from airflow_provider_codeocean.capture.key import extract_key, strip_keys
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.compat.state import state_of_asset
 from airflow_provider_codeocean.compat.watchers import need_asset_watchers
@@ -81,6 +82,8 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         fails. None returns its fields.
     :param limit: the most that a run takes, from 1; None takes as many as Airflow can map
         (``[core] max_map_length``).
+    :param include_own: also take computations that a task of this provider submitted: their display names
+        contain an idempotency key.
     :param on_empty: what to do where there is nothing to take: ``return`` an empty list, ``skip`` the task or
         ``fail`` it, which keeps its retries.
     :param codeocean_conn_id: id of the connection. (templated)
@@ -100,6 +103,7 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         since: datetime | str | float | None = None,
         each: Mapping[str, Any] | None = None,
         limit: int | None = None,
+        include_own: bool = True,
         on_empty: OnEmpty = "skip",
         codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         **kwargs: Any,
@@ -127,6 +131,8 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         if limit is not None:
             check_count("limit", limit, most)
         self.limit = limit or most
+        check_flags(include_own=include_own)
+        self.include_own = include_own
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
         self.codeocean_conn_id = codeocean_conn_id
@@ -173,7 +179,11 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
     def _take(
         self, run_id: str, ledger: Ledger, state: DurableState, there: list[Computation], context: Context
     ) -> list[str]:
-        wanted = [each.id for each in there if has_ended_as(each, self.status)]
+        wanted = [
+            each.id
+            for each in there
+            if has_ended_as(each, self.status) and (self.include_own or extract_key(each.name) is None)
+        ]
         has_taken = run_id in ledger.runs
         try:
             mine, is_more_left = ledger.take(run_id, wanted, self.limit)
@@ -196,7 +206,7 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         returned: list[dict[str, Any]] = []
         wrong: dict[str, Exception] = {}
         for computation in taken:
-            as_named = computation.model_copy(update={"name": without_keys(computation.name)})
+            as_named = computation.model_copy(update={"name": strip_keys(computation.name)})
             known: Any = {**context, "computation": as_named}
             try:
                 returned.append(_rendered(self.each, jinja, known))

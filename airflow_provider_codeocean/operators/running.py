@@ -1,4 +1,4 @@
-"""What operators that run capsules and pipelines have in common."""
+"""What all operators that run capsules and pipelines have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_codeocean.arguments import (
     known_now,
     with_mount,
 )
-from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing, what_is_run
+from airflow_provider_codeocean.hooks.capture_computation import ComputationJob, what_is_run
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage import of_run
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
@@ -47,12 +47,12 @@ ARGUMENTS = {"named_parameters": "parameters"}
 class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     """Run a capsule or pipeline once, wait until it has succeeded, and return the computation.
 
-    It has succeeded where the computation is ``completed``, with the end status ``succeeded`` and the exit
-    code 0, or without these. Where it ended otherwise the task fails and says how; if it has retries, the
-    next try runs it anew.
+    It has succeeded if the computation is ``completed``, with the end status ``succeeded`` and the exit code
+    0, or without these. Otherwise the task fails with the reason; if it has retries, the next attempt submits
+    another computation.
 
-    However often the task is killed and tried again, it goes on with the computation that it has started:
-    that has a key in its display name, which tells DAG, run, task and map index.
+    However often the task is killed and retried, it leaves one computation, which carries the idempotency key
+    in its display name.
 
     The result, in XCom, is the computation with the fields of Code Ocean's API (``id``, ``state``,
     ``has_results``, ``run_time`` …). The id is in the XCom ``computation_id`` as soon as it is known.
@@ -63,7 +63,7 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     :param data_assets: data assets to read beside those that are attached, each an id or a mapping of ``id``
         and ``mount``. (templated)
     :param parameters: values of the parameters in order, or by name as a mapping. (templated)
-    :param **kwargs: what every operator that makes something once takes: see
+    :param **kwargs: the arguments of every operator that submits a job: see
         :class:`~airflow_provider_codeocean.operators.once.CodeOceanMakeOnceBase`. With ``on_kill="delete"``
         the computation is stopped, and deleted with its results: the API has no other way to stop it.
     """
@@ -78,9 +78,9 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json", "parameters": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanCapsuleLink(),)
     ui_color = "#e8f1fb"
-    carrier = ComputationCapturing
-    awaited = ComputationWait
-    made_id = "computation_id"
+    job_type = ComputationJob
+    wait_type = ComputationWait
+    external_id_key = "computation_id"
 
     def __init__(
         self,
@@ -122,47 +122,60 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
             **by_order_or_name("parameters", read(self.parameters)),
         }
 
-    def asked_for(self) -> RunParams:
-        """Return what to run; see the base class."""
+    def build_params(self) -> RunParams:
+        """Build the parameters of the run; see the base class."""
         self._display_name()
         return self.run_params()
 
     def _display_name(self, read: ReadField = as_rendered) -> str | None:
         return check_optional("name", read(self.name), text.to_name)
 
-    def subject(self, asked: RunParams) -> dict[str, Any]:
-        """Return what is run, and with what; see the base class."""
-        return asked.to_json()
+    def subject(self, params: RunParams) -> dict[str, Any]:
+        """Return all parameters of the run; see the base class."""
+        return params.to_json()
+
+    def checked_by_server(self, params: RunParams) -> RunParams:
+        """Warn of parameters that a pipeline may ignore; see the base class."""
+        if params.pipeline_id is not None and params.parameters:
+            log.warning(
+                "Pipelines may ignore a list of parameters (%r): give them in processes, by the name of each "
+                "process",
+                params.parameters,
+            )
+        return params
 
     def carrier_options(self, context: Context) -> Mapping[str, Any]:
-        """Return the name, and when the task can have started it at the earliest; see the base class."""
+        """Return the name, and the earliest possible time of a submission; see the base class."""
         began = getattr(context.get("dag_run"), "start_date", None)
         return {"name": self._display_name(), "not_before": began.timestamp() if began else 0.0}
 
-    def tell(self, context: Context, made: Computation, *, done: bool) -> None:  # noqa: ARG002
-        """Tell what was run, what it has read, and that it has left results; see the base class."""
+    def tell(self, context: Context, job: Computation, *, done: bool) -> None:  # noqa: ARG002
+        """Report the inputs and that there are results; see the base class."""
         page = self.codeocean_url or None
-        self.tell_lineage(partial(of_run, self.deployment, made, self.run_params(), page=page))
+        self.tell_lineage(partial(of_run, self.deployment, job, self.run_params(), page=page))
 
-    def new_trigger(self, made_id: str, deadline: float) -> CodeOceanComputationTrigger:
-        """Make the trigger that waits; see the base class."""
+    def new_trigger(
+        self, external_id: str, deadline: float, submitted_at: float
+    ) -> CodeOceanComputationTrigger:
+        """Return the trigger that waits; see the base class."""
         return CodeOceanComputationTrigger(
-            made_id,
+            external_id,
             codeocean_conn_id=self.codeocean_conn_id,
             poll_interval=self.poll_interval,
             deadline=deadline,
             on_kill=self.when_killed,
+            submitted_at=submitted_at,
         )
 
-    def show(self, context: Context, deployment: str, made_id: str) -> str | None:  # noqa: ARG002
-        """Show the capsule or pipeline in the UI, if it can be read; see the base class."""
+    def show(self, context: Context, deployment: str, external_id: str) -> str | None:  # noqa: ARG002
+        """Link to the capsule or pipeline in the UI, if it can be read; see the base class."""
         try:
             with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
-                asked = self.run_params()
-                resource, its_id = what_is_run(client, asked.capsule_id, asked.pipeline_id)
+                params = self.run_params()
+                resource, its_id = what_is_run(client, params.capsule_id, params.pipeline_id)
                 slug = resource.get(its_id).slug
         except CodeOceanError as error:
-            log.info("There is no link to what is run: %s", error)
+            log.info("There is no link to the capsule or pipeline: %s", error)
             return None
         if not slug:
             return None
@@ -175,9 +188,7 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         with super()._failing_clearly():
             try:
                 yield
-            except (
-                ComputationFailed
-            ) as error:  # it may succeed if it is run again: the task keeps its retries
+            except ComputationFailed as error:  # another run may succeed: the task keeps its retries
                 raise AirflowException(str(error)) from error
 
 

@@ -69,4 +69,4 @@ class CodeOceanComputationTrigger(CodeOceanOwnWaitTriggerBase):
 
     def removal(self) -> Removal:
         """Return the procedure that deletes it, unless it is over by then."""
-        return removal_of_computation(self.computation_id, even_if_over=False)
+        return removal_of_computation(self.computation_id, even_if_over=False, submitted_at=self.submitted_at)

@@ -70,4 +70,4 @@ class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
 
     def removal(self) -> Removal:
         """Return the procedure that deletes it, unless it is ready by then."""
-        return removal_of_data_asset(self.data_asset_id, even_if_ready=False)
+        return removal_of_data_asset(self.data_asset_id, even_if_ready=False, submitted_at=self.submitted_at)

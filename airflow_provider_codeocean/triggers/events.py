@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_codeocean.arguments import (
     check_choice,
+    check_flags,
     check_identifier_early,
     check_no_template,
     check_one_of,
     checked,
 )
+from airflow_provider_codeocean.capture.key import extract_key
 from airflow_provider_codeocean.polling.watch import ComputationsWatch, DataAssetsWatch
 from airflow_provider_codeocean.triggers.watching import CodeOceanWatchTriggerBase
 from airflow_provider_codeocean.watching.over import (
@@ -49,6 +51,8 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
     :param pipeline_id: id of the pipeline.
     :param status: tell of those that have ``succeeded``, that have ``failed`` (or were stopped), or of
         ``any``.
+    :param include_own: also report computations that a task of this provider submitted: their display names
+        contain an idempotency key.
     :param **kwargs: what every trigger takes that watches: see
         :class:`~airflow_provider_codeocean.triggers.watching.CodeOceanWatchTriggerBase`.
     """
@@ -59,6 +63,7 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
         capsule_id: str | None = None,
         pipeline_id: str | None = None,
         status: EndStatus = "succeeded",
+        include_own: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,10 +73,17 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
         self.pipeline_id = check_no_template("pipeline_id", pipeline_id)
         check_choice("status", status, get_args(EndStatus))
         self.status: EndStatus = status
+        check_flags(include_own=include_own)
+        self.include_own = include_own
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of its own, as JSON values."""
-        return {"capsule_id": self.capsule_id, "pipeline_id": self.pipeline_id, "status": self.status}
+        return {
+            "capsule_id": self.capsule_id,
+            "pipeline_id": self.pipeline_id,
+            "status": self.status,
+            "include_own": self.include_own,
+        }
 
     def new_watch(self) -> ComputationsWatch:
         """Make the watch."""
@@ -84,8 +96,8 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
         return ended(found, self.since)
 
     def is_wanted(self, one: Computation) -> bool:
-        """Tell whether it has ended as asked for; see the base class."""
-        return has_ended_as(one, self.status)
+        """Return whether it has ended as requested, and is not an own one to skip; see the base class."""
+        return has_ended_as(one, self.status) and (self.include_own or extract_key(one.name) is None)
 
     def payload(self, new: Sequence[Computation]) -> dict[str, Any]:
         """Return what the event says; see the base class."""

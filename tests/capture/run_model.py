@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from airflow_provider_codeocean.capture.steps import Create, Find, Found, Step
+from airflow_provider_codeocean.capture.steps import Command, FindByKey, FindResult, Submit
 from airflow_provider_codeocean.hooks.capture_computation import CLOCKS_DIFFER, NAMED_WITHIN
 from tests.capture.model import CaptureModel, Try
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
-    from airflow_provider_codeocean.capture.key import Keys
+    from airflow_provider_codeocean.capture.key import IdempotencyKeys
     from airflow_provider_codeocean.emulator.records import DataAsset as Stored
 
 
@@ -45,7 +45,7 @@ class RunModel(CaptureModel):
             self._rivals_mark_what_was_taken()
         else:
             self.marking, self.unmarked, self.rivals = {}, {}, []
-        self.on_existing = "adopt"
+        self.on_existing, self.drops_tags = "adopt", False
         super().start()
 
     @precondition(lambda self: len(self.rivals) < 3)
@@ -66,7 +66,7 @@ class RunModel(CaptureModel):
     def _end(self, each: Try, how: str) -> None:
         if how == "success":
             assert each.capture is not None
-            assert each.capture.made.id not in self.rivals, "the task ends with a rival's"
+            assert each.capture.job.id not in self.rivals, "the task ends with a rival's"
         super()._end(each, how)
 
     def _rivals_mark_what_was_taken(self) -> None:
@@ -78,9 +78,9 @@ class RunModel(CaptureModel):
         del self.unmarked[made_id]
         self._mark(made_id, f"key of {made_id}")
 
-    def is_ours(self, made: DataAsset, keys: Keys) -> bool:
+    def is_ours(self, made: DataAsset, keys: IdempotencyKeys) -> bool:
         """Tell whether it does not carry the key of a rival."""
-        return set(made.tags) <= {keys.own, *keys.former}
+        return set(made.tags) <= {keys.current, *keys.previous}
 
     @precondition(lambda self: not self.over and 0 < len(self.living) < 3 and not self._unmarked())
     @rule()
@@ -102,7 +102,7 @@ class RunModel(CaptureModel):
         if self.living != [victim] or victim is not self.task.tries[-1]:
             victim.arrives_by = None
             if made is not None:
-                self._mark(made.id, victim.once.keys.own)
+                self._mark(made.id, victim.once.keys.current)
         super()._kill(victim)
 
     def _create(self, key: str, result: str) -> DataAsset:
@@ -110,7 +110,7 @@ class RunModel(CaptureModel):
         return self.client.data_assets.create(unmarked)
 
     def _send(self, each: Try, answer: Any) -> None:
-        if isinstance(each.pending, Create) and answer is not None:
+        if isinstance(each.pending, Submit) and answer is not None:
             self.marking[each.number] = answer
         else:
             super()._send(each, answer)
@@ -124,7 +124,7 @@ class RunModel(CaptureModel):
         if made is None:
             super()._step(each, request)
         else:
-            self._mark(made.id, each.once.keys.own)
+            self._mark(made.id, each.once.keys.current)
             super()._send(each, made)
 
     def _mark(self, made_id: str, key: str) -> None:
@@ -138,23 +138,25 @@ class RunModel(CaptureModel):
         begin = f"{self.task.run_id},"
         return [asset for asset in self.server.store.data_assets.all() if asset.name.startswith(begin)]
 
-    def _carry_out(self, step: Step) -> Any:
-        if not isinstance(step, Find):
+    def _carry_out(self, step: Command) -> Any:
+        if not isinstance(step, FindByKey):
             return super()._carry_out(step)
         mine = self._mine()
         ours = [asset for asset in mine if not set(step.keys).isdisjoint(asset.tags)]
         now = self.clock.now()
-        if step.unmarked_since is not None and all(asset.state(now) == "failed" for asset in ours):
-            since = max([step.unmarked_since - CLOCKS_DIFFER, *(asset.created for asset in ours)])
+        if step.unlabelled_since is not None and all(asset.state(now) == "failed" for asset in ours):
+            since = max([step.unlabelled_since - CLOCKS_DIFFER, *(asset.created for asset in ours)])
             nameless = [each for each in mine if not each.tags and since <= each.created]
             ripe = [each for each in nameless if each.created + self.named_within <= now]
-            ripens_at = max(
+            claimable_at = max(
                 (each.created + self.named_within for each in nameless if each not in ripe), default=0.0
             )
             for asset in sorted(ripe, key=lambda asset: (asset.created, asset.id))[:1]:
                 self._mark(asset.id, step.keys[0])
                 if len(self.living) > 1:
                     self._rivals_mark_what_was_taken()
-                return Found([*(each.id for each in ours), asset.id], ripens_at, now + self.named_within)
-            return Found([each.id for each in ours], ripens_at)
-        return Found([asset.id for asset in ours])
+                return FindResult(
+                    [*(each.id for each in ours), asset.id], claimable_at, now + self.named_within
+                )
+            return FindResult([each.id for each in ours], claimable_at)
+        return FindResult([asset.id for asset in ours])

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.capture import once
-from airflow_provider_codeocean.capture.key import Attempt, Keys
-from airflow_provider_codeocean.capture.steps import Found
+from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt
+from airflow_provider_codeocean.capture.once import SubmitOnce
+from airflow_provider_codeocean.capture.steps import FindResult
 from airflow_provider_codeocean.emulator.clock import ManualClock
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
 from airflow_provider_codeocean.emulator.server import EmulatorServer
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
-    from airflow_provider_codeocean.capture.steps import Intent, Step
+    from airflow_provider_codeocean.capture.steps import Command, SubmissionRecord
 
 pytestmark = pytest.mark.timeout(600)  # ten seconds, on a machine that is not busy
 
@@ -49,6 +51,10 @@ def world() -> Iterator[None]:
 
 
 @pytest.mark.long
+@pytest.mark.fault("A8")
+@pytest.mark.fault("A12")
+@pytest.mark.fault("A13")
+@pytest.mark.fault("B5")
 def test_one_data_asset_whatever_happens():
     run_state_machine_as_test(CaptureModel, settings=EXAMPLES)
 
@@ -59,9 +65,9 @@ def test_one_computation_whatever_happens():
 
 
 def test_that_nothing_without_a_key_is_looked_for_is_found(monkeypatch):
-    search = once.CaptureOnce._search
+    search = once.SubmitOnce._search
     marked = lambda self, keys, until, _=None: search(self, keys, until)  # noqa: E731
-    monkeypatch.setattr(once.CaptureOnce, "_search", marked)
+    monkeypatch.setattr(once.SubmitOnce, "_search", marked)
     with pytest.raises(AssertionError, match="data assets of one capture"):
         run_state_machine_as_test(RunModel, settings=UNSHRUNK)
 
@@ -69,20 +75,20 @@ def test_that_nothing_without_a_key_is_looked_for_is_found(monkeypatch):
 class WithoutIntent(CaptureModel):
     """Remembers what it has made, but not that it is about to; and no retry suspects anything."""
 
-    def _remember(self, intent: Intent) -> None:
-        if intent.made:
+    def _remember(self, intent: SubmissionRecord) -> None:
+        if intent.external_id:
             super()._remember(intent)
 
-    def attempt(self, number: int) -> Attempt:
-        return Attempt("dag", self.task.run_id, "task", -1, 1)
+    def attempt(self, number: int) -> TaskAttempt:
+        return TaskAttempt("dag", self.task.run_id, "task", -1, 1)
 
 
 class KeyWithTheTryNumber(CaptureModel):
     """Derives the key from the try number, too."""
 
-    def keys_of(self, attempt: Attempt) -> Keys:
+    def keys_of(self, attempt: TaskAttempt) -> IdempotencyKeys:
         keys = super().keys_of(attempt)
-        return Keys(f"{keys.own}{attempt.try_number}", keys.former, keys.first_try)
+        return IdempotencyKeys(f"{keys.current}{attempt.try_number}", keys.previous)
 
 
 class WithoutPatience(RunModel):
@@ -94,7 +100,7 @@ class WithoutPatience(RunModel):
 class WithoutASecondLook(RunModel):
     """Goes on with what it has taken for its own, whoever marks it afterwards."""
 
-    def is_ours(self, made: DataAsset, keys: Keys) -> bool:
+    def is_ours(self, made: DataAsset, keys: IdempotencyKeys) -> bool:
         return True
 
 
@@ -108,9 +114,9 @@ def test_that_another_tasks_is_taken_is_found(mutant):
 class WithoutRipening(RunModel):
     """Makes another one while one is there that may turn out to be its own."""
 
-    def _carry_out(self, step: Step) -> Any:
+    def _carry_out(self, step: Command) -> Any:
         answer = super()._carry_out(step)
-        return replace(answer, ripens_at=0.0) if isinstance(answer, Found) else answer
+        return replace(answer, claimable_at=0.0) if isinstance(answer, FindResult) else answer
 
 
 @pytest.mark.long
@@ -118,6 +124,59 @@ class WithoutRipening(RunModel):
 def test_a_planted_bug_is_found(mutant):
     with pytest.raises(AssertionError, match="data assets of one capture"):
         run_state_machine_as_test(mutant, settings=UNSHRUNK)
+
+
+class WithFailedReadsAsGone(SubmitOnce):
+    """Takes a job for gone that cannot be read just now."""
+
+    def _get(self, external_id: str, submitted_at: float) -> Any:
+        try:
+            return (yield from super()._get(external_id, submitted_at))
+        except CodeOceanError:
+            return None
+
+
+class WithoutPatienceForReads(CaptureModel):
+    """Takes any failed read for a sign that there is no job."""
+
+    Protocol = WithFailedReadsAsGone
+
+
+@pytest.mark.long
+def test_model_of_failed_reads_as_gone_finds_duplicates():
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(WithoutPatienceForReads, settings=UNSHRUNK)
+
+
+class WithRunFromRetries(CaptureModel):
+    """Derives the run of the task from the retries in the DAG file."""
+
+    def attempt(self, number: int) -> TaskAttempt:
+        attempt = super().attempt(number)
+        return replace(attempt, max_tries=max(0, attempt.max_tries - self.task.retries))
+
+
+@pytest.mark.long
+def test_model_of_run_from_edited_retries_finds_duplicates():
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(WithRunFromRetries, settings=UNSHRUNK)
+
+
+@pytest.mark.long
+def test_model_without_visibility_time_finds_duplicates(monkeypatch):
+    monkeypatch.setattr(once, "VISIBILITY_SECONDS", 0.0)
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(CaptureModel, settings=UNSHRUNK)
+
+
+@pytest.mark.long
+def test_model_without_warning_of_dropped_tags_finds_duplicates():
+    class WithoutWarning(CaptureModel):
+        def _respond(self, each: Any, asset: DataAsset) -> None:
+            self._send(each, asset)
+
+    with pytest.raises(AssertionError, match="data assets of one capture"):
+        run_state_machine_as_test(WithoutWarning, settings=UNSHRUNK)
 
 
 @pytest.mark.long

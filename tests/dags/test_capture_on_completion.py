@@ -6,6 +6,8 @@ from importlib.metadata import version
 
 import pytest
 
+from airflow_provider_codeocean.api.models.computation import Computation
+from airflow_provider_codeocean.capture.key import append_key
 from airflow_provider_codeocean.dags.capture_on_completion import capture_on_completion
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
@@ -42,6 +44,19 @@ def test_what_it_is_made_of():
     [watcher] = take.asset.watchers
     assert watcher.trigger.watcher == dag.dag_id  # so that two DAGs of one capsule have a memory each
     assert not [each for each in take.outlets if getattr(each, "uri", None)]
+
+
+@has_watchers
+@pytest.mark.fault("N9")
+@pytest.mark.parametrize("arguments", [{}, {"include_own": True}])
+def test_capture_on_completion_skips_own_computations_by_default(arguments):
+    take = capture_on_completion(**USUAL, **arguments).task_dict["take"]
+    trigger = take.asset.watchers[0].trigger
+    own = Computation(id="c", state="completed", name=append_key("sort", f"airflow{7:032x}"))
+    is_included = bool(arguments)
+    assert take.include_own is is_included
+    assert trigger.is_wanted(own) is is_included
+    assert trigger.is_wanted(own.model_copy(update={"name": "by hand"}))
 
 
 @has_watchers

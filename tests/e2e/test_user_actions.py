@@ -68,7 +68,7 @@ def test_a_capture_that_is_cleared_while_it_waits_goes_on_with_its_data_asset(ca
     run.wait_for_log("Waiting for data asset")
     before = run.asset_id
     run.clear()
-    run.wait_for_log(f"Going on with data asset {before}")
+    run.wait_for_log(f"Adopted data asset {before}")
     assert run.assets == {before: "draft"}
     run.mark("failed")
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.capture.key import Attempt, Keys
-from airflow_provider_codeocean.capture.once import CaptureOnce
+from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt
+from airflow_provider_codeocean.capture.once import SubmitOnce
 from airflow_provider_codeocean.clock import SteadyClock
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import Wait
@@ -61,8 +61,8 @@ async def test_in_the_triggerer(draft, set_at_first_look):
 
 @JUMPS
 def test_while_it_is_looked_for_what_was_made(set_clock, jump):
-    attempt = Attempt("d", "r", "t", -1, 1)
-    once = CaptureOnce(attempt, Keys("k"), durable=True, usable=bool)
+    attempt = TaskAttempt("d", "r", "t", -1, 1)
+    once = SubmitOnce(attempt, IdempotencyKeys("k"), has_durable_state=True, is_usable=bool)
     before = once._settled_at(None)
     set_clock(jump)
     assert once._settled_at(None) == pytest.approx(before, abs=10)

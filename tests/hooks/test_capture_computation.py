@@ -12,15 +12,15 @@ from airflow_provider_codeocean.api.client import DEFAULT_TIMEOUT
 from airflow_provider_codeocean.api.deadline import PARTS
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.capture import once
-from airflow_provider_codeocean.capture.key import Attempt, Keys, key_in
-from airflow_provider_codeocean.capture.once import SETTLE, CaptureOnce
-from airflow_provider_codeocean.capture.steps import Find
+from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt, extract_key
+from airflow_provider_codeocean.capture.once import SETTLE, SubmitOnce
+from airflow_provider_codeocean.capture.steps import FindByKey
 from airflow_provider_codeocean.emulator.clock import ManualClock, Policy, Work
 from airflow_provider_codeocean.emulator.config import Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks import capture_computation
 from airflow_provider_codeocean.hooks.capture import STATE_KEY
-from airflow_provider_codeocean.hooks.capture_computation import NAMED_WITHIN, ComputationCapturing
+from airflow_provider_codeocean.hooks.capture_computation import NAMED_WITHIN, ComputationJob
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.states import Verdict, computation_verdict
 
@@ -42,6 +42,7 @@ class State(dict):
 @pytest.fixture(autouse=True)
 def no_time(monkeypatch):
     monkeypatch.setattr(once, "SETTLE", 0.5)
+    monkeypatch.setattr(once, "VISIBILITY_SECONDS", 0.5)
     monkeypatch.setattr(once, "_FIRST_PAUSE", 0.05)
     monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 0.2)
 
@@ -71,16 +72,16 @@ def state(request):
 
 
 def starting(asked, try_number=1, state=None, now=None, **options):
-    keys = Keys(KEY)
-    once = CaptureOnce(
-        Attempt("d", "r", "t", -1, try_number),
+    keys = IdempotencyKeys(KEY)
+    once = SubmitOnce(
+        TaskAttempt("d", "r", "t", -1, try_number),
         keys,
-        durable=state is not None,
-        usable=lambda computation: computation_verdict(computation) is not Verdict.FAILED,
-        ours=lambda computation: ComputationCapturing.is_ours(computation, keys),
+        has_durable_state=state is not None,
+        is_usable=lambda computation: computation_verdict(computation) is not Verdict.FAILED,
+        is_own=lambda computation: ComputationJob.is_own(computation, keys),
         now=now,
     )
-    return ComputationCapturing(
+    return ComputationJob(
         CodeOceanHook(),
         once,
         asked,
@@ -99,10 +100,10 @@ def look_twice(asked):
         clock = ManualClock(time.time())
         retry = starting(asked, 2, now=clock.now)
         with CodeOceanHook().get_conn() as client:
-            first = retry.find(client, Find((KEY,), clock.now())).ids
+            first = retry.find(client, FindByKey((KEY,), clock.now())).ids
             between()
             clock.advance(capture_computation.NAMED_WITHIN)
-            return [first, retry.find(client, Find((KEY,), clock.now())).ids]
+            return [first, retry.find(client, FindByKey((KEY,), clock.now())).ids]
 
     return look
 
@@ -114,70 +115,70 @@ def killed_before_it_names(monkeypatch, asked, state, **options):
         def die(*_):
             raise Killed
 
-        patch.setattr(ComputationCapturing, "_give_name", die)
+        patch.setattr(ComputationJob, "_give_name", die)
         with pytest.raises(Killed):
-            starting(asked, 1, state, **options).begin()
+            starting(asked, 1, state, **options).start()
 
 
 def test_what_is_started_carries_the_key_and_is_remembered(ours, asked):
     state = State()
     mine = starting(asked, state=state, name="nightly sorting")
-    made = mine.begin().made
+    made = mine.start().job
     [run] = ours()
     assert run.name == f"nightly sorting {KEY}"
-    assert mine.begun.id == made.id == run.id
-    assert state[STATE_KEY]["made"] == made.id
+    assert mine.job.id == made.id == run.id
+    assert state[STATE_KEY]["external_id"] == made.id
 
 
 def test_without_a_name_of_its_own_it_keeps_the_one_it_got(ours, asked):
-    made = starting(asked).begin().made
+    made = starting(asked).start().job
     assert ours()[0].name == f"{made.name} {KEY}"
 
 
 def test_a_retry_goes_on_with_it(ours, asked, state):
-    made = starting(asked, 1, state).begin().made
-    again = starting(asked, 2, state).begin()
-    assert (again.made.id, again.adopted) == (made.id, True)
+    made = starting(asked, 1, state).start().job
+    again = starting(asked, 2, state).start()
+    assert (again.job.id, again.adopted) == (made.id, True)
     assert len(ours()) == 1
 
 
 def test_one_that_was_not_named_before_its_task_died_is_recognised(ours, asked, state, monkeypatch, caplog):
     killed_before_it_names(monkeypatch, asked, state)
     [run] = ours()
-    begun = starting(asked, 2, state, name="sorted").begin()
-    assert begun.made.id == run.id
+    begun = starting(asked, 2, state, name="sorted").start()
+    assert begun.job.id == run.id
     assert [each.name for each in ours()] == [f"sorted {KEY}"]
-    assert "it is taken for the one that an earlier try has started" in caplog.text
+    assert "it is adopted as the one that an earlier attempt submitted" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
 def test_a_lost_answer_is_looked_for(code_ocean, ours, asked, kind):
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind=kind))
-    assert starting(asked).begin().adopted
+    assert starting(asked).start().adopted
     assert [each.name.endswith(KEY) for each in ours()] == [True]
 
 
 def test_a_request_that_did_nothing_is_sent_again(code_ocean, ours, asked):
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_before"))
-    assert not starting(asked).begin().adopted
+    assert not starting(asked).start().adopted
     assert len(ours()) == 1
 
 
 def test_one_that_cannot_be_named_goes_on(code_ocean, ours, asked, caplog):
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
     state = State()
-    made = starting(asked, 1, state).begin().made
+    made = starting(asked, 1, state).start().job
     assert f"Computation {made.id} could not be given the name" in caplog.text
-    assert starting(asked, 2, state).begin().made.id == made.id
+    assert starting(asked, 2, state).start().job.id == made.id
     assert len(ours()) == 1
 
 
 def test_one_that_failed_is_not_gone_on_with(code_ocean, ours, asked, state):
-    made = starting(asked, 1, state).begin().made
+    made = starting(asked, 1, state).start().job
     run = code_ocean.store.computations.get(made.id)
     code_ocean.store.computations.put(replace(run, crashed=True, work=Work(started=run.created)))
-    again = starting(asked, 2, state).begin()
-    assert again.made.id != made.id
+    again = starting(asked, 2, state).start()
+    assert again.job.id != made.id
     assert len(ours()) == 2
 
 
@@ -249,7 +250,7 @@ def test_an_answer_to_naming_is_not_waited_for_long(code_ocean, ours, asked, mon
     monkeypatch.setattr(capture_computation, "NAMING_TIMEOUT", 0.05)
     monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="hold_before", times=None))
-    made = starting(asked).begin().made
+    made = starting(asked).start().job
     code_ocean.faults.clear()
     assert f"Computation {made.id} could not be given the name" in caplog.text
 
@@ -257,8 +258,8 @@ def test_an_answer_to_naming_is_not_waited_for_long(code_ocean, ours, asked, mon
 def test_a_name_is_not_tried_for_long(code_ocean, ours, asked, monkeypatch):
     monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503, times=2))
-    starting(asked).begin()
-    assert [key_in(each.name) for each in ours()] == [None]
+    starting(asked).start()
+    assert [extract_key(each.name) for each in ours()] == [None]
 
 
 def test_what_could_not_be_named_at_once_is_named_when_the_task_looks_for_rivals(
@@ -266,8 +267,8 @@ def test_what_could_not_be_named_at_once_is_named_when_the_task_looks_for_rivals
 ):
     monkeypatch.setattr(capture_computation, "NAMING_BUDGET", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503))
-    made = starting(asked).begin().made
-    assert [(each.id, key_in(each.name)) for each in ours()] == [(made.id, KEY)]
+    made = starting(asked).start().job
+    assert [(each.id, extract_key(each.name)) for each in ours()] == [(made.id, KEY)]
 
 
 class TestBesideATaskThatRunsTheSame:
@@ -324,95 +325,95 @@ class TestBesideATaskThatRunsTheSame:
 
     def test_one_that_it_names_late_is_left_to_it(self, ours, twin, mine, clock):
         theirs = twin(named_after=NAMED_WITHIN - 1)
-        begun = mine().begin()
-        assert (begun.made.id != theirs, begun.adopted) == (True, False)
-        assert {key_in(each.name) for each in ours()} == {KEY, OTHER_KEY}
+        begun = mine().start()
+        assert (begun.job.id != theirs, begun.adopted) == (True, False)
+        assert {extract_key(each.name) for each in ours()} == {KEY, OTHER_KEY}
 
     def test_one_that_stays_nameless_is_looked_at_until_it_is_old_enough(self, ours, twin, mine, clock):
         left_behind = twin()
-        assert mine().begin().made.id == left_behind
+        assert mine().start().job.id == left_behind
         assert len(ours()) == 1
         assert clock.now() - clock.began == pytest.approx(NAMED_WITHIN, abs=1)
 
     def test_where_none_is_nameless_it_looks_no_longer(self, mine, clock):
-        mine().begin()
+        mine().start()
         assert clock.now() - clock.began == pytest.approx(SETTLE, abs=1)
 
     def test_what_is_started_while_it_looks_on_is_not_waited_for(self, twin, mine, clock):
         twin(named_after=50.0)
         clock.due += [(clock.now() + 45.0, lambda: twin(named_after=NAMED_WITHIN - 1))]
         clock.due.sort(key=lambda each: each[0])
-        mine().begin()
+        mine().start()
         assert clock.now() - clock.began == pytest.approx(NAMED_WITHIN, abs=1)
 
     def test_one_that_it_names_after_all_is_given_back(self, ours, twin, mine, state, clock, caplog):
         theirs = twin(named_after=NAMED_WITHIN + 30)
         task = mine()
-        begun = task.begin()
-        assert begun.made.id == theirs
-        assert task.finish(begun) is None
+        begun = task.start()
+        assert begun.job.id == theirs
+        assert task.confirm(begun) is None
         assert f"Computation {theirs} is another task's" in caplog.text
-        assert task.begun is None
-        again = task.begin()
-        assert (again.made.id != theirs, again.adopted) == (True, False)
-        assert {each.id: key_in(each.name) for each in ours()} == {theirs: OTHER_KEY, again.made.id: KEY}
+        assert task.job is None
+        again = task.start()
+        assert (again.job.id != theirs, again.adopted) == (True, False)
+        assert {each.id: extract_key(each.name) for each in ours()} == {theirs: OTHER_KEY, again.job.id: KEY}
 
     def test_a_retry_does_not_go_on_with_what_it_has_named(self, asked, twin, mine, state, clock):
         theirs = twin(named_after=NAMED_WITHIN + 30)
-        assert mine().begin().made.id == theirs
+        assert mine().start().job.id == theirs
         clock.due.pop()[1]()
-        assert starting(asked, 2, state, now=clock.now).begin().made.id != theirs
+        assert starting(asked, 2, state, now=clock.now).start().job.id != theirs
 
     def test_its_own_is_found_after_it_has_given_back_the_other(self, ours, twin, mine, clock):
         twin(named_after=NAMED_WITHIN + 30)
         clock.advance(1.0)
         task = mine("close_after")
-        assert task.finish(task.begin()) is None
-        assert task.begin().adopted
-        assert sorted(key_in(each.name) for each in ours()) == [KEY, OTHER_KEY]
+        assert task.confirm(task.start()) is None
+        assert task.start().adopted
+        assert sorted(extract_key(each.name) for each in ours()) == [KEY, OTHER_KEY]
 
 
 def test_of_two_the_oldest_stays(code_ocean, ours, asked):
-    first = starting(asked, 1).begin().made
+    first = starting(asked, 1).start().job
     with CodeOceanHook().get_conn() as client:  # what a process started that was taken for dead
         second = client.computations.run(asked)
         client.computations.rename(second.id, f"second {KEY}")
     run = code_ocean.store.computations.get(first.id)
     code_ocean.store.computations.put(replace(run, created=1.0))
     retry = starting(asked, 3)
-    begun = retry.begin()
-    assert begun.made.id == first.id
-    assert retry.finish(begun).id == first.id
+    begun = retry.start()
+    assert begun.job.id == first.id
+    assert retry.confirm(begun).id == first.id
     assert [each.id for each in ours()] == [first.id]
 
 
 def test_beside_its_own_it_takes_nobody_elses(code_ocean, ours, asked, state):
     """What was started since with the same, by hand for one, is neither named nor deleted."""
-    made = starting(asked, 1, state).begin().made
+    made = starting(asked, 1, state).start().job
     with CodeOceanHook().get_conn() as client:
         theirs = client.computations.run(asked).id
     for each, ago in ((made.id, 1000.0), (theirs, 900.0)):
         run = code_ocean.store.computations.get(each)
         code_ocean.store.computations.put(replace(run, created=time.time() - ago))
     if state is not None:  # as where it was killed before it could remember its id
-        state[STATE_KEY] |= {"made": None, "since": time.time() - 1000.0}
+        state[STATE_KEY] |= {"external_id": None, "submitted_at": time.time() - 1000.0}
     retry = starting(asked, 2, state)
-    begun = retry.begin()
-    assert begun.made.id == made.id
-    assert retry.finish(begun).id == made.id
-    assert {each.id: key_in(each.name) for each in ours()} == {made.id: KEY, theirs: None}
+    begun = retry.start()
+    assert begun.job.id == made.id
+    assert retry.confirm(begun).id == made.id
+    assert {each.id: extract_key(each.name) for each in ours()} == {made.id: KEY, theirs: None}
 
 
 def test_what_stays_is_what_is_deleted_where_the_task_is_killed(code_ocean, ours, asked):
     retry = starting(asked, 2)
-    begun = retry.begin()
+    begun = retry.start()
     with CodeOceanHook().get_conn() as client:
         older = client.computations.run(asked)
         client.computations.rename(older.id, f"older {KEY}")
     run = code_ocean.store.computations.get(older.id)
     code_ocean.store.computations.put(replace(run, created=1.0))
-    assert retry.finish(begun).id == older.id
-    assert retry.begun.id == older.id
+    assert retry.confirm(begun).id == older.id
+    assert retry.job.id == older.id
 
 
 def test_what_was_in_doubt_once_and_is_over_is_in_doubt_no_more(code_ocean, ours, asked):
@@ -420,13 +421,13 @@ def test_what_was_in_doubt_once_and_is_over_is_in_doubt_no_more(code_ocean, ours
     state = State()
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_after"))
     task = starting(asked, 1, state)
-    done = task.finish(task.begin())
+    done = task.confirm(task.start())
     with CodeOceanHook().get_conn() as client:
         client.computations.delete(done.id)
         theirs = client.computations.run(asked).id
     time.sleep(2 * capture_computation.NAMED_WITHIN)
-    assert starting(asked, 2, state).begin().made.id != theirs
-    assert key_in(code_ocean.store.computations.get(theirs).name) is None
+    assert starting(asked, 2, state).start().job.id != theirs
+    assert extract_key(code_ocean.store.computations.get(theirs).name) is None
 
 
 def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):
@@ -440,27 +441,27 @@ def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):
     )
     killed_before_it_names(monkeypatch, asked, state)
     [run] = ours()
-    assert starting(asked, 2, state).begin().made.id == run.id
+    assert starting(asked, 2, state).start().job.id == run.id
     assert len(ours()) == 1
 
 
 def test_a_name_that_quotes_another_key_does_not_carry_it(ours, asked):
-    made = starting(asked, name=f"again {OTHER_KEY} x").begin().made
+    made = starting(asked, name=f"again {OTHER_KEY} x").start().job
     assert ours()[0].name == f"again x {KEY}"
-    assert starting(asked, 2).begin().made.id == made.id
+    assert starting(asked, 2).start().job.id == made.id
 
 
 def test_a_cloud_workstation_is_nobodys_run(before, code_ocean):
     capsule_id = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_WORKSTATION_ID"]).capsule
     retry = starting(RunParams(capsule_id=capsule_id), 2)
-    made = retry.begin().made
+    made = retry.start().job
     assert made.id != code_ocean.env["CODEOCEAN_WORKSTATION_ID"]
 
 
 def test_without_an_intent_nothing_was_started_where_intents_are_kept(ours, asked):
     with CodeOceanHook().get_conn() as client:
         stranger = client.computations.run(asked)
-    assert starting(asked, 2, State()).begin().made.id != stranger.id
+    assert starting(asked, 2, State()).start().job.id != stranger.id
 
 
 def test_one_that_is_recognised_but_cannot_be_named_is_gone_on_with(
@@ -468,11 +469,11 @@ def test_one_that_is_recognised_but_cannot_be_named_is_gone_on_with(
 ):
     killed_before_it_names(monkeypatch, asked, state)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
-    assert starting(asked, 2, state).begin().made.id == ours()[0].id
+    assert starting(asked, 2, state).start().job.id == ours()[0].id
     assert "could not be given the name" in caplog.text
 
 
 def test_who_may_not_look_for_others_goes_on_with_its_own(code_ocean, ours, asked, caplog):
     code_ocean.faults.add(FaultRule(path="capsules/*/computations", kind="status", status=403, times=None))
-    assert starting(asked).begin().made.id == ours()[0].id
-    assert "with which another try may have made one" in caplog.text
+    assert starting(asked).start().job.id == ours()[0].id
+    assert "which another attempt may have used" in caplog.text

@@ -84,7 +84,7 @@ def test_a_capture_makes_one_whichever_of_its_requests_is_refused(
             rotate()
 
     mine = capturing(2, state, go_on, asked=params)
-    stays = mine.finish(mine.begin())
+    stays = mine.confirm(mine.start())
     assert rotate.number == 1 or requests > 3
     assert count(code_ocean) == 1
     assert KEY in stays.tags
@@ -93,13 +93,13 @@ def test_a_capture_makes_one_whichever_of_its_requests_is_refused(
 def test_a_capture_whose_token_stays_refused_is_gone_on_with_by_the_next(code_ocean, params, rotate):
     state = State()
     mine = capturing(1, state, asked=params)
-    begun = mine.begin()
+    begun = mine.start()
     rotate.revoke()
     with pytest.raises(Unauthorized):
-        capturing(2, state, asked=params).begin()
+        capturing(2, state, asked=params).start()
     rotate.write_down()
-    again = capturing(3, state, asked=params).begin()
-    assert (again.made.id, count(code_ocean)) == (begun.made.id, 1)
+    again = capturing(3, state, asked=params).start()
+    assert (again.job.id, count(code_ocean)) == (begun.job.id, 1)
 
 
 def test_a_wait_goes_on_with_the_token_that_is_there_by_now(code_ocean, asset, rotate, slept, monkeypatch):

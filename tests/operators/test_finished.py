@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_codeocean.capture.key import with_key
+from airflow_provider_codeocean.capture.key import append_key
 from airflow_provider_codeocean.compat import features
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
@@ -181,8 +181,17 @@ def test_what_is_made_of_each_knows_it_and_the_run(take, finish):
     assert take("r1", each=each)[0] == [{"name": "r1: {{ run_id }} 0", "parts": [over, 7], "more": None}]
 
 
+@pytest.mark.fault("N9")
+@pytest.mark.parametrize("include_own", [True, False])
+def test_take_skips_computations_of_this_provider_if_requested(take, finish, include_own):
+    theirs = finish(500, name="by hand")
+    own = finish(400, name=append_key("sort", f"airflow{7:032x}"))
+    taken = ids(take("r1", include_own=include_own)[0])
+    assert taken == ([theirs, own] if include_own else [theirs])
+
+
 def test_the_key_of_a_run_is_no_part_of_its_name(take, finish):
-    finish(name=with_key("sort", f"airflow{7:032x}"))
+    finish(name=append_key("sort", f"airflow{7:032x}"))
     assert take("r1", each={"name": "{{ computation.name }}"})[0] == [{"name": "sort 0"}]
 
 

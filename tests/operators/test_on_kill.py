@@ -6,7 +6,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.capture.key import Keys
+from airflow_provider_codeocean.capture.key import IdempotencyKeys
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators import once
@@ -29,8 +29,8 @@ def begin(code_ocean, monkeypatch):
             name="killed",
             **arguments,
         )
-        capturing = operator._capture_by(
-            Keys("airflow1"), operator.data_asset_params(), {"ti": FakeTaskInstance}
+        capturing = operator._new_runner(
+            IdempotencyKeys("airflow1"), operator.data_asset_params(), {"ti": FakeTaskInstance}
         )
         return operator, capturing
 
@@ -52,20 +52,20 @@ def test_before_it_has_begun_there_is_nothing_to_say(caplog):
 def test_while_it_creates_the_tag_is_named(begin, caplog):
     operator, _ = begin()
     operator.on_kill()
-    assert "if it was, it has the tag airflow1, and the next try goes on with it" in caplog.text
+    assert "if it was, it has the tag airflow1, and the next attempt adopts it" in caplog.text
 
 
 def test_it_is_left_and_named(begin, caplog):
     operator, capturing = begin()
-    made = capturing.begin().made
+    made = capturing.start().job
     operator.on_kill()
-    assert f"Killed: data asset {made.id} is left as it is" in caplog.text
+    assert f"Killed: data asset {made.id} continues" in caplog.text
     assert begin.assets() == [made.id]
 
 
 def test_it_is_deleted_where_that_was_asked_for(begin, caplog):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin().made
+    made = capturing.start().job
     operator.on_kill()
     assert f"Killed: Data asset {made.id} was deleted" in caplog.text
     assert begin.assets() == []
@@ -73,7 +73,7 @@ def test_it_is_deleted_where_that_was_asked_for(begin, caplog):
 
 def test_it_is_not_deleted_when_it_is_ready(begin, caplog):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin().made
+    made = capturing.start().job
     CodeOceanHook().wait_for_data_asset(made.id, poll_interval=0.01)
     operator.on_kill()
     assert "is ready by now" in caplog.text
@@ -82,7 +82,7 @@ def test_it_is_not_deleted_when_it_is_ready(begin, caplog):
 
 def test_that_it_cannot_be_deleted_is_told(begin, code_ocean, caplog):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin().made
+    made = capturing.start().job
     code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=403, times=None))
     operator.on_kill()
     assert f"Killed: data asset {made.id} could not be deleted" in caplog.text
@@ -107,15 +107,15 @@ def test_killed_during_the_request_it_goes_no_further(begin, code_ocean, on_kill
 
     capturing._hook.get_conn = lambda **options: kill_first(capturing._hook, **options)
     with pytest.raises(CodeOceanError, match="The task was killed"):
-        capturing.begin()
+        capturing.start()
     assert len(begin.assets()) == left
 
 
 def test_out_of_time_it_is_left_for_the_retry(begin):
     operator, capturing = begin(on_kill="delete")
-    made = capturing.begin().made
+    made = capturing.start().job
     with pytest.raises(AirflowTaskTimeout), operator._failing_clearly():
         raise AirflowTaskTimeout
     operator.on_kill()
     assert begin.assets() == [made.id]
-    assert operator._describe() == f"Data asset {made.id} is draft. It is left as it is."
+    assert operator._describe() == f"Data asset {made.id} is draft. It continues."

@@ -54,11 +54,11 @@ FILES = (CodeOceanListFilesOperator, {"data_asset_id": "a"})
 
 #: What each operator sends for its arguments, without sending it.
 REQUESTS = {
-    CAPTURE[0]: lambda task: task.asked_for().to_json(),
-    CREATE[0]: lambda task: task.asked_for().to_json(),
+    CAPTURE[0]: lambda task: task.build_params().to_json(),
+    CREATE[0]: lambda task: task.build_params().to_json(),
     UPDATE[0]: lambda task: task.update_params().to_json(),
-    CAPSULE[0]: lambda task: task.asked_for().to_json(),
-    PIPELINE[0]: lambda task: task.asked_for().to_json(),
+    CAPSULE[0]: lambda task: task.build_params().to_json(),
+    PIPELINE[0]: lambda task: task.build_params().to_json(),
     SHARE[0]: lambda task: task.permissions_params().to_json(),
     TRANSFER[0]: lambda task: task.transfer_params().to_json(),
     SEARCH[0]: lambda task: task.search_params().to_json(),
@@ -526,7 +526,7 @@ def test_native_rendering_of_text_sends_the_text(subject):
     made = rendered(
         CAPTURE, {"x": subject}, name="{{ params.x }}", tags=["{{ params.x }}"], path="{{ params.x }}"
     )
-    params = made.asked_for()
+    params = made.build_params()
     assert (params.name, params.mount, params.tags) == (subject, subject, [subject])
     assert params.source.computation.path == subject
 
@@ -540,7 +540,7 @@ def test_native_rendering_of_a_float_is_rejected_and_quotes_help(subject):
     ):
         made.execute({})
     made = rendered(CAPTURE, {"x": subject}, tags=["'{{ params.x }}'"])
-    assert made.asked_for().tags == [subject]
+    assert made.build_params().tags == [subject]
 
 
 @pytest.mark.fault("N10")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
@@ -18,6 +20,7 @@ from airflow_provider_codeocean.hooks import capture_computation
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators import once
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
+from airflow_provider_codeocean.polling import wait
 from airflow_provider_codeocean.polling.wait import Wait
 from airflow_provider_codeocean.polling.waits import ComputationWait
 
@@ -37,8 +40,10 @@ class TaskInstance:
 
 @pytest.fixture
 def context(monkeypatch):
+    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.2)
+    monkeypatch.setattr(wait, "VISIBILITY_SECONDS", 0.2)
     monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
-    return {"ti": TaskInstance()}
+    return {"ti": TaskInstance(), "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
 
 
 @pytest.fixture
@@ -75,14 +80,16 @@ def at_the_first_pause(monkeypatch):
     return happens
 
 
-def test_one_that_somebody_deletes_fails_for_good(operator, context, at_the_first_pause):
+@pytest.mark.fault("B5")
+def test_execute_with_job_that_is_gone_keeps_the_retries(operator, context, at_the_first_pause):
     def delete(computation_id):
         with CodeOceanHook().get_conn() as client:
             client.computations.delete(computation_id)
 
     at_the_first_pause(delete)
-    with pytest.raises(AirflowFailException, match="404"):
+    with pytest.raises(CodeOceanError, match=r"which this task submitted, is gone.*404") as raised:
         operator().execute(context)
+    assert raised.value.transient
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -108,7 +115,7 @@ def test_one_that_was_adopted_and_is_deleted_keeps_the_retries(
     else:
         at_the_first_pause(delete)
         conclude = partial(operator().execute, context)
-    with pytest.raises(CodeOceanError, match=f"{began}, which another try has made, is gone.*404") as raised:
+    with pytest.raises(CodeOceanError, match=f"{began}, which this task submitted, is gone.*404") as raised:
         conclude()
     assert raised.value.transient
     context["ti"].try_number = 3
@@ -157,7 +164,7 @@ def test_killed_while_it_waits(operator, context, at_the_first_pause, on_kill, c
     at_the_first_pause(lambda _: running.on_kill())
     if on_kill == "leave":
         made = running.execute(context)["id"]
-        assert f"Killed: computation {made} is left as it is" in caplog.text
+        assert f"Killed: computation {made} continues" in caplog.text
     else:
         with pytest.raises(CodeOceanError, match="The task was killed"):
             running.execute(context)
@@ -167,9 +174,9 @@ def test_killed_while_it_waits(operator, context, at_the_first_pause, on_kill, c
 def test_killed_while_it_is_started_it_is_named(operator, context, caplog):
     starting = operator()
     asked = starting.run_params()
-    starting._capture_by(starting._keys(context, asked), asked, context)
+    starting._new_runner(starting._keys(context, asked), asked, context)
     starting.on_kill()
-    assert "Killed while a computation was being created: if it was, its name has, or gets, airflow" in (
+    assert "Killed while a computation was being submitted: if it was, its name has, or gets, airflow" in (
         caplog.text
     )
 
@@ -191,7 +198,7 @@ def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch)
     CodeOceanHook().wait_for(ComputationWait(made, poll_interval=0.01, deadline=None))
     event = {"status": "success", "state": "completed", "message": "", "computation_id": made}
     result = operator(deferrable=True).execute_complete(context, event, **deferred.value.kwargs)
-    assert deferred.value.kwargs["look_again"] > 0
+    assert deferred.value.kwargs["recheck_at"] > 0
     assert result["id"] == made
 
 

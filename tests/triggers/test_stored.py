@@ -22,7 +22,7 @@ from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 WAIT = {"codeocean_conn_id": "lab", "poll_interval": 60.0, "deadline": 1_800_000_000.5}
 END = {**WAIT, "completion": {"push_result": True, "url": None}}
 WATCH = {"codeocean_conn_id": "lab", "poll_interval": 60.0, "since": None, "watcher": None}
-COMPUTATIONS = {"capsule_id": "c1", "pipeline_id": None, "status": "succeeded"}
+COMPUTATIONS = {"capsule_id": "c1", "pipeline_id": None, "status": "succeeded", "include_own": True}
 SENSOR = {
     "sensor": "airflow_provider_codeocean.sensors.data_asset.CodeOceanDataAssetSensor",
     "arguments": {"data_asset_id": "{{ params.id }}"},
@@ -97,8 +97,8 @@ def test_no_trigger_is_missing():
 @pytest.mark.parametrize(
     ("operator", "kwargs"),
     [
-        (CodeOceanMakeOnceBase, {"key": "airflow0123", "look_again": 80.0}),
-        (CodeOceanMakeOnceBase, {"key": "airflow0123", "look_again": 80.0, "adopted": True}),
+        (CodeOceanMakeOnceBase, {"key": "airflow0123", "recheck_at": 80.0}),
+        (CodeOceanMakeOnceBase, {"key": "airflow0123", "recheck_at": 80.0, "adopted": True}),
         (CodeOceanWaitSensorBase, {}),
         (CodeOceanTransferDataAssetOperator, {"came_from": {}}),
     ],
