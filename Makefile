@@ -94,7 +94,7 @@ soak: .venv/.ready ## Keep one triggerer busy for 30 minutes and see that it doe
 	@$(PY) -m tests.soak --minutes $(or $(SOAK_MINUTES),30)
 
 bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" chooses
-	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer worker_free events crash_matrix); do \
+	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer worker_free short_deferrals events crash_matrix); do \
 	  echo "== $$name"; \
 	  $(PY) -m tests.benchmarks.$$name; \
 	done

@@ -1,4 +1,4 @@
-"""Checking what operators and sensors are given, as early as it is known."""
+"""Checks of the arguments of operators and sensors, before and after templates are rendered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from airflow_provider_codeocean.api import text
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic_core import ErrorDetails
+
     from airflow_provider_codeocean.api.models.base import Params
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
@@ -26,6 +32,76 @@ class ReadField(Protocol):
 _LONGEST = timedelta(days=3650).total_seconds()
 #: Stands in for what is not known before templates are rendered: nothing can be wrong with it yet.
 _LATER = "rendered-by-a-template-later"
+_MARKS = ("{{", "{%", "{#")
+#: Templates of DAGs that set other marks in ``jinja_environment_kwargs``.
+_OTHER_MARKS = ("[[", "[%", "<<", "<%", "${")
+_PACKAGE = __name__.partition(".")[0]
+#: What an id is of, by the name of the argument.
+_KINDS = {
+    "data_asset_id": "a data asset",
+    "computation_id": "a computation",
+    "capsule_id": "a capsule",
+    "pipeline_id": "a pipeline",
+}
+
+
+_RENDERED = {text.EMPTY: "rendered to an empty text", text.NONE: "rendered to None"}
+
+
+class ArgumentError(ValueError):
+    """An argument is wrong; the message names it.
+
+    :param *problems: the path of each wrong argument (``tags.1``), and what is wrong with it.
+    """
+
+    def __init__(self, *problems: tuple[str, str]) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return self.explained({})
+
+    def explained(self, templates: Mapping[str, Any]) -> str:
+        """Return the message.
+
+        :param templates: the arguments as they were before they were rendered.
+        :returns: the problems, each with the template that its value was rendered from.
+        """
+        sentences = []
+        for path, problem in self.problems:
+            template = _template_at(path, templates)
+            said = f"{_RENDERED.get(problem, problem)} (template: {template})" if template else problem
+            sentences.append(f"{path}: {said}" if path else said)
+        return "; ".join(sentences)
+
+
+def _template_at(path: str, templates: Mapping[str, Any]) -> str:
+    value: Any = templates
+    for part in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+    if isinstance(value, str):
+        return repr(value) if known_now(value) != value else ""
+    return str(value) if hasattr(value, "operator") else ""
+
+
+class KnowsTemplates:
+    """Mixin of operators and sensors: keeps the templates of its arguments, for the messages of errors.
+
+    :ivar templates: the templated arguments as they were before they were rendered; empty for mapped tasks,
+        whose templates Airflow renders itself.
+    """
+
+    templates: Mapping[str, Any] = {}
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render the templated arguments, as Airflow does."""
+        task: Any = self
+        self.templates = {name: getattr(self, name, None) for name in task.template_fields}
+        base: Any = super()
+        base.render_template_fields(context, jinja_env)
 
 
 def check_seconds(name: str, value: float | timedelta) -> float:
@@ -45,17 +121,132 @@ def check_seconds(name: str, value: float | timedelta) -> float:
     return float(seconds)
 
 
+def check_flags(**flags: Any) -> None:
+    """Check arguments that are either true or false.
+
+    :param **flags: the values by the names of their arguments; None stands for the default.
+    :raises ValueError: if one is something else.
+    """
+    for name, value in flags.items():
+        if value is not None and not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def is_given(value: Any) -> bool:
+    """Return whether an optional argument is given: neither None nor a blank text."""
+    return value is not None and not text.is_blank(value)
+
+
 def check_identifier(name: str, value: Any) -> str:
-    """Check an identifier.
+    """Check an id.
 
     :param name: name of the argument.
-    :param value: the identifier.
-    :returns: the identifier.
-    :raises ValueError: where it is no text, or empty.
+    :param value: the id, or what an operator returned: a mapping with an ``id``.
+    :returns: the id.
+    :raises ArgumentError: if it is none.
     """
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} must be an identifier, as a text that is not empty, got {value!r}")
-    return value
+    try:
+        return (text.to_capsule_id if name in {"capsule_id", "pipeline_id"} else text.to_id)(value)
+    except ValueError as error:
+        where = text.WHERE_IDS_ARE.get(name, "") if str(error).startswith("must be an id") else ""
+        raise ArgumentError((name, f"{error}{where and f'. {where}'}")) from None
+
+
+def check_identifier_early(name: str, value: Any) -> None:
+    """Check an id before templates are rendered.
+
+    :param name: name of the argument.
+    :param value: the id, a template, or the output of a task.
+    :raises ArgumentError: if it cannot become the right id.
+    """
+    _check_output(name, value)
+    check_identifier(name, known_now(value))
+
+
+def _check_output(name: str, output: Any) -> None:
+    """Check that the output of one of this package's tasks is, or has, the id that is asked for."""
+    operator, key = getattr(output, "operator", None), getattr(output, "key", None)
+    if operator is None or not type(operator).__module__.startswith(f"{_PACKAGE}."):
+        return
+    if getattr(operator, "multiple_outputs", False):
+        return
+    returned = getattr(operator, "made_id", None) or getattr(operator, "returns_id_of", None)
+    task = f"task {operator.task_id!r}"
+    if key not in ("return_value", getattr(operator, "made_id", None)):
+        own = f" or its output[{returned!r}]" if returned else ""
+        problem = f"{task} leaves no XCom {key!r}; give its output{own}"
+    elif returned is None:
+        problem = f"the result of {task} ({type(operator).__name__}) has no id"
+    elif name in _KINDS and name != returned:
+        problem = f"must be the id of {_KINDS[name]}, but {task} returns {_KINDS[returned]}"
+    else:
+        return
+    raise ArgumentError((name, problem))
+
+
+def check_text(name: str, value: Any, convert: Callable[[Any], str] = text.to_nonempty) -> str:
+    """Check a text.
+
+    :param name: name of the argument.
+    :param value: the text, or an integer, which becomes text.
+    :param convert: what the text must be: a function of :mod:`airflow_provider_codeocean.api.text`.
+    :returns: the text to send.
+    :raises ArgumentError: if it is not that.
+    """
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise ArgumentError((name, str(error))) from None
+
+
+def check_optional(name: str, value: Any, convert: Callable[[Any], str] = text.to_nonempty) -> str | None:
+    """Check a text that need not be given; see :func:`check_text`. A blank text is None."""
+    return check_text(name, value, convert) if is_given(value) else None
+
+
+def check_pattern(name: str, value: Any) -> Any:
+    """Check a glob pattern, or a list of them.
+
+    :param name: name of the argument.
+    :param value: the pattern or patterns; None and a blank text match everything.
+    :returns: the pattern or patterns as text, or None.
+    :raises ArgumentError: if one is no text, or blank.
+    """
+    value = as_list(value)
+    if isinstance(value, list):
+        return [check_text(f"{name}.{number}", each) for number, each in enumerate(value)]
+    return check_optional(name, value)
+
+
+def with_mount(data_asset: Any) -> Any:
+    """Return a data asset to attach as the API takes it.
+
+    :param data_asset: its id, a mapping of ``id`` and ``mount``, or what an operator returned.
+    :returns: a mapping of ``id`` and, if it is given, ``mount``.
+    """
+    is_result = isinstance(data_asset, Mapping) and "state" in data_asset
+    return data_asset if isinstance(data_asset, Mapping) and not is_result else {"id": data_asset}
+
+
+def mount_of(name: str, mount: Any, argument: str = "name") -> Any:
+    """Return the folder to mount a new data asset at.
+
+    :param name: its display name.
+    :param mount: the folder that was asked for; None or blank for one with the name of the data asset.
+    :param argument: the argument that the display name is from.
+    :returns: the folder.
+    :raises ArgumentError: if none was asked for, and the name cannot serve as one.
+    """
+    if is_given(mount):
+        return mount
+    try:
+        return text.folder_of(check_text(argument, name, text.to_name))
+    except ArgumentError:
+        raise
+    except ValueError as error:
+        raise ArgumentError(
+            (argument, f"{error}; give mount, as the folder's name is the name otherwise")
+        ) from None
 
 
 def check_template(name: str, value: T) -> T:
@@ -84,7 +275,7 @@ def check_no_template(name: str, value: T) -> T:
     :returns: the value.
     :raises ValueError: where it is a template.
     """
-    if known_now(value) != value:
+    if known_now(value, marks=_MARKS) != value:
         raise ValueError(f"{name} must not be a template: nothing renders it here, got {value!r}")
     return value
 
@@ -145,16 +336,15 @@ def check_moment(name: str, value: datetime | str | float) -> float:
 
 
 def check_one_of(**identifiers: Any) -> str:
-    """Check that exactly one of several identifiers is given.
+    """Check that exactly one of several ids is given.
 
-    :param **identifiers: the identifiers by the names of their arguments, None where one is not given.
-    :returns: the name of the one that is.
-    :raises ValueError: where it is not exactly one, or none.
+    :param **identifiers: the ids by the names of their arguments; None or blank if not given.
+    :returns: the name of the one that is given.
+    :raises ValueError: if it is not exactly one.
     """
-    given = [name for name, value in identifiers.items() if value is not None]
+    given = [name for name, value in identifiers.items() if is_given(value)]
     if len(given) != 1:
         raise ValueError(f"give exactly one of {', '.join(identifiers)}, got {' and '.join(given) or 'none'}")
-    check_identifier(given[0], identifiers[given[0]])
     return given[0]
 
 
@@ -165,35 +355,56 @@ def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, A
     :param arguments: paths in the model (``source.computation.id``) and the names of the arguments behind
         them.
     :param values: the model's values.
-    :returns: the parameters; where values are not known yet, they are to be checked again.
-    :raises ValueError: where a value is wrong, naming the argument and what would be right.
+    :returns: the parameters; if values are not known yet, they are to be checked again.
+    :raises ArgumentError: if a value is wrong, naming the argument and what would be right.
     """
     from pydantic import ValidationError
 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = []
-        for problem in error.errors(include_url=False):
-            if problem["input"] == _LATER:
-                continue
-            path = ".".join(str(part) for part in problem["loc"])
-            for prefix, argument in arguments.items():
-                if path == prefix or path.startswith(f"{prefix}."):
-                    path = argument + path.removeprefix(prefix)
-                    break
-            said = _said(problem["type"], problem["msg"], problem["input"])
-            problems.append(f"{path}: {said}" if path else said)
+        problems = [
+            (_argument_at(problem["loc"], arguments), _problem(problem))
+            for problem in error.errors(include_url=False)
+            if not (isinstance(problem["input"], str) and problem["input"] == _LATER)
+        ]
         if not problems:
             return cast("P", model.model_construct(**values))
-        raise ValueError("; ".join(problems)) from None
+        raise ArgumentError(*dict.fromkeys(problems)) from None
 
 
-def _said(kind: str, message: str, value: Any) -> str:
-    """Say what is wrong with a value; the value itself may be a secret."""
-    if kind == "model_type":  # which would name a class that is no business of a DAG's author
-        message = "Input should be a mapping"
-    return f"{message}, got {type(value).__name__}" if kind.endswith("_type") else message
+def _argument_at(location: Sequence[int | str], arguments: Mapping[str, str]) -> str:
+    path = ".".join(str(part) for part in location if part != "[key]")
+    for prefix, argument in arguments.items():
+        if path == prefix or not prefix or path.startswith(f"{prefix}."):
+            return f"{argument}{'' if prefix else '.' if path else ''}{path.removeprefix(prefix)}"
+    return path
+
+
+#: What is wrong, by the type of pydantic's error.
+_PROBLEMS = {
+    "missing": "is required",
+    "int": "must be a whole number",
+    "bool": "must be true or false",
+    "list": "must be a list",
+    "dict": "must be a mapping",
+    "model": "must be a mapping",
+    "enum": "must be one of {expected}",
+    "greater": "must be at least {ge}",
+    "less": "must be at most {le}",
+    "too": "must not be empty",
+}
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Return what is wrong in this package's words; the value of a secret is not in it."""
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    problem = _PROBLEMS.get(error["type"].partition("_")[0], "is not valid").format(**context)
+    if error["type"] == "missing" or "client_secret" in error["loc"]:
+        return problem
+    return f"{problem}, got {text.describe(error['input'])}"
 
 
 def as_rendered(value: Any, instead: Any = None) -> Any:  # noqa: ARG001 - the twin of known_now
@@ -201,19 +412,20 @@ def as_rendered(value: Any, instead: Any = None) -> Any:  # noqa: ARG001 - the t
     return value
 
 
-def known_now(value: Any, instead: Any = _LATER) -> Any:
+def known_now(value: Any, instead: Any = _LATER, marks: Sequence[str] = _MARKS + _OTHER_MARKS) -> Any:
     """Return a template field's value as far as it is known before it is rendered.
 
     :param value: the value as it was given.
-    :param instead: stands in for the value where it is a template, or what another task returns.
+    :param instead: stands in for the value if it is a template, or the output of another task.
+    :param marks: what a text that is a template contains.
     :returns: the value, or what stands in for it or for parts of it.
     """
     if isinstance(value, str):
-        return instead if any(mark in value for mark in ("{{", "{%", "{#")) else value
+        return instead if any(mark in value for mark in marks) else value
     if isinstance(value, Mapping):
-        return {key: known_now(item) for key, item in value.items()}
+        return {key: known_now(item, marks=marks) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [known_now(item) for item in value]
+        return [known_now(item, marks=marks) for item in value]
     return value if value is None or isinstance(value, int | float | date) else instead
 
 

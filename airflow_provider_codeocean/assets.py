@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from airflow_provider_codeocean.arguments import check_one_of
+from airflow_provider_codeocean.arguments import check_one_of, check_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
@@ -59,7 +59,8 @@ def create_asset(
     }
     given = check_one_of(**identifiers)
     kind = f"{given.removesuffix('_id')}s"
-    return Asset(uri=f"{namespace_of(host)}/{name_of(kind, str(identifiers[given]))}", extra=extra)
+    its_id = check_text(given, identifiers[given])
+    return Asset(uri=f"{namespace_of(host)}/{name_of(kind, its_id)}", extra=extra)
 
 
 def namespace_of(deployment: str) -> str:

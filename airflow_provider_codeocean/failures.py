@@ -1,9 +1,9 @@
-"""How a task ends without a result, as Airflow is to be told."""
+"""Turn errors into the exceptions by which Airflow fails, skips, or retries a task."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -12,23 +12,27 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
+from airflow_provider_codeocean.api.text import WHERE_IDS_ARE
+from airflow_provider_codeocean.arguments import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: What becomes of a task where nothing is found.
+_OTHERS = {"capsule_id": "pipeline", "pipeline_id": "capsule"}
+
+#: What a task does if nothing is found.
 OnEmpty = Literal["return", "skip", "fail"]
 
 
 def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
     """End a task that has found nothing.
 
-    :param on_empty: ``return`` ends nothing, ``skip`` skips the task, ``fail`` fails it, which keeps its
+    :param on_empty: ``return`` does nothing, ``skip`` skips the task, ``fail`` fails it, which keeps its
         retries.
-    :param nothing: says in a sentence that nothing was found.
-    :raises AirflowSkipException: where it is to be skipped.
-    :raises AirflowException: where it is to fail.
+    :param nothing: a sentence that says that nothing was found.
+    :raises AirflowSkipException: for ``skip``.
+    :raises AirflowException: for ``fail``.
     """
     if on_empty == "skip":
         raise AirflowSkipException(nothing)
@@ -37,27 +41,49 @@ def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
 
 
 @contextmanager
-def no_retry_for_what_it_cannot_mend() -> Iterator[None]:
-    """Fail the task for good where trying again cannot help: wrong input, no permission, a failed data asset.
+def no_retry_for_what_it_cannot_mend(task: Any = None) -> Iterator[None]:
+    """Fail the task permanently if another attempt cannot help: wrong input, no permission, a failed job.
 
-    What a retry may mend (a server in trouble or out of reach) passes unchanged and keeps Airflow's retries.
+    Errors that another attempt may avoid (a server in trouble or out of reach) pass unchanged and keep
+    Airflow's retries.
 
-    :raises AirflowFailException: in place of the error that a retry cannot mend.
+    :param task: the task, whose templates and arguments the message can name.
+    :raises AirflowFailException: in place of the permanent error.
     """
     try:
         yield
+    except ArgumentError as error:
+        # Where the check is in the code says nothing about the argument.
+        raise AirflowFailException(error.explained(getattr(task, "templates", {}))) from None
     except (ValueError, CodeOceanError) as error:
         if isinstance(error, CodeOceanError) and error.transient:
             raise
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(f"{error}{_remedy(error, task)}") from error
+
+
+def _remedy(error: Exception, task: Any) -> str:
+    """Return what to do about an id that Code Ocean does not know."""
+    if not isinstance(error, NotFound):
+        return ""
+    name = f"{error.path.lstrip('/').partition('/')[0].removesuffix('s')}_id"
+    if error.method == "POST" and name == getattr(task, "made_id", None) == "computation_id":
+        name = "pipeline_id" if getattr(task, "pipeline_id", None) else "capsule_id"
+    if name == getattr(task, "made_id", None) or name not in WHERE_IDS_ARE:  # the task's own job is gone
+        return ""
+    hint = ""
+    if name in _OTHERS:
+        other = _OTHERS[name]
+        operator = f"CodeOceanRun{other.capitalize()}Operator"
+        hint = f". If it is the id of a {other}, give it as {other}_id; to run the {other}, use {operator}"
+    return f"{hint}. {WHERE_IDS_ARE[name]}"
 
 
 @contextmanager
 def naming_what_ran_out_of_time(describe: Callable[[], str]) -> Iterator[None]:
-    """Say what a task was about when Airflow ends it after its ``execution_timeout``.
+    """Describe what a task was doing when Airflow ends it after its ``execution_timeout``.
 
-    :param describe: tells, in a sentence.
-    :raises AirflowTaskTimeout: in place of Airflow's own, which says no more than the process id.
+    :param describe: returns a sentence.
+    :raises AirflowTaskTimeout: instead of Airflow's own, which names only the process id.
     """
     try:
         yield

@@ -9,7 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import Forbidden, NotFound
+from airflow_provider_codeocean.api.models.base import read_number
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadataFieldType
+from airflow_provider_codeocean.api.models.search import TEXT_KEYS
+from airflow_provider_codeocean.api.text import not_text
+from airflow_provider_codeocean.arguments import ArgumentError
 from airflow_provider_codeocean.capture.key import is_key
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadata, CustomMetadataField
+    from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +50,14 @@ def checked_with(client: CodeOceanClient, values: Mapping[str, Any], *, whole: b
 
 
 def as_fields_take_them(schema: CustomMetadata, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make of each value what its field takes, where it can only mean that: templates render to text.
+    """Convert each value to the type of its field if its meaning is certain: templates render to text.
 
-    A number or a date may be written as a number, and a date as an ISO time with a zone, and a text may have
-    become a number.
+    A number or a date may be given as text, a date as an ISO time with a zone, and text as an integer. A
+    float does not become text: the text that it was rendered from cannot be restored.
 
     :param schema: the fields: ``GET custom_metadata``.
     :param values: the values by field.
-    :returns: the values; what cannot be made to fit is as it was.
+    :returns: the values; one that cannot be converted is unchanged.
     """
     types = {field.name: field.type for field in schema.fields}
     return {
@@ -63,10 +68,62 @@ def as_fields_take_them(schema: CustomMetadata, values: Mapping[str, Any]) -> di
     }
 
 
+def fit_filters(client: CodeOceanClient, params: DataAssetSearchParams) -> DataAssetSearchParams:
+    """Convert the values of filters on custom fields to the types of these fields.
+
+    Source: ``GET custom_metadata``, only if a filter on a custom field has a number, or text that is one.
+
+    :param client: the client.
+    :param params: the search.
+    :returns: the search to send; unchanged if the deployment does not define the fields for this token.
+    :raises ArgumentError: if a text field is compared with a float.
+    :raises CodeOceanError: if the fields could not be read.
+    """
+    if not has_ambiguous_filters(params):
+        return params
+    filters = params.filters or []
+    try:
+        schema = client.custom_metadata.get()
+    except (Forbidden, NotFound) as error:
+        log.info("The values of filters are sent as they are: %s", error)
+        return params
+    types = {field.name: field.type for field in schema.fields}
+    fitting = [
+        each.model_copy(
+            update={
+                "value": _fit(each.value, types.get(each.key), f"filters.{number}.value"),
+                "values": each.values
+                and [_fit(one, types.get(each.key), f"filters.{number}.values") for one in each.values],
+            }
+        )
+        for number, each in enumerate(filters)
+    ]
+    return params.model_copy(update={"filters": fitting})
+
+
+def has_ambiguous_filters(params: DataAssetSearchParams) -> bool:
+    """Return whether a search has a filter on a custom field with a number, or with text that is one.
+
+    :param params: the search.
+    :returns: whether only the type of the field tells which of the two it is.
+    """
+    return any(
+        each.key not in TEXT_KEYS and read_number(value) is not None
+        for each in params.filters or ()
+        for value in (*(each.values or ()), each.value)
+    )
+
+
+def _fit(value: Any, kind: str | None, argument: str) -> Any:
+    if kind == CustomMetadataFieldType.STRING and isinstance(value, float):
+        raise ArgumentError((argument, not_text(value)))
+    return _as_taken(kind, value)
+
+
 def _as_taken(kind: str | None, value: Any) -> Any:
     if isinstance(value, bool):
         return value
-    if kind == CustomMetadataFieldType.STRING and isinstance(value, int | float):
+    if kind == CustomMetadataFieldType.STRING and isinstance(value, int):
         return str(value)
     if isinstance(value, str):
         for read in _READERS.get(kind, ()):
@@ -134,6 +191,8 @@ _TYPES: dict[str | None, tuple[str, type | UnionType]] = {
 
 def _problem(field: CustomMetadataField, value: Any) -> str | None:
     what, types = _TYPES.get(field.type, ("", object))
+    if isinstance(value, float) and field.type == CustomMetadataFieldType.STRING:
+        return f"{field.name!r} takes a string: {not_text(value)}"
     if isinstance(value, bool) or not isinstance(value, types):
         wanted = what
     elif field.allowed_values and value not in field.allowed_values:

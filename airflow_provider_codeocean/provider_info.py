@@ -1,4 +1,4 @@
-"""What Airflow reads about this package; every one of its processes does, so it imports nothing heavy."""
+"""The description of the provider, which every process of Airflow reads: it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "timeout": {
         "label": "Timeout",
-        "description": "Seconds to connect, and to wait for each part of an answer; 30 if left empty",
+        "description": "Seconds to connect, and to wait for each part of a response; 30 if left empty",
         "schema": {"type": ["string", "null"]},
     },
     "proxy": {
@@ -23,33 +23,33 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     },
     "token_grace": {
         "label": "Grace for a refused token",
-        "description": "Seconds for which waits bear that the access token is refused; 600 if left empty",
+        "description": "Seconds for which waits tolerate a refused access token; 600 if left empty",
         "schema": {"type": ["string", "null"]},
     },
     "require_tls": {
         "label": "Require TLS",
-        "description": "true refuses http:// and hosts that are not verified; else they are warned of",
+        "description": "true refuses http:// and hosts that are not verified; otherwise a warning is logged",
         "schema": {"type": ["string", "null"]},
     },
 }
 
-#: What can be set in Airflow's configuration, for all connections.
+#: The options in Airflow's configuration, for all connections.
 CONFIG: dict[str, dict[str, Any]] = {
     "codeocean": {
-        "description": "How the provider of Code Ocean works, whatever its connections say.",
+        "description": "Options of the Code Ocean provider for all its connections.",
         "options": {
             "require_tls": {
-                "description": "Refuse connections to Code Ocean and hosts of files that are not encrypted "
-                "or not verified, but for those to this machine. No connection can allow what this refuses.",
+                "description": "Refuse connections to Code Ocean and to hosts of files that are not "
+                "encrypted or not verified, except to this machine. No connection can override this.",
                 "version_added": None,
                 "type": "boolean",
                 "example": "True",
                 "default": "False",
             },
             "namespace": {
-                "description": "A name for this Airflow. Where others use the same Code Ocean, with DAGs, "
-                "runs and tasks of the same ids, each needs its own: it is part of the key by which a task "
-                "finds again what it has made. Change it while no task is under way.",
+                "description": "A name for this Airflow. If several use the same Code Ocean, with DAGs, "
+                "runs, and tasks of the same ids, each needs its own: it is part of the key by which a "
+                "task finds its job after a failure. Change it only while no task is running.",
                 "version_added": None,
                 "type": "string",
                 "example": "production",

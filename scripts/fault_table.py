@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts import reported_faults
+
 PAGE = Path(__file__).parent.parent / "docs" / "faults.md"
 
 
@@ -31,6 +33,8 @@ class Kind(enum.Enum):
     """There is half an answer. The server has acted."""
     NOT_THE_API = enum.auto()
     """Something else has answered. The server has not acted, but who could tell."""
+    UNREADABLE = enum.auto()
+    """The server has acted, and its response is not even JSON."""
     DAMAGED = enum.auto()
     """The server has acted, and what it answers is not what belongs there."""
     NOT_CONNECTED = enum.auto()
@@ -59,6 +63,10 @@ def _status(status: int, **rule: Any) -> dict[str, Any]:
     return {"kind": "status", "status": status, **rule}
 
 
+def _page(status: int) -> dict[str, Any]:
+    return {"kind": "html", "status": status}
+
+
 #: More seconds than any test has: what is slow is over only when it is given up.
 _FOR_EVER = {"delay": 60.0, "pieces": 1000}
 
@@ -74,6 +82,7 @@ FAULTS = {
     "500": Fault("500", Kind.ERROR, _status(500)),
     "502": Fault("502, with a proxy's page", Kind.PASSING, {"kind": "html", "status": 502}),
     "503": Fault("503", Kind.PASSING, _status(503)),
+    "503-seconds": Fault("503, `Retry-After: 1`", Kind.PASSING, _status(503, retry_after=1)),
     "504": Fault("504", Kind.PASSING, _status(504)),
     "reset-before": Fault("connection reset before the work", Kind.LOST, {"kind": "close_before"}),
     "reset-after": Fault("connection reset after the work", Kind.LOST, {"kind": "close_after"}),
@@ -83,8 +92,14 @@ FAULTS = {
     ),
     "slow-body": Fault("a body byte by byte", Kind.CUT, {"kind": "slow_body", **_FOR_EVER}, is_slow=True),
     "half-body": Fault("half a body", Kind.CUT, {"kind": "half_body"}),
-    "html": Fault("200 with a web page", Kind.NOT_THE_API, {"kind": "html", "status": 200}),
-    "not-json": Fault("200, but not JSON", Kind.DAMAGED, {"kind": "invalid_json"}),
+    "html": Fault("200 with a web page", Kind.NOT_THE_API, _page(200)),
+    "302": Fault("302 to a sign-in page", Kind.NOT_THE_API, _page(302)),
+    "403-html": Fault("403 with a web page", Kind.NOT_THE_API, _page(403)),
+    "404-html": Fault("404 with a web page", Kind.NOT_THE_API, _page(404)),
+    "408": Fault("408", Kind.NOT_THE_API, _page(408)),
+    "421": Fault("421", Kind.NOT_THE_API, _page(421)),
+    "425": Fault("425", Kind.NOT_THE_API, _page(425)),
+    "not-json": Fault("200, but not JSON", Kind.UNREADABLE, {"kind": "invalid_json"}),
     "wrong-json": Fault("200 with other JSON", Kind.DAMAGED, {"kind": "wrong_shape"}),
     "empty": Fault("200 with nothing", Kind.DAMAGED, {"kind": "empty"}),
     "refused": Fault("connection refused", Kind.NOT_CONNECTED),
@@ -135,6 +150,7 @@ _ERRORS = {
     Kind.LOST: "CodeOceanTransportError",
     Kind.CUT: "CodeOceanTransportError",
     Kind.NOT_THE_API: "UnexpectedAnswer",
+    Kind.UNREADABLE: "UnexpectedAnswer",
     Kind.DAMAGED: "UnexpectedAnswer",
     Kind.NOT_CONNECTED: "CodeOceanTransportError",
     Kind.NOT_TRUSTED: "CodeOceanTransportError",
@@ -157,7 +173,8 @@ def ending(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
         return None
     if fault.kind is Kind.NOT_TRUSTED:
         return _raised("CodeOceanTransportError", may_retry=False)
-    if group is Group.DETACH and fault.kind is Kind.LOST and _was_carried_out(fault) and not for_good:
+    is_unknown = fault.kind in {Kind.LOST, Kind.UNREADABLE} and _was_carried_out(fault)
+    if group is Group.DETACH and is_unknown and not for_good:
         return _raised("BadRequest", may_retry=False)  # the second request finds nothing attached
     return _recovery(group, fault, for_good=for_good) or _raised(_LAST.get(group) or _ERRORS[fault.kind])
 
@@ -182,7 +199,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
 
 def _was_carried_out(fault: Fault) -> bool:
     was_lost = fault.kind is Kind.LOST and fault.rule != {"kind": "close_before"}
-    return was_lost or fault.kind in {Kind.CUT, Kind.DAMAGED}
+    return was_lost or fault.kind in {Kind.CUT, Kind.UNREADABLE, Kind.DAMAGED}
 
 
 def _raised(error: str, *, may_retry: bool = True) -> Ending:
@@ -205,9 +222,10 @@ What the cells say:
   The task ends with success.
 - **waited on**: the look is repeated until the task's `timeout`; a `Retry-After` is heeded for ten minutes at
   most.
-- **no answer was needed**: the API answers such requests with nothing, so that any answer with a status of
-  success is as good. It is not so for a web page.
-- **fetched on**: the rest of the file is asked for, with a new signed URL.
+- **no answer was needed**: the API answers such requests with nothing, so that any JSON with a status of
+  success is as good. A web page or other text is not.
+- **fetched on**: the rest of the file is requested with a new signed URL, or all of it if it may have
+  changed.
 - `BadRequest` of *detach*: the first request has detached, its answer was lost, and the second is refused
   because nothing is attached any more. The message says so.
 - an error: the task fails with it. Airflow's `retries` are kept, unless it says *for good*: then it is raised
@@ -221,13 +239,18 @@ How long it may take at most:
 | from the first time that it is sent to the beginning of the last | a minute |
 | a wait | the task's `timeout` |
 | looking for what may have been made | 40 seconds, for a computation 150, up to three times |
-| a file | a minute without anything new; a MiB ten times the connection's `timeout`, and a minute |
+| a file | a minute without another MiB; the last MiB may take ten times the connection's `timeout` |
 
 A task reads its connection as every task of Airflow does: a secrets backend that hangs, or a resolver of
 host names, holds it until its `execution_timeout`. What waits in a triggerer is bounded there, too.
 
 These are durations: a clock of the machine that is set forward or back changes none of them.
 """
+
+
+_REPORTED = """Users and experiments reported these faults. For each row, at least one test reproduces it:
+`grep -rn 'mark.fault("A1")' tests` finds those of row A1. Those that servers cause can be reproduced on the
+[emulator](emulator.md#faults-and-quirks)."""
 
 
 def _table(*, for_good: bool) -> str:
@@ -247,6 +270,7 @@ def page() -> str:
     return (
         f"{_BEGIN}\n## Once\n\nOne request goes wrong; the next would not.\n\n{_table(for_good=False)}\n"
         f"\n## For good\n\nEach such request goes wrong.\n\n{_table(for_good=True)}\n"
+        f"\n## Reported faults\n\n{_REPORTED}\n\n{reported_faults.table()}\n"
     )
 
 

@@ -135,7 +135,7 @@ def test_an_asset_is_made_of_an_id(argument):
     [
         ({}, "give exactly one of data_asset_id, capsule_id, computation_id, got none"),
         ({"data_asset_id": "a", "capsule_id": "b"}, "got data_asset_id and capsule_id"),
-        ({"capsule_id": " "}, "capsule_id must be an identifier"),
+        ({"capsule_id": " "}, "got none"),
         ({"data_asset_id": "{{ ti.xcom_pull('capture') }}"}, "give an AssetAlias as outlet"),
         ({"host": "", "capsule_id": "a"}, "host must be that of a Code Ocean deployment: it has no host"),
         ({"host": "cop_secret@co", "capsule_id": "a"}, "host must be .* neither a user nor a token"),

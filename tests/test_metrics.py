@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.compat.metrics import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.metrics import ALL, CAPTURES, NoMetrics
+from airflow_provider_codeocean.polling.metrics import ALL, CAPTURES, WAITS, NoMetrics, gauge_name
+from airflow_provider_codeocean.polling.report import Report
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from tests.hooks.test_capture import KEY, capturing
 from tests.polling.deployment import HOUR, Deployment
@@ -67,10 +68,35 @@ def test_each_is_kept_with_the_tags_that_it_is_declared_with(monkeypatch):
     deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500"), (20.0, 21.0, "401")]
     run(Waiting(deployment, metrics=kept).all(), monkeypatch)
     declared = {each.name: {"connection", *dict(each.tags)} for each in ALL if each is not CAPTURES}
+    declared[gauge_name(WAITS, "co")] = {"connection"}
     assert {stat: set(tags) for stat, tags in kept.told} == declared
-    values = {(stat, tag, value) for stat, tags in kept.told for tag, value in tags.items()}
+    values = {
+        (stat.removesuffix(".co"), tag, value) for stat, tags in kept.told for tag, value in tags.items()
+    }
     allowed = {(each.name, tag, value) for each in ALL for tag, of in each.tags for value in of}
     assert values - {(each.name, "connection", "co") for each in ALL} <= allowed
+
+
+@pytest.mark.fault("N11")
+def test_gauge_of_waits_without_tags_keeps_connections_apart():
+    """Plain StatsD drops tags."""
+    told = {}
+    kept = SimpleNamespace(gauge=lambda stat, value, tags: told.update({stat: value}))
+    Report("lab", kept, 0.0).waits(3)
+    Report("clinic", kept, 0.0).waits(5)
+    assert told == {"codeocean.waits": 5, "codeocean.waits.lab": 3, "codeocean.waits.clinic": 5}
+
+
+@pytest.mark.fault("N11")
+def test_gauge_names_are_valid_short_and_different():
+    ids = ["co.de-ocean_1", "a b", "a_b", "a:b", "é", "x" * 250, "x" * 249 + "y", "x" * 32, "x" * 33]
+    names = {gauge_name(WAITS, each) for each in ids}
+    assert len(names) == len(ids)
+    assert {gauge_name(WAITS, "co.de-ocean_1"), gauge_name(WAITS, "a_b")} <= names
+    assert "codeocean.waits.co.de-ocean_1" in names
+    for name in names:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", name)
+        assert len(f"airflow.{name}") <= 63
 
 
 async def test_what_the_triggerer_sets_up_is_what_is_used_there(code_ocean, params, monkeypatch):

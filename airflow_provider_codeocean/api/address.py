@@ -1,4 +1,4 @@
-"""Addresses, told without what may open doors there: path, query and credentials."""
+"""Addresses without the parts that may grant access: path, query, and credentials."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 
 def origin(url: str) -> str | None:
-    """Return no more of an address than its scheme, host and port.
+    """Return the scheme, host, and port of an address.
 
-    :param url: the address; https where it has no scheme.
-    :returns: the part; None where there is no host.
+    :param url: the address; https if it has no scheme.
+    :returns: the origin; None if there is no host.
     """
     try:
         parts = urlsplit(url)

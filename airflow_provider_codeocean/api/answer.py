@@ -35,13 +35,15 @@ from airflow_provider_codeocean.api.models.base import Payload
 from airflow_provider_codeocean.api.retry import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
 #: Maximum number of characters of a body that an error message repeats, and that are searched for a title.
 _MESSAGE_LIMIT = 500
 _READ_LIMIT = 100 * _MESSAGE_LIMIT
+_PAGE = re.compile("<!doctype html|<html|<title", re.IGNORECASE)
+_TITLE = re.compile("<title[^<>]*>([^<]*)", re.IGNORECASE)
 
 #: Recognized by status alone, as 5xx is: the request was rejected, by Code Ocean or on its behalf.
 _BY_STATUS_ALONE = frozenset({401, 429})
@@ -54,15 +56,13 @@ class Response:
     """An HTTP response.
 
     :param status: HTTP status code.
-    :param headers: headers, case-insensitive.
-    :param content: body, decompressed.
-    :param redact: removes secrets from a body.
+    :param headers: headers by their names in lower case.
+    :param content: body, decompressed. Like the headers, it does not repeat the access token.
     """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
-    redact: Callable[[bytes], bytes] = bytes
 
 
 def conclude(call: Call[T], response: Response, *, again: bool) -> T:
@@ -92,7 +92,7 @@ def _result(call: Call[T], response: Response) -> T:
             return call.read(None)
         result = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
-        problem = _text_of(response.redact(response.content)) or "nothing"
+        problem = _text_of(response.content) or "nothing"
     else:
         if not isinstance(result, Payload) or result.is_whole():
             return result
@@ -110,10 +110,10 @@ def _error(call: Call[Any], response: Response) -> CodeOceanError:
     is_code_oceans = isinstance(message, str) and bool(message.strip())
     if status not in _BY_STATUS_ALONE and status < HTTPStatus(500):
         if HTTPStatus(300) <= status < HTTPStatus(400):
-            host = origin(response.redact(response.headers.get("location", "").encode()).decode())
+            host = origin(response.headers.get("location", ""))
             where = _shorten(host) if host else "another path of this host"
             return _unexpected(
-                call, response, f"a redirect to {where}. If Code Ocean is there, use that host"
+                call, response, f"a redirect to {where}", "If Code Ocean is there, use that host"
             )
         if status in _RETRY_REQUESTED or not is_code_oceans:
             return _unexpected(call, response, _text_of(response.content) or _phrase(status))
@@ -128,9 +128,12 @@ def _error(call: Call[Any], response: Response) -> CodeOceanError:
     )
 
 
-def _unexpected(call: Call[Any], response: Response, problem: str) -> UnexpectedAnswer:
+def _unexpected(
+    call: Call[Any], response: Response, problem: str, remedy: str = "Is the host right?"
+) -> UnexpectedAnswer:
     return UnexpectedAnswer(
-        f"{call.method} {call.path} got a response that is not Code Ocean's ({response.status}): {problem}",
+        f"{call.method} {call.path} got a response that is not Code Ocean's ({response.status}): {problem}. "
+        f"{remedy}",
         maybe_applied=call.effect is not Effect.READ,
         status=response.status,
         retry_after=retry_after(response.headers),
@@ -140,15 +143,11 @@ def _unexpected(call: Call[Any], response: Response, problem: str) -> Unexpected
 def _text_of(content: bytes) -> str:
     """Summarize a body: the title of a web page, or the text."""
     text = content[:_READ_LIMIT].decode(errors="replace")
-    title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
-    if title:
-        return f"a web page, {_shorten(title[1])!r}"
-    return "a web page" if _is_page(content) else _shorten(text)
-
-
-def _is_page(content: bytes) -> bool:
-    """Return whether a body is a web page."""
-    return re.search(rb"<!doctype html|<html|<title", content[:_READ_LIMIT], re.IGNORECASE) is not None
+    page = _PAGE.search(text)
+    if page is None:
+        return _shorten(text)
+    title = _TITLE.search(text, page.start())
+    return f"a web page, {_shorten(title[1])!r}" if title else "a web page"
 
 
 def _shorten(text: str) -> str:

@@ -47,10 +47,11 @@ JSON = Mapping[str, Any] | list[Any]
 #: The most characters of an argument in a path, and what it may have: no slashes, quotes, control characters.
 _LONGEST_SEGMENT = 255
 _ONE_SEGMENT = re.compile(r"[^/\\%\x00-\x1f\x7f-\x9f]+")
-#: The most results and pages of one walk through a search: beyond that a server goes round in circles.
-_MOST_RESULTS, _MOST_PAGES = 1_000_000, 10_000
-#: How many empty pages in a row are passed over.
-_EMPTY_PAGES = 10
+#: Limits of one search: a server that goes beyond them never ends.
+_MAX_RESULTS = 1_000_000
+_MAX_PAGES = 10_000
+#: How many pages in a row may show nothing new before the search fails.
+_MAX_STALE_PAGES = 10
 
 
 class Effect(enum.Enum):
@@ -131,7 +132,7 @@ class Parts:
         return [item.to_json() if isinstance(item, Params) else item for item in self.body]
 
 
-#: The walk through a search: yields the request for each page, is sent the page.
+#: The pages of a search: a generator that yields the request for each page and is sent the page.
 Pages = Generator[Call[Page[R]], Page[R], None]
 
 
@@ -264,13 +265,14 @@ def endpoint(
 
 
 class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
-    """Declare the method that walks through all pages of a search.
+    """Declare the method that returns the results of all pages of a search, each once.
 
-    It takes the search's parameters; ``limit`` is the size of a page. It ends after the last page, and also
-    where a server says that there is more but repeats a token or a page, or has nothing to show for it on
-    several pages. Where a server goes on without an end, it raises :class:`UnexpectedAnswer`.
+    The method takes the search's parameters; ``limit`` is the size of a page. Pages overlap if something is
+    created or deleted between two requests, so results whose id was on an earlier page are dropped, whatever
+    its letter case. The search ends after the last page, or after a page that shows nothing new and repeats
+    a token. It fails if ten pages in a row show nothing new, or beyond a million results.
 
-    :param search: the endpoint that answers one page, given ``params``.
+    :param search: the endpoint that returns one page, given ``params``.
     """
 
     def __init__(self, search: Endpoint[P, Page[R]]) -> None:
@@ -295,33 +297,62 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
         return walk
 
     def pages(self, root: str, *args: P.args, **kwargs: P.kwargs) -> Pages[R]:
-        """Yield the request for each page, given the page before."""
+        """Yield the request for each page, and remove from each page sent in return what earlier ones had.
+
+        :param root: first segment of the path.
+        :param *args: arguments of the search.
+        :param **kwargs: arguments of the search.
+        :returns: a generator of the requests.
+        :raises UnexpectedAnswer: if the server says that there is more, after a million results, ten thousand
+            pages, or ten pages without anything new.
+        """
         call = self._search.call(root, *args, **kwargs)
         body: dict[str, Any] = dict(call.body) if isinstance(call.body, Mapping) else {}
-        tokens = {body.get("next_token")}
-        before: Page[R] | None = None
-        pages = results = empty = 0
+        tokens = {body["next_token"]} if "next_token" in body else set()
+        ids: set[str] = set()
+        pages = stale = 0
         while True:
             page = yield replace(call, body=body)
-            pages, results = pages + 1, results + len(page.results)
-            empty = 0 if page.results else empty + 1
-            if not page.has_more or page == before or empty == _EMPTY_PAGES:
+            results: list[Any] = page.results
+            pages, size, known = pages + 1, len(results), len(ids)
+            results[:] = [result for result in results if not result.id or _add(ids, result.id)]
+            stale = 0 if len(ids) > known else stale + 1
+            repeated = page.next_token in tokens
+            if not page.has_more or (stale and repeated):
                 return
-            if pages >= _MOST_PAGES or results >= _MOST_RESULTS:
+            if pages >= _MAX_PAGES or len(ids) >= _MAX_RESULTS or stale >= _MAX_STALE_PAGES:
+                nothing_new = f", the last {stale} of them without a new one" if stale else ""
                 raise UnexpectedAnswer(
-                    f"{call.method} {call.path} has shown {results} results on {pages} pages, and says that "
-                    "there are more: search for less"
+                    f"{call.method} {call.path} returned {len(ids)} results on {pages} pages{nothing_new}, "
+                    "and says that there are more: narrow the search"
                 )
-            before = page
             if page.next_token:
-                if page.next_token in tokens:
-                    return
                 tokens.add(page.next_token)
                 body = {**body, "next_token": page.next_token}
-            elif page.results and "next_token" not in body:  # a 2.x server: it pages by offset
-                body = {**body, "offset": body.get("offset", 0) + len(page.results)}
+            elif size and "next_token" not in body:  # a 2.x server: it pages by offset
+                body = {**body, "offset": body.get("offset", 0) + size}
             else:
                 return
+
+
+def next_call(pages: Pages[R], page: Page[R]) -> Call[Page[R]] | None:
+    """Send a page to the generator of :meth:`paginated.pages`.
+
+    :param pages: the generator.
+    :param page: the page; it keeps the results that no earlier page had.
+    :returns: the request for the next page, or None after the last one.
+    """
+    try:
+        return pages.send(page)
+    except StopIteration:
+        return None
+
+
+def _add(ids: set[str], value: str) -> bool:
+    """Add an id, and return whether it is new."""
+    count = len(ids)
+    ids.add(value.lower())
+    return len(ids) > count
 
 
 def identifiers(name: str, value: Any) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -13,7 +12,7 @@ from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api.answer import Response, conclude
-from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender
+from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender, next_call
 from airflow_provider_codeocean.api.deadline import PARTS, bound, too_slow, within
 from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
@@ -29,7 +28,6 @@ from airflow_provider_codeocean.api.token import REFUSALS, Token
 from airflow_provider_codeocean.api.wire import (
     CODINGS,
     Body,
-    forget_request,
     proxy_at,
     ssl_context,
     stamp,
@@ -74,8 +72,10 @@ class _Client(Generic[S]):
         token_grace: float,
         max_answer: int,
         timeout: float,
+        name: str,
     ) -> None:
         self.url = base_url(url)
+        self._server = f"{self.url}, {name}" if name else self.url
         self.retry_budget = retry_budget
         self.token_grace = token_grace
         self._exchange_seconds = PARTS * timeout
@@ -139,6 +139,7 @@ class CodeOceanClient(_Client[Sender]):
         not: it raises at once.
     :param new_token: returns the token that is valid by now. It is asked where Code Ocean refuses the one in
         use, and where it knows another one, the request is sent again with that.
+    :param name: name of the client in errors, beside the address.
     :param transport: replaces the network, for tests.
     :ivar storage: reads what is behind the signed URLs of files, without the token.
     :raises ValueError: where ``url`` is no address or refused, or there is nothing at the path in ``verify``.
@@ -157,6 +158,7 @@ class CodeOceanClient(_Client[Sender]):
         max_answer: int = MAX_ANSWER,
         token_grace: float = DEFAULT_TOKEN_GRACE,
         new_token: Callable[[], str] | None = None,
+        name: str = "",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         token = Secret(token)
@@ -168,12 +170,14 @@ class CodeOceanClient(_Client[Sender]):
             token_grace=token_grace,
             max_answer=max_answer,
             timeout=timeout,
+            name=name,
         )
         self._new_token = new_token
         self._renewing = threading.Lock()
         options = self._options(timeout, verify, proxy, require_tls=require_tls)
         self._http = bound(httpx.Client(**options, transport=transport))
         self.storage = Storage(
+            deployment=self.url,
             require_tls=require_tls,
             timeout=timeout,
             verify=storage_ssl_context(verify),
@@ -194,6 +198,7 @@ class CodeOceanClient(_Client[Sender]):
                 try:
                     return self._answer(call, again=again)
                 except CodeOceanError as error:
+                    error.server = self._server
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
@@ -231,18 +236,15 @@ class CodeOceanClient(_Client[Sender]):
                     body.take(chunk)
             return body.response(response, credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise transport_error(call, error) from error
+            raise transport_error(call, error) from None
 
     def walk(self, pages: Pages[R]) -> Iterator[R]:
-        """Send the requests of a search's pages and yield the results."""
-        call = next(pages)
-        while True:
+        """Send the requests for all pages of a search and yield the results, each once."""
+        call = next(pages, None)
+        while call is not None:
             page = self.send(call)
+            call = next_call(pages, page)
             yield from page.results
-            try:
-                call = pages.send(page)
-            except StopIteration:
-                return
 
     def close(self) -> None:
         """Close its connections."""
@@ -275,6 +277,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         max_answer: int = MAX_ANSWER,
         token_grace: float = DEFAULT_TOKEN_GRACE,
         new_token: Callable[[], Awaitable[str]] | None = None,
+        name: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         token = Secret(token)
@@ -286,6 +289,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
             token_grace=token_grace,
             max_answer=max_answer,
             timeout=timeout,
+            name=name,
         )
         self._new_token = new_token
         self._renewing = asyncio.Lock()
@@ -305,6 +309,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
                 try:
                     return await self._answer(call, again=again)
                 except CodeOceanError as error:
+                    error.server = self._server
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
@@ -343,25 +348,20 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
                     body.take(chunk)
             return body.response(response, credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise transport_error(call, error) from error
-        except TimeoutError as error:
-            forget_request(error)
-            raise transport_error(call, httpx.ReadTimeout(too_slow(self._exchange_seconds))) from error
+            raise transport_error(call, error) from None
+        except TimeoutError:
+            raise transport_error(call, httpx.ReadTimeout(too_slow(self._exchange_seconds))) from None
         except OSError as error:  # of TLS: where it is awaited, the HTTP library lets it pass as it is
-            forget_request(error)
-            raise transport_error(call, httpx.ReadError(str(error))) from error
+            raise transport_error(call, httpx.ReadError(str(error))) from None
 
     async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
-        """Send the requests of a search's pages and yield the results."""
-        call = next(pages)
-        while True:
+        """Send the requests for all pages of a search and yield the results, each once."""
+        call = next(pages, None)
+        while call is not None:
             page = await self.send(call)
+            call = next_call(pages, page)
             for result in page.results:
                 yield result
-            try:
-                call = pages.send(page)
-            except StopIteration:
-                return
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -392,7 +392,9 @@ def base_url(url: str) -> str:
     if not usable:
         given = "one with credentials" if "@" in url else repr(url)
         raise ValueError(f"host must be an address such as https://codeocean.example.com, got {given}")
-    path = re.sub(rb"(/+api/v1)*/*$", b"", parsed.raw_path)
+    path = parsed.raw_path.rstrip(b"/")
+    while path.endswith(b"/api/v1"):
+        path = path.removesuffix(b"/api/v1").rstrip(b"/")
     return str(parsed.copy_with(raw_path=path or b"/")).rstrip("/")
 
 

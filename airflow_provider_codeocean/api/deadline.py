@@ -18,7 +18,7 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 #: How many times as long as one part of an answer the whole exchange may take.
 PARTS = 2.0
@@ -65,25 +65,32 @@ def within(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def bound(client: httpx.Client) -> httpx.Client:
-    """Have a client heed :func:`within`, on each way that it may take: directly, or by a proxy.
+def bound(client: httpx.Client, check_address: Callable[[str], None] | None = None) -> httpx.Client:
+    """Make a client observe :func:`within` on each route that it may take: directly, or through a proxy.
 
     :param client: the client.
-    :returns: the same.
+    :param check_address: is called with each IP address that a host's name resolves to before the client
+        connects to the host directly; what it raises ends the request.
+    :returns: the same client.
     """
     # httpx has no option for it, httpcore below it has.
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, httpx.HTTPTransport):
             pool: Any = transport._pool  # noqa: SLF001
-            pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001
+            is_direct = type(pool) is httpcore.ConnectionPool
+            pool._network_backend = _Backend(  # noqa: SLF001
+                pool._network_backend,  # noqa: SLF001
+                check_address if is_direct else None,
+            )
     return client
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections that heed the deadline."""
+    """Opens connections that observe the deadline, to addresses that are allowed."""
 
-    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+    def __init__(self, backend: httpcore.NetworkBackend, check_address: Callable[[str], None] | None) -> None:
         self._backend = backend
+        self._check_address = check_address
 
     def connect_tcp(
         self,
@@ -94,7 +101,11 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         failed: Exception | None = None
-        for address in _addresses(host, port):  # socket.create_connection gives each of them all of the time
+        addresses = _addresses(host, port)
+        if self._check_address is not None:
+            for address in addresses:
+                self._check_address(address)
+        for address in addresses:  # socket.create_connection gives each of them all of the time
             try:
                 return _Stream(
                     self._backend.connect_tcp(address, port, _at_most(timeout), local_address, socket_options)

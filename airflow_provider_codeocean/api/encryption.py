@@ -1,4 +1,4 @@
-"""Connections that others can read on their way: told of once, or refused."""
+"""Warn about connections that others can read on the way, or refuse them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from airflow_provider_codeocean.api.address import origin
 
 log = logging.getLogger(__name__)
 
-_told: set[tuple[str | None, str]] = set()
+_reported: set[tuple[str | None, str]] = set()
 
 
 def check_encryption(url: str, *, verify: bool = True, required: bool = False) -> None:
-    """Warn of an address to which a connection is not encrypted or not verified, or refuse it.
+    """Warn about an address to which a connection is not encrypted or not verified, or refuse it.
 
-    Loopback addresses are taken as they are: nobody is in between. The warning comes once in a process for
-    each address.
+    Loopback addresses are accepted: nobody is in between. The warning is logged once per process and address.
 
-    :param url: the address; its path and query are not repeated.
+    :param url: the address; its path and query are not logged.
     :param verify: whether the certificate is verified.
     :param required: whether to refuse it.
-    :raises ValueError: where it is refused.
+    :raises ValueError: if it is refused.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -37,13 +36,13 @@ def check_encryption(url: str, *, verify: bool = True, required: bool = False) -
     address = origin(url)
     if required:
         raise ValueError(f"the connection to {address} {problem} (require_tls is set)")
-    if (address, problem) not in _told:
-        _told.add((address, problem))
+    if (address, problem) not in _reported:
+        _reported.add((address, problem))
         log.warning("The connection to %s %s. Whoever is in between can read it", address, problem)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, by its name or address alone.
+    """Return whether a host is this machine, by its name or address alone.
 
     :param host: name or IP address.
     :returns: whether it is.

@@ -30,20 +30,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_codeocean.api.printable import printable
+
 #: Seconds after a submission during which Code Ocean's 404 for the new job means "not visible yet".
 VISIBILITY_SECONDS = 300.0
 
 
 class CodeOceanError(Exception):
-    """Base of all errors about Code Ocean.
+    """Base of all errors about Code Ocean. Its text has no control characters, whatever a server sent.
 
+    :ivar server: the address of the deployment, with the name of the connection if it has one; empty if the
+        error is not about a request.
     :ivar maybe_applied: whether the server may have acted on the request although this was raised. Always
         false for a request that only reads.
     :ivar transient: whether trying again may help.
     """
 
+    server: str = ""
     maybe_applied: bool = False
     transient: bool = True
+
+    def __str__(self) -> str:
+        text = printable(self._text())
+        return f"{text} [{self.server}]" if self.server else text
+
+    def _text(self) -> str:
+        return super().__str__()
 
 
 class CodeOceanTransportError(CodeOceanError):
@@ -121,7 +133,7 @@ class CodeOceanApiError(CodeOceanError):
         self.retry_after = retry_after
         self.maybe_applied = maybe_applied
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         request = f" to {self.method} {self.path}" if self.method else ""
         return f"Code Ocean answered {self.status}{request}: {self.message}"
 

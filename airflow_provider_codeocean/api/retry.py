@@ -47,7 +47,7 @@ def policy(call: Call[Any], budget: float) -> dict[str, Any]:
         "retry": retry_if_exception(lambda error: may_resend(call, error)),
         "wait": _wait,
         "stop": stop_before_delay(budget),
-        "before_sleep": _say,
+        "before_sleep": _log_retry,
         "reraise": True,
     }
 
@@ -98,8 +98,10 @@ def _wait(state: RetryCallState) -> float:
     return float(getattr(_error(state), "retry_after", None) or 0.0) + _backoff(state)
 
 
-def _say(state: RetryCallState) -> None:
-    log.info("%s; trying again in %.1f s", _error(state), state.upcoming_sleep)
+def _log_retry(state: RetryCallState) -> None:
+    # The first is a warning, so that the reason is seen while further retries may take a minute.
+    level = logging.WARNING if state.attempt_number == 1 else logging.INFO
+    log.log(level, "%s; trying again in %.1f s", _error(state), state.upcoming_sleep)
 
 
 def _error(state: RetryCallState) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""Texts that nothing may show by accident: access tokens, signed URLs."""
+"""Text that must not be shown by accident: access tokens and signed URLs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import base64
 
 
 class Secret(str):
-    """A text that its ``repr`` does not tell.
+    """A string whose ``repr`` is three stars.
 
-    It is a text like any other to whoever uses it. But what shows variables as they are (a traceback with its
-    locals, a dict in a log line) shows three stars.
+    It can be used like any other string, but a traceback with local variables, or a dict in a log line, does
+    not show it.
     """
 
     __slots__ = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import logging
 import math
 import re
@@ -23,51 +25,86 @@ log = logging.getLogger(__name__)
 REFUSALS = (Unauthorized, Forbidden)
 #: Seconds between two such questions.
 _PAUSE = 5.0
-#: What of a token, or of its Base64, JSON, HTML and URLs may write by its number.
-_WRITTEN_BY_NUMBER = frozenset("+/=_-.:")
+#: Shorter tokens, as tests use them, would match ordinary words. A real one has more than 30 characters.
+_MIN_REDACTED_LENGTH = 8
+#: A character that a token may have, as JSON may escape it; ``&``, ``<``, and ``>`` are often escaped.
+_HIDDEN = re.compile(rb"\\u00(?:2[b-f]|3[0-9ad]|[4-7][0-9a-f])", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\u00([0-9a-fA-F]{2})")
+#: Characters that encodings other than supersets of ASCII write differently.
+_PROBE = "cop_+=-"
 
 
 class Credentials:
-    """An access token, held where no attribute has it: neither ``vars`` nor a template finds it.
+    """An access token, which can authorize requests and be redacted from responses.
+
+    Real tokens consist of letters, digits, ``_``, and ``-``: their Base64 has neither ``+`` nor ``/``, so
+    that no quoting changes it.
 
     :param token: the token.
-    :ivar authorize: puts it into a request's headers.
-    :ivar are_of: tells whether a token is the same.
-    :ivar redact: takes it out of what a server has sent: some show the request that they refuse.
     """
 
-    __slots__ = ("are_of", "authorize", "redact")
-
-    authorize: Callable[[httpx.Request], httpx.Request]
-    are_of: Callable[[str], bool]
-    redact: Callable[[bytes], bytes]
+    __slots__ = ("_forms", "_header", "_token")
 
     def __init__(self, token: str) -> None:
         encoded = basic(token)
-        header = Secret(f"Basic {encoded}")
-        written = b"|".join(_however_written(each) for each in (token, encoded.rstrip("=")))
-        traces = re.compile(written, re.IGNORECASE)  # a host in an address comes in lower case
+        self._token = Secret(token)
+        self._header = Secret(f"Basic {encoded}")
+        forms = (Secret(json.dumps(token)[1:-1]), Secret(encoded.rstrip("=")))
+        self._forms = [form for form in forms if len(form) >= _MIN_REDACTED_LENGTH]
 
-        def authorize(request: httpx.Request) -> httpx.Request:
-            request.headers["Authorization"] = header
-            return request
+    def authorize(self, request: httpx.Request) -> httpx.Request:
+        """Put the token into a request's headers."""
+        request.headers["Authorization"] = self._header
+        return request
 
-        def redact(content: bytes) -> bytes:
-            return traces.sub(b"***", content)
+    def are_of(self, token: str) -> bool:
+        """Return whether a token is the same."""
+        return self._token == token
 
-        self.authorize = authorize
-        self.are_of = lambda other: other == token
-        self.redact = redact
+    def redact(self, text: str) -> str:
+        """Replace the token, and its Base64, in a text."""
+        for form in self._forms:
+            text = text.replace(form, "***")
+        return text
+
+    def redact_body(self, body: bytes, charset: str | None = None) -> bytes:
+        """Replace the token, and its Base64, in a response's body, however that is encoded.
+
+        :param body: the body. Nearly all hold neither the token nor anything that could hide it: these are
+            returned as they are.
+        :param charset: the encoding that the response declares.
+        :returns: the body without the token, in UTF-8 if it had to be decoded; empty if it cannot be
+            searched.
+        """
+        if not _is_searchable(charset):
+            return b""
+        suspicious = (b"\0", *(form.encode() for form in self._forms))
+        if not any(sign in body for sign in suspicious) and not _HIDDEN.search(body):
+            return body
+        return self.redact(_decoded(body)).encode()
 
 
-def _however_written(text: str) -> bytes:
-    """Return a pattern that finds a text also where a server has quoted it."""
-    return "".join(
-        rf"(?:\\?{re.escape(each)}|\\u00{ord(each):02x}|%{ord(each):02x}|&#0*{ord(each)};|&#x0*{ord(each):x};)"
-        if each in _WRITTEN_BY_NUMBER
-        else re.escape(each)
-        for each in text
-    ).encode()
+def _is_searchable(charset: str | None) -> bool:
+    """Return whether ASCII text is the same bytes in an encoding, or the encoding is recognized anyway."""
+    try:
+        return (
+            charset is None
+            or codecs.lookup(charset).name.startswith(("utf-16", "utf-32"))
+            or _PROBE.encode(charset) == _PROBE.encode()
+        )
+    except UnicodeError:
+        return False
+    except LookupError:  # as if none were declared
+        return True
+
+
+def _decoded(body: bytes) -> str:
+    """Return a body in which ASCII characters stand for themselves, neither escaped nor in two bytes."""
+    try:
+        return json.dumps(json.loads(body))  # whether in UTF-8, UTF-16, or UTF-32
+    except (ValueError, RecursionError):
+        text = body.replace(b"\0", b"").decode(errors="replace")
+        return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 class Token:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,8 @@ from airflow_provider_codeocean.api.call import Call, Effect
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, NoCertificates, UnexpectedAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_codeocean.api.token import Credentials
 
 _MIB = 1024 * 1024
@@ -36,6 +39,20 @@ _NEVER_SENT = (
 )
 #: Where an error about what is no HTTP, or about an address that is none, begins to quote it.
 _QUOTED = re.compile(r":? (?:bytearray\(|b['\"])|(?<=in location header):")
+#: The remedies of errors, by the class of one of their causes.
+_REMEDIES: dict[type[BaseException], str] = {
+    socket.gaierror: "the name of the host cannot be resolved. Check its spelling, and this machine's DNS",
+    ConnectionRefusedError: "nothing listens there. Check host, port, and proxy",
+    ssl.SSLCertVerificationError: "the certificate is not trusted. Check the host, and the option verify",
+}
+_SPEAKS_HTTP = (
+    "the server speaks http, not https. Check the port. Give the host with http:// only if the token may be "
+    "sent unencrypted"
+)
+#: What OpenSSL calls a response without TLS: it depends on the release, and on the first bytes.
+_NO_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+)
 #: What names content codings: three at most.
 _CODING = re.compile("[a-z]{1,8}(, ?[a-z]{1,8}){0,2}")
 
@@ -83,15 +100,17 @@ class Body:
         """Return the response without the HTTP library.
 
         :param response: the response, read and closed.
-        :param credentials: what is not to be repeated of an answer that is not the API's.
+        :param credentials: the access token, which is redacted.
         :returns: the response.
         """
         # Its stream refers back to it: without this, pages of a megabyte stay until the next collection.
         response.stream = httpx.ByteStream(b"")
         content = b"".join(self._chunks)
         if self._refused:
-            content = credentials.redact(content[: self._limit])
-        return Response(response.status_code, response.headers, content, credentials.redact)
+            content = content[: self._limit]
+        headers = {name: credentials.redact(value) for name, value in response.headers.items()}
+        content = credentials.redact_body(content, response.charset_encoding)
+        return Response(response.status_code, headers, content)
 
     def _too_long(self) -> UnexpectedAnswer:
         return self._unusable(
@@ -118,55 +137,68 @@ def _decimal(text: str) -> str:
 
 
 def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
-    """Say what went wrong on the way, and whether the request may have been carried out all the same.
+    """Return the error for a request that failed on the way.
 
     :param call: the request.
-    :param error: what the HTTP library raised; what it holds of the request is taken out of it.
-    :returns: the error to raise from it.
+    :param error: the error of the HTTP library. Raise ours ``from None``: the variables in the frames of the
+        other are headers, and addresses with signatures.
+    :returns: the error to raise. It says whether the request may have been applied, and names the remedy.
     """
-    untrusted = is_untrusted(error)
+    request = f"{call.method} {call.path}"
     sent = not isinstance(error, _NEVER_SENT)
-    forget_request(error)
-    reason = str(error) or type(error).__name__
+    maybe_applied = sent and call.effect is not Effect.READ
+    # Our own URLs are valid: an invalid one is where a proxy redirects to.
+    if isinstance(error, httpx.InvalidURL) or "in location header" in str(error):
+        return UnexpectedAnswer(
+            f"{request} got a response that is not Code Ocean's: a redirect to an invalid URL",
+            maybe_applied=maybe_applied,
+        )
+    happened = "got no answer" if sent else "could not be sent"
     return CodeOceanTransportError(
-        f"{call.method} {call.path} got no answer ({type(error).__name__}: {reason})"
-        if sent
-        else f"{call.method} {call.path} could not be sent ({type(error).__name__}: {reason})",
-        maybe_applied=sent and call.effect is not Effect.READ,
-        transient=not untrusted and not isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL),
+        f"{request} {happened} ({type(error).__name__}: {reason(error)}){_remedy(error)}",
+        maybe_applied=maybe_applied,
+        transient=not is_untrusted(error) and not isinstance(error, httpx.UnsupportedProtocol),
     )
 
 
-def is_untrusted(error: BaseException) -> bool:
-    """Tell whether an error is that a server's certificate is not trusted: then trying again does not help.
+def reason(error: Exception) -> str:
+    """Return the text of an error of the HTTP library.
 
-    :param error: what the HTTP library raised.
+    :param error: the error.
+    :returns: its text, without the bytes that it quotes: they may be the request, sent back.
+    """
+    text = _QUOTED.split(str(error))[0] if isinstance(error, httpx.ProtocolError) else str(error)
+    return text or type(error).__name__
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Return whether a server's certificate is not trusted: then a retry does not help.
+
+    :param error: the error of the HTTP library.
     :returns: whether it is.
     """
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _chain(error))
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
 
 
-def forget_request(error: BaseException) -> None:
-    """Take out of an error of the HTTP library what it holds of the request: headers, and signed URLs.
-
-    What is no HTTP is quoted in the error, and may be the request, sent back: that is left out too.
-
-    :param error: the error; and what it came from.
-    """
-    said = _QUOTED.split(str(error))[0] if isinstance(error, httpx.ProtocolError) else None
-    for each in _chain(error):
-        if said is not None:
-            each.args = (said,)
-        each.__traceback__ = None  # the variables in its frames are headers
-        if isinstance(each, httpx.RequestError):
-            each._request = None  # noqa: SLF001 - as an error that has never had one
+def _remedy(error: BaseException) -> str:
+    """Return what to check after an error, as the end of a message; empty if that is not known."""
+    for cause in _causes(error):
+        for kind, remedy in _REMEDIES.items():
+            if isinstance(cause, kind):
+                return f": {remedy}"
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return f": {_SPEAKS_HTTP}"
+        if isinstance(cause, httpx.RemoteProtocolError) and "illegal status line" in str(cause):
+            return ": this is not a web server. Check host and port"
+    return ""
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    return chain
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it came from; trying several addresses leads to a group."""
+    yield error
+    for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
+        if cause is not None:
+            yield from _causes(cause)
 
 
 def stamp(verify: bool | str) -> tuple[str, int, int] | None:

@@ -32,6 +32,36 @@ def overtaken(context: Context) -> bool:
     return bool(_in_database(ti).try_number > ti.try_number)
 
 
+def can_end_in_triggerer(task: Any, context: Context) -> bool:
+    """Return whether the running task can end in the triggerer, without another worker process.
+
+    Airflow 3.3 is required. Whatever Airflow does in a worker when a task succeeds rules it out: asset
+    events, callbacks, listeners (OpenLineage is one), ``post_execute``, several outputs, and tasks that are
+    mapped over the result.
+
+    :param task: the operator of the running task.
+    :param context: context of the running task.
+    :returns: whether it can.
+    """
+    if not Feature.STARTS_IN_TRIGGERER.is_there or not task.has_dag():
+        return False
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.listener import get_listener_manager
+
+    from airflow_provider_codeocean.compat.assets import hook_lineage_collector
+
+    return not (
+        task.outlets
+        or task.has_on_success_callback
+        or getattr(task, "multiple_outputs", False)
+        or task._post_execute_hook is not None  # noqa: SLF001 - the argument ``post_execute``
+        or type(task).post_execute is not BaseOperator.post_execute
+        or (context["ti"].map_index == _NOT_MAPPED and next(task.iter_mapped_dependants(), None) is not None)
+        or get_listener_manager().has_listeners
+        or hook_lineage_collector() is not None
+    )
+
+
 async def task_state(trigger: BaseTrigger) -> str | None:
     """Ask Airflow what state the task of a trigger is in now.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset, task_group
 
-from airflow_provider_codeocean.arguments import check_identifier, check_one_of, check_template
+from airflow_provider_codeocean.arguments import check_one_of, check_template, check_text
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.finished import CodeOceanTakeFinishedComputationsOperator
 from airflow_provider_codeocean.task_groups.steps import capture_steps
@@ -104,7 +104,7 @@ def capture_on_completion(
     asset = _watched_asset(dag_id, trigger)
     each = {
         "computation_id": "{{ computation.id }}",
-        "name": check_template("name", check_identifier("name", name)),
+        "name": check_template("name", check_text("name", name)),
         "description": check_template("description", description),
     }
     waiting = {"retries": _RETRIES, "codeocean_conn_id": codeocean_conn_id, **(task_arguments or {})}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from airflow_provider_codeocean.emulator.config import Scope, UserConfig
-from airflow_provider_codeocean.emulator.errors import ApiError, bad_request, forbidden, not_found
+from airflow_provider_codeocean.emulator.errors import ApiError, forbidden, not_found
 from airflow_provider_codeocean.emulator.permissions import Permissions, Role
 from airflow_provider_codeocean.emulator.records import Capsule, Computation, DataAsset, Shared, User
 from airflow_provider_codeocean.emulator.store import Shelf, Store
@@ -135,18 +135,6 @@ class Directory:
                 return Caller(user=user, scopes=frozenset(user.tokens[token]))
         raise ApiError(401, "the access token is missing or not valid")
 
-    def require_known(self, permissions: Permissions) -> None:
-        """Refuse permissions for people and groups that do not exist.
-
-        :param permissions: what is to be given.
-        :raises ApiError: 400.
-        """
-        for email in permissions.users:
-            if self.by_email(email) is None:
-                bad_request(f"users: no user has the email {email!r}")
-        for group in permissions.groups.keys() - self.groups():
-            bad_request(f"groups: no group is named {group!r}")
-
 
 def _token_in(header: bytes | None) -> str | None:
     scheme, _, encoded = (header or b"").partition(b" ")
@@ -199,7 +187,7 @@ def find_computation(store: Store, caller: Caller, computation_id: str) -> Compu
     :returns: the computation.
     :raises ApiError: 404 if it does not exist or may not be seen.
     """
-    computation = store.computations.get(computation_id)
+    computation = store.computations.get(computation_id.lower())
     if computation is None or not may_see_run(store, caller, computation):
         not_found("computation", computation_id)
     return computation
@@ -220,7 +208,7 @@ def may_see_run(store: Store, caller: Caller, computation: Computation) -> bool:
 
 
 def _find(shelf: Shelf[S], caller: Caller, what: str, object_id: str, needs: Role) -> S:
-    found = shelf.get(object_id)
+    found = shelf.get(object_id.lower())
     role = Role.NONE if found is None else caller.role(found.permissions)
     if found is None or role is Role.NONE:
         not_found(what, object_id)

@@ -1,8 +1,23 @@
 """What clients send. Null means absent, unknown fields are ignored, booleans may come as strings."""
 
-from typing import Any, Literal, Self
+import unicodedata
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+MAX_NAME_LENGTH = 1000
+MAX_MOUNT_LENGTH = 255
+
+
+def _check_mount(mount: str) -> str:
+    parts = mount.split("/")
+    if {"", ".", ".."} & set(parts) or any(unicodedata.category(char) == "Cc" for char in mount):
+        raise ValueError(f"{mount!r} is not a folder below the capsule's data folder, such as 'reference'")
+    return mount
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+Mount = Annotated[str, Field(min_length=1, max_length=MAX_MOUNT_LENGTH), AfterValidator(_check_mount)]
 
 NamedRole = Literal["owner", "editor", "viewer"]
 GroupRole = Literal["owner", "editor", "viewer", "discoverable"]
@@ -46,7 +61,7 @@ class Attachment(BaseModel):
     """A data asset to attach."""
 
     id: str
-    mount: str | None = None
+    mount: Mount | Literal[""] | None = None
 
 
 class AwsSource(BaseModel):
@@ -132,13 +147,19 @@ class ResultsInfo(BaseModel):
     nextflow_profile: str | None = None
     processes: list[Process] | None = None
 
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.capsule_id) == bool(self.pipeline_id):
+            raise ValueError("either capsule_id or pipeline_id is required")
+        return self
+
 
 class DataAssetParams(BaseModel):
     """A data asset to create."""
 
-    name: str = Field(min_length=1)
+    name: Name
     tags: list[str]
-    mount: str = Field(min_length=1)
+    mount: Mount
     description: str | None = None
     custom_metadata: dict[str, Any] | None = None
     source: Source | None = None
@@ -160,10 +181,10 @@ class DataAssetParams(BaseModel):
 class DataAssetUpdate(BaseModel):
     """What to change of a data asset."""
 
-    name: str | None = Field(default=None, min_length=1)
+    name: Name | None = None
     description: str | None = None
     tags: list[str] | None = None
-    mount: str | None = Field(default=None, min_length=1)
+    mount: Mount | None = None
     custom_metadata: dict[str, Any] | None = None
 
 
@@ -224,10 +245,16 @@ class RunParams(BaseModel):
 
 
 class FilterRange(BaseModel):
-    """From where to where, the ends included; null is no end."""
+    """A range with one end, which is included; null means absent."""
 
     min: float | None = None
     max: float | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.min is not None and self.max is not None:
+            raise ValueError("only one of min and max may be given")
+        return self
 
 
 class SearchFilter(BaseModel):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from airflow_provider_codeocean.emulator.access import find_capsule
-from airflow_provider_codeocean.emulator.errors import ApiError, bad_request, not_found
+from airflow_provider_codeocean.emulator.errors import ApiError, bad_request, forbidden, not_found
 from airflow_provider_codeocean.emulator.permissions import Role
 from airflow_provider_codeocean.emulator.records import Capsule, Json, ReleaseJob
 from airflow_provider_codeocean.emulator.session import Session
@@ -43,8 +43,13 @@ def delete_capsule(session: Session, kind: str, capsule_id: str) -> None:
     :param session: of the request.
     :param kind: `capsule` or `pipeline`.
     :param capsule_id: its id.
+    :raises ApiError: 403 if it is not archived or was released.
     """
-    find_capsule(session.store, session.caller, kind, capsule_id, Role.OWNER)
+    capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.OWNER)
+    if not capsule.archived:
+        forbidden(f"{kind} {capsule_id} is not archived: archive it before you delete it")
+    if capsule.release_capsule or capsule.status == "release":
+        forbidden(f"{kind} {capsule_id} was released and cannot be deleted")
     with session.store.transaction():
         for computation in session.store.computations.all():
             if computation.capsule == capsule_id:

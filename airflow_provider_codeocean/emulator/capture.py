@@ -69,17 +69,16 @@ def create_data_asset(session: Session, params: DataAssetParams) -> DataAsset:
     asset = DataAsset(
         id=asset_id,
         created=session.now,
-        name=params.name,
         mount=params.mount,
         owner=user.id,
         work=emulator.begin(emulator.transitions.assets),
         location=location,
         prefix=prefix,
         failure_reason=failure_reason,
-        tags=params.tags,
         description=params.description or "",
         custom_metadata=metadata,
         permissions=Permissions(users={user.email: "owner"}),
+        **session.stored({"name": params.name, "tags": params.tags}),
         **fields,
     )
     with session.store.transaction():

@@ -34,11 +34,13 @@ def run(session: Session, params: RunParams) -> Computation:
     if params.version is not None and not capsule.has_version(params.version):
         bad_request(f"version: {kind} {capsule_id} has no version {params.version}")
     if params.resume_run_id is not None:
-        find_computation(session.store, session.caller, params.resume_run_id)
+        resumed = find_computation(session.store, session.caller, params.resume_run_id)
+        if resumed.capsule != capsule.id:
+            bad_request(f"resume_run_id: {params.resume_run_id} is not a run of {kind} {capsule_id}")
     inputs = _inputs(session, capsule, params)
     details: Json = {
         "data_assets": [{"id": asset.id, "mount": mount} for mount, asset in inputs.items()],
-        "parameters": _parameters(capsule.app_panel, params.parameters, params.named_parameters),
+        "parameters": _own_parameters(session, capsule, params),
         "processes": _processes(capsule, params),
         "nextflow_profile": params.nextflow_profile,
     }
@@ -66,10 +68,12 @@ def start_run(
     work = work or emulator.begin(settings.policy or emulator.transitions.computations)
     run_id = emulator.new_id()
     named = "Run With Parameters" if details.get("parameters") else "Run"
+    # Any error in a pipeline ends it with exit code 1.
+    exit_code = min(settings.exit_code, 1) if capsule.kind == "pipeline" else settings.exit_code
     ending = {
         "crashed": settings.crash,
-        "exit_code": None if settings.crash else settings.exit_code,
-        "end_status": "failed" if settings.exit_code else "succeeded",
+        "exit_code": None if settings.crash else exit_code,
+        "end_status": "failed" if exit_code else "succeeded",
         "has_results": settings.results != "none",
     }
     defaults = {"created": work.started, "name": f"{named} {int(work.started) % 10**7:07d}", **ending}
@@ -151,7 +155,11 @@ def _inputs(session: Session, capsule: Capsule, params: RunParams) -> dict[str, 
         asset = find_data_asset(session.store, session.caller, attachment.id, Role.VIEWER)
         if asset.state(session.now) != "ready":
             bad_request(f"data_assets: data asset {asset.id} is not ready")
-        given[attachment.mount or asset.mount] = asset
+        mount = attachment.mount or asset.mount
+        replaced = attached.get(mount) if capsule.kind == "pipeline" else None
+        if replaced and replaced.settled(session.now).external != asset.settled(session.now).external:
+            bad_request(f"data_assets: {mount!r} takes an external data asset only for an external one")
+        given[mount] = asset
     return attached | given
 
 
@@ -166,6 +174,25 @@ def _processes(capsule: Capsule, params: RunParams) -> list[Json]:
         parameters = _parameters({}, own.parameters, own.named_parameters) if own else []
         processes.append({**process, "parameters": parameters} if parameters else process)
     return processes
+
+
+def _own_parameters(session: Session, capsule: Capsule, params: RunParams) -> list[Json]:
+    """Return the parameters that a computation reports; pipelines ignore those that name no process."""
+    given = []
+    if capsule.kind == "capsule":
+        given = _parameters(capsule.app_panel, params.parameters, params.named_parameters)
+    quirk = session.quirk("report_defaults")
+    if quirk is None:
+        return given
+    panel = capsule.app_panel.get("parameters", [])
+    defaults = {one["param_name"]: one["default_value"] for one in panel if one.get("default_value")}
+    known = {parameter["param_name"] for parameter in given}
+    further = [
+        NamedParameter(param_name=name, value=str(value))
+        for name, value in (defaults | (quirk.rule.body or {})).items()
+        if name not in known
+    ]
+    return given + _parameters(capsule.app_panel, None, further)
 
 
 def _parameters(app_panel: Json, ordered: list[str] | None, named: list[NamedParameter] | None) -> list[Json]:

@@ -12,6 +12,7 @@ from airflow_provider_codeocean.emulator.errors import describe_violations
 from airflow_provider_codeocean.emulator.faults import FaultRule
 
 Scope = Literal["capsule:read", "capsule:write", "data_asset:read", "data_asset:write"]
+RequestKind = Literal["search", "read", "submit", "change"]
 ResultKind = Literal["standard", "data_description", "log", "none"]
 
 ALL_SCOPES: tuple[Scope, ...] = ("capsule:read", "capsule:write", "data_asset:read", "data_asset:write")
@@ -60,16 +61,20 @@ class Transitions(Settings):
 
 
 class RateLimit(Settings):
-    """A limit for all requests to the API together, as a bucket of tokens that fills evenly.
+    """A limit for requests to the API, as a bucket of tokens that fills evenly.
 
+    :param kind: kind of requests that are limited: `search`; `read` (GET and file listings); `submit`
+        (creating data assets, starting runs); `change` (anything else). All requests together if not given.
     :param requests_per_second: 0 means no limit.
     :param burst: how many requests may come at once; one second's worth if not given.
-    :param retry_after: whether a refusal says in `Retry-After` how long to wait.
+    :param retry_after: whether a rejection has a `Retry-After` with the time to wait; a number is sent
+        instead of it.
     """
 
+    kind: RequestKind | None = None
     requests_per_second: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     burst: int | None = Field(default=None, ge=1)
-    retry_after: bool = True
+    retry_after: bool | Annotated[int, Field(ge=0)] = True
 
 
 class TokenConfig(Settings):
@@ -223,7 +228,7 @@ class EmulatorConfig(Settings):
     :param seed: start of the random numbers for jitter and for the probability of faults.
     :param url_ttl: for how many seconds a download URL is valid.
     :param search_lag: by how many seconds search lags behind writes.
-    :param rate_limit: a limit for all requests to the API together.
+    :param rate_limit: a limit for requests to the API, or several, one for each kind of request.
     :param transitions: how long work takes.
     :param users: further users, or changes to the two that are always there.
     :param groups: groups nobody belongs to yet.
@@ -239,7 +244,7 @@ class EmulatorConfig(Settings):
     seed: int = 0
     url_ttl: float = Field(default=300.0, gt=0)
     search_lag: float = Field(default=0.0, ge=0, le=MAX_SEARCH_LAG)
-    rate_limit: RateLimit = RateLimit()
+    rate_limit: RateLimit | tuple[RateLimit, ...] = ()
     transitions: Transitions = Transitions()
     users: tuple[UserConfig, ...] = ()
     groups: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from airflow_provider_codeocean.emulator.access import Directory
 from airflow_provider_codeocean.emulator.buckets import DEFAULT_BUCKETS, Buckets
 from airflow_provider_codeocean.emulator.clock import Clock, ManualClock, Policy, RealClock, Work
-from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from airflow_provider_codeocean.emulator.config import EmulatorConfig, RateLimit, RequestKind
 from airflow_provider_codeocean.emulator.errors import bad_request
 from airflow_provider_codeocean.emulator.faults import FaultBook
 from airflow_provider_codeocean.emulator.signing import Signer
@@ -17,7 +17,7 @@ from airflow_provider_codeocean.emulator.traffic import RateLimiter, Traffic
 
 
 class Emulator:
-    """A Code Ocean deployment. `search_lag`, `transitions` and `limiter` may be replaced while it runs.
+    """A Code Ocean deployment. `search_lag` and `transitions` may be replaced while it runs.
 
     :param config: its configuration.
     :param state: the state file; in memory if not given.
@@ -33,9 +33,12 @@ class Emulator:
         self.clock = clock or self._configured_clock()
         self.directory = Directory(self.store, self.config.groups)
         self.signer = Signer(self._secret())
-        self.faults = FaultBook(self.config.faults, self.rng)
+        self.faults = FaultBook(self.config.faults, self.rng, self.now)
         self.traffic = Traffic()
-        self.limiter = RateLimiter(self.config.rate_limit)
+        self._limiters: dict[RequestKind | None, RateLimiter] = {}
+        limits = self.config.rate_limit
+        for limit in (limits,) if isinstance(limits, RateLimit) else limits:
+            self.limit_rate(limit)
         self.transitions = self.config.transitions
         self.search_lag = self.config.search_lag
         buckets = {bucket.name: bucket for bucket in (*DEFAULT_BUCKETS, *self.config.buckets)}
@@ -48,6 +51,21 @@ class Emulator:
     def indexed_moment(self) -> float:
         """Return the moment that search shows, Unix seconds."""
         return self.now() - self.search_lag
+
+    def limit_rate(self, limit: RateLimit) -> None:
+        """Replace the rate limit for a kind of request, or the one for all requests.
+
+        :param limit: the limit, with its kind.
+        """
+        self._limiters[limit.kind] = RateLimiter(limit)
+
+    def limiters_of(self, kind: RequestKind) -> list[RateLimiter]:
+        """Return the rate limits for a request.
+
+        :param kind: kind of the request.
+        :returns: the limits that exist, the one for its kind first.
+        """
+        return [self._limiters[each] for each in (kind, None) if each in self._limiters]
 
     def begin(self, policy: Policy) -> Work:
         """Start work now.

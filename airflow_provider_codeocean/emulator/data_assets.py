@@ -40,7 +40,9 @@ def update_data_asset(session: Session, asset_id: str, update: DataAssetUpdate) 
     """
     asset = find_data_asset(session.store, session.caller, asset_id, Role.OWNER)
     schema = session.emulator.config.custom_metadata
-    changes = update.model_dump(exclude_none=True)
+    changes = session.stored(update.model_dump(exclude_none=True))
+    if session.quirk("clear_omitted"):
+        changes = {"name": "", "description": "", "tags": [], "mount": ""} | changes
     if "custom_metadata" in changes:
         changes["custom_metadata"] = checked_metadata(schema, update.custom_metadata, asset.custom_metadata)
     return session.store.data_assets.put(replace(asset, **changes))
@@ -64,12 +66,20 @@ def update_permissions(session: Session, current: Permissions, update: Permissio
     :param session: of the request.
     :param current: what is there.
     :param update: what to add or change.
-    :returns: the permissions after the change.
-    :raises ApiError: 400 for a user or group that does not exist.
+    :returns: the permissions after the change; unknown groups are dropped silently, as servers do.
+    :raises ApiError: 400 for an unknown user.
     """
+    directory = session.emulator.directory
     users: dict[str, str] = {given.email: given.role for given in update.users or ()}
-    groups: dict[str, str] = {given.group: given.role for given in update.groups or ()}
-    session.emulator.directory.require_known(Permissions(users=users, groups=groups))
+    unknown = [email for email in users if directory.by_email(email) is None]
+    if unknown and not session.quirk("drop_users"):
+        bad_request(f"users: no user has the email {unknown[0]!r}")
+    for email in unknown:
+        del users[email]
+    known_groups = directory.groups()
+    groups: dict[str, str] = {
+        given.group: given.role for given in update.groups or () if given.group in known_groups
+    }
     return current.merged(users=users, groups=groups, everyone=update.everyone)
 
 

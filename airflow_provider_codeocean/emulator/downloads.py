@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 import re
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote
@@ -13,13 +14,15 @@ from airflow_provider_codeocean.emulator.bodies import FolderParams
 from airflow_provider_codeocean.emulator.errors import ApiError, bad_request
 from airflow_provider_codeocean.emulator.files import clean_path, join_path
 from airflow_provider_codeocean.emulator.records import Json
-from airflow_provider_codeocean.emulator.session import Session, emulator_of
+from airflow_provider_codeocean.emulator.session import Session, draw_quirk, emulator_of
 from airflow_provider_codeocean.emulator.signing import Disposition
 
 router = APIRouter(include_in_schema=False)
 
 TEXTUAL = frozenset({"application/json", "image/svg+xml"})
 """Content types besides `text/…` that are text, and say their charset."""
+
+UNSAFE_CONTENT = b"unsafe\n"
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -35,10 +38,26 @@ def listing(session: Session, location: str, prefix: str, params: FolderParams |
     :raises ApiError: 404 if there is no such folder.
     """
     path = clean_path(params.path if params else None)
+    if not path and (quirk := session.quirk("unsafe_names")):
+        for name in quirk.rule.names:
+            session.store.files.put(location, join_path(prefix, name), UNSAFE_CONTENT)
     items = session.store.files.folder(location, prefix, path)
     if items is None:
         raise ApiError(404, f"path: there is no folder {path!r}")
+    if session.quirk("folder_markers"):
+        folders = [item["path"] for item in items if item["type"] == "folder"]
+        items = [*(_marker(folder) for folder in (path, *folders)), *items]
     return {"items": items}
+
+
+def _marker(folder: str) -> Json:
+    name = folder.rpartition("/")[2]
+    return {
+        "name": f"{name}/" if name else "",
+        "path": f"{folder}/" if folder else "",
+        "type": "file",
+        "size": 0,
+    }
 
 
 def file_urls(session: Session, location: str, prefix: str, path: str) -> Json:
@@ -99,13 +118,23 @@ async def serve(
     content = emulator.store.files.read(location, path)
     if content is None:
         raise ApiError(404, "the file is gone")
+    modified_at = emulator.store.files.modified_at(location, path)
+    if changed := draw_quirk(request, "change_file"):
+        content = bytes((byte + changed.hits) % 256 for byte in content)
+        modified_at += changed.hits
     name = path.rpartition("/")[2]
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(name),
         "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(name, safe='')}",
-        "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"',
+        "Last-Modified": formatdate(modified_at, usegmt=True),
     }
+    if draw_quirk(request, "opaque_etag"):
+        headers["ETag"] = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers["x-amz-server-side-encryption"] = "aws:kms"
+    if request.headers.get("if-match", headers["ETag"]) not in {"*", headers["ETag"]}:
+        raise ApiError(412, "the file has changed")
     return _ranged(content, headers, request.headers.get("range"), request.headers.get("if-range"))
 
 
@@ -122,7 +151,11 @@ def content_type(name: str) -> str:
 
 def _ranged(content: bytes, headers: dict[str, str], wanted: str | None, if_range: str | None) -> Response:
     match = _RANGE.fullmatch(wanted or "")
-    if match is None or match[0] == "bytes=-" or if_range not in {None, headers["ETag"]}:
+    if (
+        match is None
+        or match[0] == "bytes=-"
+        or if_range not in {None, headers["ETag"], headers["Last-Modified"]}
+    ):
         return Response(content, headers=headers)
     size = len(content)
     if match[1]:

@@ -51,12 +51,12 @@ def environment(emulator: Emulator, url: str) -> dict[str, str]:
 
 
 def write_env_file(path: Path, variables: dict[str, str]) -> None:
-    """Write variables as lines that a shell can source; who waits for the file never sees half of it.
+    """Write variables as `export` lines, which a shell sources and dotenv readers accept, in one step.
 
     :param path: the file.
     :param variables: value by variable.
     """
-    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     # A temporary file is readable by its owner only, which suits one that holds tokens.
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         file.write(lines)

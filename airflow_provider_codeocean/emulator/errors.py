@@ -52,7 +52,10 @@ def describe_violations(violations: Sequence[Any]) -> str:
     :param violations: the items of `ValidationError.errors()`.
     :returns: one line, each violation with the name of its field.
     """
-    return "; ".join(f"{_field(violation['loc'])}: {violation['msg']}" for violation in violations)
+    return "; ".join(
+        f"{_field(violation['loc'])}: {violation['msg'].removeprefix('Value error, ')}"
+        for violation in violations
+    )
 
 
 def _field(location: Sequence[str | int]) -> str:

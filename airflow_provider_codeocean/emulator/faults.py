@@ -1,38 +1,68 @@
-"""Faults on demand: which request goes wrong, and how.
+"""Faults on demand: which requests go wrong, and how.
 
-| kind | work done | what the client gets |
+A fault of the first table answers a request instead of the API, or spoils its response. The first rule that
+matches a request is applied.
+
+| kind | work done | response |
 | --- | --- | --- |
 | `status` | no | `status` (default 503) with `body`, or a `message`; `retry_after` if given |
-| `html` | no | a proxy's HTML page with `status` (default 502) |
-| `close_before` | no | the connection closed |
-| `hold_before` | when released | nothing until then |
-| `slow` | after `delay` | the answer, late |
+| `html` | no | a proxy's HTML page with `status` (default 502); a redirect leads to `location` |
+| `close_before` | no | the connection is closed |
+| `hold_before` | when released | none until then |
+| `read_lag` | no | 404 with a `message` for each GET of a new data asset or computation, see below |
+| `slow` | after `delay` | the response, late |
 | `slow_headers` | yes | the headers in `pieces` over `delay`, then the body |
 | `slow_body` | yes | the headers at once, the body in `pieces` over `delay` |
-| `half_body` | yes | half of the body, then the connection closed |
+| `half_body` | yes | half of the body, then the connection is closed |
 | `invalid_json` | yes | half of the body as if it were all |
-| `wrong_shape` | yes | the status with `body` (default `["unexpected"]`): JSON, but not what belongs there |
+| `wrong_shape` | yes | the status with `body` (default `["unexpected"]`): JSON of another kind |
 | `empty` | yes | the status with an empty body |
-| `close_after` | yes | the connection closed without an answer |
-| `hold` | yes | nothing until released, then the answer |
+| `close_after` | yes | the connection is closed without a response |
+| `hold` | yes | none until released, then the response |
 
-A hold ends by `release`, after `timeout` seconds (both go on), or when the rule is removed (the connection is
-closed and work not yet done stays undone). A client that goes away does not end it: servers do not notice.
+A quirk of the second table changes what the API stores or responds. Quirks of different kinds are combined,
+also with a fault; of several rules with the same kind, the first that matches a request is applied.
+
+| kind | effect |
+| --- | --- |
+| `truncate_tags` | tags are cut to `length` characters |
+| `lowercase_tags`, `prefix_tags`, `drop_tags` | tags are lower-cased; get `text` in front; are lost |
+| `truncate_names` | names of data assets and computations are cut to `length` characters |
+| `drop_fields` | the objects in a response lack `fields`, such as `tags` in search results |
+| `uppercase_ids` | the ids in a response are in upper case |
+| `overlap_pages` | each page of a search repeats the last `count` results of the page before |
+| `repeat_token` | each later page of a search has the page token that led to it |
+| `endless_pages` | `has_more` stays true; empty pages follow the last result |
+| `folder_markers` | listings contain zero-byte entries for folders (`raw/`) and for the listed folder |
+| `unsafe_names` | files with `names` are among the results |
+| `drop_headers` | the response lacks the headers in `fields`; without `Content-Length`, it is chunked |
+| `change_file` | each request gets other bytes of a file (as many), `ETag`, and `Last-Modified` |
+| `opaque_etag` | the `ETag` of a file is not its MD5, as with encryption by KMS |
+| `report_defaults` | a new computation also reports the App Panel's defaults and the parameters in `body` |
+| `clear_omitted` | an update of a data asset empties name, description, tags, and mount if they are omitted |
+| `drop_users` | unknown users in permissions are dropped silently, as unknown groups always are |
+
+A held request continues after `release` or after `timeout` seconds; if the rule is removed, its connection is
+closed and work that is not done yet stays undone. A client that disconnects does not end the hold: servers do
+not notice. `read_lag` concerns objects that were created after the rule was added: each is hidden for `delay`
+seconds after its creation or, if `reads` is given, from that number of requests.
 """
 
 import asyncio
 import random
 import re
 import threading
+import time
 import uuid
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable, Container, Iterable
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 API_PREFIX = "/api/v1/"
 
-FaultKind = Literal[
+ResponseFaultKind = Literal[
     "status",
     "html",
     "close_before",
@@ -47,25 +77,65 @@ FaultKind = Literal[
     "close_after",
     "hold",
 ]
+QuirkKind = Literal[
+    "truncate_tags",
+    "lowercase_tags",
+    "prefix_tags",
+    "drop_tags",
+    "truncate_names",
+    "drop_fields",
+    "uppercase_ids",
+    "overlap_pages",
+    "repeat_token",
+    "endless_pages",
+    "folder_markers",
+    "unsafe_names",
+    "drop_headers",
+    "change_file",
+    "opaque_etag",
+    "report_defaults",
+    "clear_omitted",
+    "drop_users",
+]
+FaultKind = Literal[ResponseFaultKind, "read_lag", QuirkKind]
+
+RESPONSE_FAULTS: frozenset[str] = frozenset(get_args(ResponseFaultKind))
+QUIRKS: frozenset[str] = frozenset(get_args(QuirkKind))
+FILE_KINDS = frozenset({"change_file", "opaque_etag"})
+"""Kinds that concern the file host only."""
+
+SIGN_IN_URL = "https://sign-in.emulator.test/"
+UNSAFE_NAMES = ("Icon\r", "raw\\x.csv", "1:30.csv", "...")
 
 
 class FaultRule(BaseModel):
-    """Which requests go wrong, and how.
+    """A rule: which requests go wrong, and how.
 
     :param method: HTTP method, `*` for all.
-    :param path: pattern for the path below `/api/v1/`, or, with a leading slash, for the whole path: `*` is
-        any text without a slash, `**` any text at all.
-    :param kind: what goes wrong, see above.
-    :param times: how many requests; None for ever.
-    :param probability: the share of matching requests that are hit.
-    :param status: status of the answer, for `status` and `html`.
-    :param body: body of the answer: for `status`, a string is sent as text, all else as JSON; for
-        `wrong_shape` all is sent as JSON.
-    :param retry_after: `Retry-After` for `status` and `html`: `date` for an HTTP date 2 s ahead, all else as
-        it stands.
-    :param delay: seconds, for `slow`, `slow_headers` and `slow_body`.
-    :param pieces: how many, for `slow_headers` and `slow_body`.
+    :param path: pattern for the path below `/api/v1/`, or, with a leading slash, for the whole path: `*`
+        matches any text without a slash, `**` any text. The default is `/storage/**` for `change_file` and
+        `opaque_etag`.
+    :param kind: see the tables above.
+    :param times: number of requests; None for no limit. The default is 1, but None for `read_lag`, for
+        quirks, and if `seconds` is given.
+    :param seconds: for how many seconds after the first hit the rule applies.
+    :param probability: share of the matching requests that are hit.
+    :param status: status of the response, for `status` and `html`.
+    :param body: body of the response: for `status`, a string is sent as text, anything else as JSON; for
+        `wrong_shape`, JSON; for `report_defaults`, further parameters, value by name.
+    :param retry_after: `Retry-After` for `status` and `html`: `date` for an HTTP date 2 s ahead, anything
+        else as given.
+    :param location: target of a redirect, for `html` with a status of 3xx.
+    :param delay: seconds, for `slow`, `slow_headers`, `slow_body`, and `read_lag`.
+    :param reads: number of GET requests for one object that `read_lag` answers with 404, instead of `delay`.
+    :param pieces: number of pieces, for `slow_headers` and `slow_body`.
     :param timeout: seconds after which a hold ends by itself.
+    :param stored: whether tags and names are changed when they are stored, or only in responses.
+    :param length: number of characters that remain of tags and names.
+    :param text: prefix, for `prefix_tags`.
+    :param fields: names of fields or headers, for `drop_fields` and `drop_headers`.
+    :param count: number of repeated results, for `overlap_pages`.
+    :param names: file names, for `unsafe_names`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,26 +144,58 @@ class FaultRule(BaseModel):
     path: str = "**"
     kind: FaultKind
     times: int | None = Field(default=1, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
     probability: float = Field(default=1.0, ge=0, le=1)
     status: int | None = Field(default=None, ge=200, le=599)
     body: Any = None
     retry_after: int | str | None = None
+    location: str = SIGN_IN_URL
     delay: float = Field(default=1.0, ge=0)
+    reads: int | None = Field(default=None, ge=1)
     pieces: int = Field(default=4, ge=1, le=1000)
     timeout: float = Field(default=30.0, ge=0)
+    stored: bool = True
+    length: int = Field(default=20, ge=0)
+    text: str = "cop:"
+    fields: tuple[str, ...] = ()
+    count: int = Field(default=1, ge=1)
+    names: tuple[str, ...] = UNSAFE_NAMES
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        kind = given.get("kind")
+        lasting = kind in QUIRKS or kind == "read_lag" or given.get("seconds") is not None
+        path = "/storage/**" if kind in FILE_KINDS else "**"
+        return {"times": None if lasting else 1, "path": path, **given}
+
+    @model_validator(mode="after")
+    def _require_fields(self) -> Self:
+        if self.kind in {"drop_fields", "drop_headers"} and not self.fields:
+            raise ValueError(f"fields: is required for the kind {self.kind}")
+        if self.kind == "report_defaults" and not isinstance(self.body, dict | None):
+            raise ValueError("body: must be an object, value by parameter name, for the kind report_defaults")
+        return self
 
 
 class Fault:
-    """A rule in use. Tests look at it, and release what it holds, from other threads than the server's.
+    """A rule in use. Tests read it and release held requests from other threads than the server's.
 
     :param rule: the rule.
+    :param now: returns the time as Unix seconds.
     """
 
-    def __init__(self, rule: FaultRule) -> None:
+    def __init__(self, rule: FaultRule, now: Callable[[], float] = time.time) -> None:
         self.id = uuid.uuid4().hex[:8]
         self.rule = rule
         self.hits = 0
         self.removed = False
+        self.added_at = now()
+        self._now = now
+        self._ends_at: float | None = None
+        self._reads: Counter[str] = Counter()
         self._path = _compile(rule.path)
         self._holding: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._changed = threading.Condition()
@@ -104,13 +206,15 @@ class Fault:
         return len(self._holding)
 
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether a request is meant, and the rule not used up.
+        """Return whether the rule applies to a request, probability aside.
 
         :param method: its HTTP method.
         :param path: its path.
-        :returns: whether the rule applies, probability aside.
+        :returns: whether method and path match and the rule is not used up.
         """
         if self.rule.times is not None and self.hits >= self.rule.times:
+            return False
+        if self._ends_at is not None and self._now() >= self._ends_at:
             return False
         if self.rule.method.upper() not in {"*", method}:
             return False
@@ -119,8 +223,24 @@ class Fault:
     def hit(self) -> None:
         """Count a request."""
         with self._changed:
+            if self.rule.seconds is not None and self._ends_at is None:
+                self._ends_at = self._now() + self.rule.seconds
             self.hits += 1
             self._changed.notify_all()
+
+    def hides(self, object_id: str, created: float) -> bool:
+        """Return whether `read_lag` hides an object from a GET request, and count the request.
+
+        :param object_id: the object's id.
+        :param created: its creation time, Unix seconds.
+        :returns: whether the object is not visible yet.
+        """
+        if created < self.added_at:
+            return False
+        if self.rule.reads is None:
+            return self._now() < created + self.rule.delay
+        self._reads[object_id] += 1
+        return self._reads[object_id] <= self.rule.reads
 
     async def hold(self) -> bool:
         """Keep a request until it is released, its time is up or the rule is removed.
@@ -179,14 +299,18 @@ class Fault:
 
 
 class FaultBook:
-    """The faults in use; the first that matches a request is applied.
+    """The rules in use.
 
     :param rules: rules from the start.
-    :param rng: where probability comes from.
+    :param rng: source of random numbers for probabilities.
+    :param now: returns the time as Unix seconds.
     """
 
-    def __init__(self, rules: Iterable[FaultRule], rng: random.Random) -> None:
+    def __init__(
+        self, rules: Iterable[FaultRule], rng: random.Random, now: Callable[[], float] = time.time
+    ) -> None:
         self._rng = rng
+        self._now = now
         self._lock = threading.Lock()
         self._faults: dict[str, Fault] = {}
         for rule in rules:
@@ -198,7 +322,7 @@ class FaultBook:
         :param rule: the rule.
         :returns: the fault, which counts its hits.
         """
-        fault = Fault(rule)
+        fault = Fault(rule, self._now)
         with self._lock:
             self._faults[fault.id] = fault
         return fault
@@ -237,20 +361,34 @@ class FaultBook:
         for fault in self.all():
             self.remove(fault.id)
 
-    def draw(self, method: str, path: str) -> Fault | None:
-        """Find the fault for a request and count the hit.
+    def find(self, method: str, path: str, kinds: Container[str] = RESPONSE_FAULTS) -> Fault | None:
+        """Find the rule for a request without counting a hit.
 
         :param method: HTTP method.
         :param path: path.
-        :returns: the first fault that matches, or None.
+        :param kinds: kinds to consider.
+        :returns: the first rule that matches, or None.
         """
         if not self._faults:
             return None
         for fault in self.all():
-            if fault.matches(method, path) and self._rng.random() < fault.rule.probability:
-                fault.hit()
+            matches = fault.rule.kind in kinds and fault.matches(method, path)
+            if matches and self._rng.random() < fault.rule.probability:
                 return fault
         return None
+
+    def draw(self, method: str, path: str, kinds: Container[str] = RESPONSE_FAULTS) -> Fault | None:
+        """Find the rule for a request and count the hit.
+
+        :param method: HTTP method.
+        :param path: path.
+        :param kinds: kinds to consider.
+        :returns: the first rule that matches, or None.
+        """
+        fault = self.find(method, path, kinds)
+        if fault is not None:
+            fault.hit()
+        return fault
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

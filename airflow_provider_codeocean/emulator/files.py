@@ -5,6 +5,7 @@ A location is a flat space of paths: `run-<id>`, `asset-<id>` or `bucket-<name>`
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
@@ -44,11 +45,13 @@ class FileStore:
 
     :param db: the database.
     :param lock: what guards it.
+    :param now: returns the time as Unix seconds.
     """
 
-    def __init__(self, db: sqlite3.Connection, lock: threading.RLock) -> None:
+    def __init__(self, db: sqlite3.Connection, lock: threading.RLock, now: Callable[[], float]) -> None:
         self._db = db
         self._lock = lock
+        self._now = now
 
     def put(self, location: str, path: str, content: bytes) -> None:
         """Write a file.
@@ -58,7 +61,9 @@ class FileStore:
         :param content: the bytes.
         """
         with self._lock:
-            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (location, path, content))
+            self._db.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (location, path, content, self._now())
+            )
 
     def read(self, location: str, path: str) -> bytes | None:
         """Read a file.
@@ -69,6 +74,16 @@ class FileStore:
         """
         rows = self._select("content", location, "AND path = ?", path)
         return rows[0][0] if rows else None
+
+    def modified_at(self, location: str, path: str) -> float:
+        """Return when a file was written.
+
+        :param location: where.
+        :param path: a clean path.
+        :returns: Unix seconds; 0 if there is no such file.
+        """
+        rows = self._select("written", location, "AND path = ?", path)
+        return rows[0][0] if rows else 0.0
 
     def tree(self, location: str, folder: str) -> list[FileEntry]:
         """List all files below a folder, or the one file that has this path.
@@ -94,12 +109,12 @@ class FileStore:
         :param prefix: the folder to put it in, a clean path, empty for the root.
         """
         statement = (
-            "INSERT OR REPLACE INTO files SELECT ?, ?, content FROM files WHERE location = ? AND path = ?"
+            "INSERT OR REPLACE INTO files SELECT ?, ?, content, ? FROM files WHERE location = ? AND path = ?"
         )
         with self._lock:
             for entry in self.tree(source, folder):
                 copied = join_path(prefix, entry.relative)
-                self._db.execute(statement, (target, copied, source, entry.path))
+                self._db.execute(statement, (target, copied, self._now(), source, entry.path))
 
     def folder(self, location: str, prefix: str, path: str) -> list[dict[str, Any]] | None:
         """List one folder as the API does.

@@ -1,7 +1,8 @@
 """What every request passes on its way to an endpoint: counters, faults, the rate limit, authentication."""
 
-import math
+import re
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
@@ -9,13 +10,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_codeocean.emulator.connection import EXTENSION
 from airflow_provider_codeocean.emulator.core import Emulator
-from airflow_provider_codeocean.emulator.errors import ApiError
+from airflow_provider_codeocean.emulator.errors import ApiError, not_found
 from airflow_provider_codeocean.emulator.faults import API_PREFIX
 from airflow_provider_codeocean.emulator.injection import Exchange, inject
+from airflow_provider_codeocean.emulator.quirks import Quirks
 from airflow_provider_codeocean.emulator.session import version_numbers
-from airflow_provider_codeocean.emulator.traffic import Traffic
+from airflow_provider_codeocean.emulator.traffic import Traffic, request_kind
 
 CONTROL_PREFIX = "/_emulator/"
+
+_UUID = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 
 
 class Gate:
@@ -28,6 +32,8 @@ class Gate:
     def __init__(self, app: ASGIApp, emulator: Emulator) -> None:
         self._app = app
         self._emulator = emulator
+        self._with_quirks = partial(Quirks, faults=emulator.faults)
+        self._admitted = self._with_quirks(self._admit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request.
@@ -39,6 +45,10 @@ class Gate:
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
             await self._app(scope, receive, send)
             return
+        if scope["path"].startswith(API_PREFIX):
+            # Ids are UUIDs, so their case does not matter.
+            path = _UUID.sub(lambda found: found[0].lower(), scope["path"])
+            scope = {**scope, "path": path, "raw_path": path.encode()}
         if connection := scope.get("extensions", {}).get(EXTENSION):
             connection.note_api_request()
         tally = _Tally(self._emulator.traffic, scope)
@@ -53,9 +63,12 @@ class Gate:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, tally: "_Tally") -> None:
         fault = self._emulator.faults.draw(scope["method"], scope["path"])
         if fault is None:
-            await self._admit(scope, receive, send)
+            await self._admitted(scope, receive, send)
         else:
-            await inject(Exchange(fault, self._admit, scope, receive, send, tally.count))
+            exchange = Exchange(
+                fault, self._admitted, scope, receive, send, tally.count, with_quirks=self._with_quirks
+            )
+            await inject(exchange)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope)
@@ -64,15 +77,16 @@ class Gate:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         if not scope["path"].startswith(API_PREFIX):
             return None
-        limiter = self._emulator.limiter
-        wait = limiter.admit()
-        if wait is not None:
-            headers = {"Retry-After": str(math.ceil(wait))} if limiter.limit.retry_after else None
-            return JSONResponse({"message": "too many requests"}, 429, headers)
+        for limiter in self._emulator.limiters_of(request_kind(scope["method"], scope["path"])):
+            wait = limiter.admit()
+            if wait is not None:
+                headers = limiter.retry_after(wait)
+                return JSONResponse({"message": "too many requests"}, 429, headers)
         sent = dict(scope["headers"])
         try:
             caller = self._emulator.directory.authenticate(sent.get(b"authorization"))
             self._check_version(sent.get(b"min-server-version", b"").decode("latin-1"))
+            self._check_visible(scope["method"], scope["path"])
         except ApiError as error:
             return JSONResponse(error.body, error.status)
         scope.setdefault("state", {})["caller"] = caller
@@ -82,6 +96,20 @@ class Gate:
         version = self._emulator.config.server_version
         if version_numbers(required) > version_numbers(version):
             raise ApiError(400, f"this server has version {version}, the client needs {required} or newer")
+
+    def _check_visible(self, method: str, path: str) -> None:
+        faults, store = self._emulator.faults, self._emulator.store
+        fault = faults.find(method, path, {"read_lag"}) if method == "GET" else None
+        if fault is None:
+            return
+        resource, _, rest = path.removeprefix(API_PREFIX).partition("/")
+        if resource not in {"data_assets", "computations"}:
+            return
+        object_id = rest.partition("/")[0]
+        found = store.data_assets.get(object_id) or store.computations.get(object_id)
+        if found is not None and fault.hides(object_id, found.created):
+            fault.hit()
+            not_found(resource.removesuffix("s").replace("_", " "), object_id)
 
 
 @dataclass

@@ -1,11 +1,11 @@
-"""What search looks at in data assets and in capsules; 'description' is found by free text only."""
+"""Fields of data assets and capsules that search reads; 'description' is found by free text only."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from airflow_provider_codeocean.emulator.bodies import CapsuleSearchParams, DataAssetSearchParams
 from airflow_provider_codeocean.emulator.records import Capsule, DataAsset
-from airflow_provider_codeocean.emulator.search import Index, Page, Test, search
+from airflow_provider_codeocean.emulator.search import Index, Page, PageQuirks, Test, search
 from airflow_provider_codeocean.emulator.session import Session
 
 COMMON_FILTERS = frozenset({"name", "description", "tags"})
@@ -40,6 +40,7 @@ CAPSULE_TEXTS: dict[str, Callable[[Capsule], Iterable[str]]] = {
     "journal": lambda capsule: _words(capsule.credits.get("journal")),
     "article": lambda capsule: _words(capsule.credits.get("article")),
     "author": lambda capsule: _words(capsule.credits.get("author")),
+    "data_assets": lambda capsule: [attached["id"] for attached in capsule.data_assets],
 }
 
 
@@ -79,6 +80,7 @@ def search_data_assets(session: Session, params: DataAssetSearchParams) -> tuple
         moment=moment,
         caller=session.caller,
         also=tests,
+        quirks=_page_quirks(session),
     )
     return page, moment
 
@@ -92,8 +94,9 @@ def search_capsules(session: Session, kind: str, params: CapsuleSearchParams) ->
     :returns: one page.
     """
     index = Index[Capsule](
-        query_fields=frozenset(CAPSULE_TEXTS) - {"description"},
-        free_fields=("name", "tag", "description", "field", "author"),
+        query_fields=frozenset(CAPSULE_TEXTS) - {"description", "data_assets"},
+        # Free text that is the id of a data asset finds the capsules that it is attached to.
+        free_fields=("name", "tag", "description", "field", "author", "data_assets"),
         texts=CAPSULE_TEXTS,
         sort_keys={
             "created": lambda capsule: capsule.created,
@@ -114,6 +117,16 @@ def search_capsules(session: Session, kind: str, params: CapsuleSearchParams) ->
         moment=session.emulator.indexed_moment(),
         caller=session.caller,
         also=tests,
+        quirks=_page_quirks(session),
+    )
+
+
+def _page_quirks(session: Session) -> PageQuirks:
+    overlap = session.quirk("overlap_pages")
+    return PageQuirks(
+        overlap=overlap.rule.count if overlap else 0,
+        repeats_token=session.quirk("repeat_token") is not None,
+        is_endless=session.quirk("endless_pages") is not None,
     )
 
 

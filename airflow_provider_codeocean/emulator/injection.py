@@ -1,4 +1,4 @@
-"""Making a request go wrong as its fault says. What each kind does stands in `faults`."""
+"""Faults that answer a request or spoil its response. The list of kinds is in `faults`."""
 
 import asyncio
 import email.utils
@@ -77,6 +77,7 @@ class Exchange:
     :param fault: how.
     :param app: what would have answered it.
     :param count: counts the request, with None where it is not answered.
+    :param with_quirks: applies the quirks of responses to another application.
     """
 
     fault: Fault
@@ -85,6 +86,7 @@ class Exchange:
     receive: Receive
     send: Send
     count: Callable[[int | None], None]
+    with_quirks: Callable[[ASGIApp], ASGIApp]
 
     @property
     def rule(self) -> FaultRule:
@@ -115,7 +117,7 @@ class Exchange:
 
         :param response: what.
         """
-        await response(self.scope, self.receive, self.send)
+        await self.with_quirks(response)(self.scope, self.receive, self.send)
 
     async def abort(self) -> None:
         """Close the connection now."""
@@ -142,7 +144,10 @@ async def _status(exchange: Exchange) -> None:
 async def _html(exchange: Exchange) -> None:
     status = exchange.rule.status or HTTPStatus.BAD_GATEWAY
     page = PROXY_PAGE.format(f"{status:d} {_phrase(status)}")
-    await exchange.respond(HTMLResponse(page, status, _retry_after(exchange.rule)))
+    headers = _retry_after(exchange.rule)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        headers["Location"] = exchange.rule.location
+    await exchange.respond(HTMLResponse(page, status, headers))
 
 
 async def _close_before(exchange: Exchange) -> None:

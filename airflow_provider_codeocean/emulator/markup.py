@@ -22,6 +22,7 @@ th { font-weight: 500; color: #888; width: 18rem; }
 .badge { border-radius: 1rem; background: var(--soft); }
 .ready, .succeeded { background: #2da44e33; } .failed, .stopped { background: #cf222e33; }
 .draft, .running, .initializing, .finalizing { background: #bf870033; }
+code { user-select: all; font-size: .85rem; } thead th { width: auto; }
 .tag { border: 1px solid var(--line); border-radius: .3rem; margin-right: .3rem; }
 """
 
@@ -87,17 +88,20 @@ def section(title: str, body: Markup, *, anchor: str = "") -> Markup:
     return Markup(f'<section id="{html(anchor)}"><h2>{html(title)}</h2>{body}</section>')
 
 
-def table(rows: Iterable[Iterable[Any]]) -> Markup:
+def table(rows: Iterable[Iterable[Any]], headings: Iterable[str] = ()) -> Markup:
     """Make a table.
 
     :param rows: the cells of each row, the first of which names it.
+    :param headings: headings of the columns.
     :returns: the HTML; nothing if there are no rows.
     """
     lines = []
     for first, *others in rows:
         cells = "".join(f"<td>{html(cell)}</td>" for cell in others)
         lines.append(f"<tr><th>{html(first)}</th>{cells}</tr>")
-    return Markup(f"<table>{''.join(lines)}</table>") if lines else NOTHING
+    cells = "".join(f"<th>{html(heading)}</th>" for heading in headings)
+    head = f"<thead><tr>{cells}</tr></thead>" if cells else ""
+    return Markup(f"<table>{head}{''.join(lines)}</table>") if lines else NOTHING
 
 
 def badge(state: str) -> Markup:
@@ -107,6 +111,15 @@ def badge(state: str) -> Markup:
     :returns: the HTML.
     """
     return Markup(f'<span class="badge {html(state)}">{html(state)}</span>')
+
+
+def code(text: str) -> Markup:
+    """Make text that one click selects, such as an id to copy.
+
+    :param text: the text.
+    :returns: the HTML.
+    """
+    return Markup(f"<code>{html(text)}</code>")
 
 
 def tags(names: list[str]) -> Markup:

@@ -12,6 +12,7 @@ from airflow_provider_codeocean.emulator.markup import (
     NOTHING,
     Markup,
     badge,
+    code,
     heading,
     link,
     page,
@@ -36,22 +37,28 @@ async def index(request: Request) -> HTMLResponse:
     emulator = emulator_of(request)
     now = emulator.now()
     assets = [
-        (_asset_link(asset), badge(asset.state(now)), asset.type, _time(asset.created))
+        (_asset_link(asset), code(asset.id), badge(asset.state(now)), asset.type, _time(asset.created))
         for asset in emulator.store.data_assets.newest(NEWEST)
     ]
     runs = [
-        (_run_link(emulator, run), _run_badge(run, now), f"{run.run_time(now)} s", _time(run.created))
+        (
+            _run_link(emulator, run),
+            code(run.id),
+            _run_badge(run, now),
+            f"{run.run_time(now)} s",
+            _time(run.created),
+        )
         for run in emulator.store.computations.newest(NEWEST)
     ]
     capsules = [
-        (_capsule_link(capsule), capsule.kind, _status(capsule), _time(capsule.created))
+        (_capsule_link(capsule), code(capsule.id), capsule.kind, _status(capsule), _time(capsule.created))
         for capsule in emulator.store.capsules.newest(NEWEST)
     ]
     return page(
         "Code Ocean emulator",
-        section("Data assets", table(assets)),
-        section("Computations", table(runs)),
-        section("Capsules and pipelines", table(capsules)),
+        section("Data assets", table(assets, ("name", "id", "state", "type", "created"))),
+        section("Computations", table(runs, ("name", "id", "state", "run time", "created"))),
+        section("Capsules and pipelines", table(capsules, ("name", "id", "kind", "status", "created"))),
     )
 
 
@@ -74,7 +81,7 @@ async def data_asset(request: Request, data_asset_id: str) -> HTMLResponse:
         table(_facts(asset, payload)),
         section("Custom metadata", table(asset.custom_metadata.items())),
         section("Provenance", _provenance(emulator, payload.get("provenance", {}))),
-        section("Contains", table(contained)),
+        section("Contains", table(contained, ("name", "mount"))),
         section("Files", files),
         section("Permissions", _permissions(asset.permissions)),
         refresh=state == "draft" or asset.transfer is not None,
@@ -91,6 +98,7 @@ async def capsule(request: Request, slug: str) -> HTMLResponse:
         return _missing("capsule", slug)
     runs = [run for run in emulator.store.computations.all() if run.capsule == found.id][:NEWEST]
     facts = [
+        ("id", code(found.id)),
         ("kind", found.kind),
         ("status", _status(found)),
         ("owner", emulator.directory.email_of(found.owner)),
@@ -104,7 +112,7 @@ async def capsule(request: Request, slug: str) -> HTMLResponse:
         found.name,
         heading(found.name),
         table(facts),
-        section("Data assets", table(attached)),
+        section("Data assets", table(attached, ("name", "mount"))),
         *(_run(request, run, now) for run in runs),
         section("Permissions", _permissions(found.permissions)),
         refresh=any(not run.work.finished(now) and not run.cloud_workstation for run in runs),
@@ -117,7 +125,8 @@ def _missing(what: str, name: str) -> HTMLResponse:
 
 def _facts(asset: DataAsset, payload: dict[str, Any]) -> list[tuple[str, Any]]:
     shown = ("type", "owner_email", "description", "mount", "files", "failure_reason", "transfer_error")
-    facts = [(name.replace("_", " "), payload[name]) for name in shown if name in payload]
+    facts: list[tuple[str, Any]] = [("id", code(asset.id))]
+    facts += [(name.replace("_", " "), payload[name]) for name in shown if name in payload]
     if "size" in payload:
         facts.append(("size", _size(payload["size"])))
     facts += [("tags", tags(asset.tags)), ("created", _time(asset.created))]
@@ -133,14 +142,18 @@ def _run(request: Request, run: Computation, now: float) -> Markup:
     title = Markup(f"{link(f'#{run.id}', run.name)} {_run_badge(run, now)}")
     over = run.work.finished(now) or run.cloud_workstation
     files = _files(request, run.location, "") if over else NOTHING
-    return section(title, files or Markup("<p>No files.</p>"), anchor=run.id)
+    body = table([("id", code(run.id))]) + (files or Markup("<p>No files.</p>"))
+    return section(title, Markup(body), anchor=run.id)
 
 
 def _files(request: Request, location: str, prefix: str) -> Markup:
     files = emulator_of(request).store.files.tree(location, prefix)
     return table(
-        (link(signed_url(request, location, file.path, "inline"), file.relative), _size(file.size))
-        for file in files
+        (
+            (link(signed_url(request, location, file.path, "inline"), file.relative), _size(file.size))
+            for file in files
+        ),
+        ("file", "size"),
     )
 
 
@@ -163,7 +176,7 @@ def _permissions(permissions: Permissions) -> Markup:
     payload = permissions_payload(permissions)
     users = [(user["email"], user["role"]) for user in payload["users"]]
     groups = [(f"group {group['group']}", group["role"]) for group in payload["groups"]]
-    return table([*users, *groups, ("everyone", payload["everyone"])])
+    return table([*users, *groups, ("everyone", payload["everyone"])], ("who", "role"))
 
 
 def _asset_link(asset: DataAsset) -> Markup:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
 from airflow_provider_codeocean.emulator.access import find_computation
-from airflow_provider_codeocean.emulator.bodies import Attachment, FolderParams, RunParams
+from airflow_provider_codeocean.emulator.bodies import MAX_NAME_LENGTH, Attachment, FolderParams, RunParams
 from airflow_provider_codeocean.emulator.clock import BEFORE_ALL_WORK
 from airflow_provider_codeocean.emulator.computations import (
     delete_computation,
@@ -33,6 +33,9 @@ def render_computation(session: Session, computation: Computation, moment: float
     :param moment: as of when, Unix seconds.
     :returns: the payload.
     """
+    capsule = session.store.capsules.get(computation.capsule)
+    if capsule is not None and capsule.status == "release":
+        return computation_payload(replace(computation, owner="release"), moment, None)
     return computation_payload(computation, moment, session.emulator.directory.email_of(computation.owner))
 
 
@@ -57,11 +60,13 @@ async def delete(session: WritesCapsules, computation_id: str) -> Response:
 
 @router.patch("/{computation_id}")
 async def rename(
-    session: WritesCapsules, computation_id: str, name: Annotated[str, Query(min_length=1)]
+    session: WritesCapsules,
+    computation_id: str,
+    name: Annotated[str, Query(min_length=1, max_length=MAX_NAME_LENGTH)],
 ) -> Response:
     """Rename a computation."""
     computation = find_computation(session.store, session.caller, computation_id)
-    session.store.computations.put(replace(computation, name=name))
+    session.store.computations.put(replace(computation, **session.stored({"name": name})))
     return Response(status_code=204)
 
 

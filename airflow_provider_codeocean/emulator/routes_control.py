@@ -24,7 +24,6 @@ from airflow_provider_codeocean.emulator.config import (
 from airflow_provider_codeocean.emulator.errors import not_found
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.emulator.session import emulator_of
-from airflow_provider_codeocean.emulator.traffic import RateLimiter
 
 router = APIRouter(prefix="/_emulator", include_in_schema=False)
 
@@ -108,8 +107,8 @@ async def change_search_lag(request: Request, lag: SearchLag) -> Response:
 
 @router.put("/rate_limit")
 async def change_rate_limit(request: Request, limit: RateLimit) -> Response:
-    """Limit the rate of requests."""
-    emulator_of(request).limiter = RateLimiter(limit)
+    """Limit the rate of a kind of request, or of all requests."""
+    emulator_of(request).limit_rate(limit)
     return JSONResponse(limit.model_dump())
 
 

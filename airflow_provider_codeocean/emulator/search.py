@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_codeocean.emulator.access import Caller
-from airflow_provider_codeocean.emulator.bodies import SearchFilter, SearchParams
+from airflow_provider_codeocean.emulator.bodies import FilterRange, SearchFilter, SearchParams
 from airflow_provider_codeocean.emulator.errors import bad_request
 from airflow_provider_codeocean.emulator.permissions import Role
 from airflow_provider_codeocean.emulator.query import parse_query, phrase_pattern
@@ -51,15 +51,34 @@ class Index(Generic[S]):
 
 
 @dataclass(frozen=True)
+class PageQuirks:
+    """What goes wrong between pages. The quirks are described in `faults`.
+
+    :param overlap: number of results that a page repeats from the page before.
+    :param repeats_token: whether later pages have the token that led to them.
+    :param is_endless: whether `has_more` stays true.
+    """
+
+    overlap: int = 0
+    repeats_token: bool = False
+    is_endless: bool = False
+
+
+NO_QUIRKS = PageQuirks()
+
+
+@dataclass(frozen=True)
 class Page(Generic[S]):
     """One page of results.
 
     :param records: the results.
     :param next_token: leads to the next page; None on the last one.
+    :param has_more: whether there is a next page.
     """
 
     records: list[S]
     next_token: str | None
+    has_more: bool
 
     def payload(self, render: Callable[[S], dict[str, Any]]) -> dict[str, Any]:
         """Return the page as the API does.
@@ -68,7 +87,7 @@ class Page(Generic[S]):
         :returns: `{has_more, results, next_token}`.
         """
         page = {
-            "has_more": self.next_token is not None,
+            "has_more": self.has_more,
             "results": [render(record) for record in self.records],
         }
         return page if self.next_token is None else {**page, "next_token": self.next_token}
@@ -83,6 +102,7 @@ def search(
     moment: float,
     caller: Caller,
     also: Iterable[Test[S]],
+    quirks: PageQuirks = NO_QUIRKS,
 ) -> Page[S]:
     """Find records.
 
@@ -93,21 +113,36 @@ def search(
     :param moment: what the index shows, Unix seconds.
     :param caller: who is asking.
     :param also: further conditions.
+    :param quirks: what goes wrong between pages.
     :returns: one page.
     :raises ApiError: 400 for a token that was not given out for this order.
     """
-    if params.sort_order and not sort_field:
-        bad_request("sort_order: goes with sort_field")
     field = sort_field or "created"
-    order = _Order(field, params.sort_order != "asc", index.sort_keys[field])
+    # Servers ignore sort_order without sort_field.
+    descending = sort_field is None or params.sort_order != "asc"
+    order = _Order(field, descending, index.sort_keys[field])
     cursor = order.read_token(params.next_token) if params.next_token else None
     tests = [*_common_tests(index, params, caller), *also]
-    found = (record for record in order.walk(shelf, moment, cursor) if all(test(record) for test in tests))
+
+    def matches(record: S) -> bool:
+        return all(test(record) for test in tests)
+
+    found = filter(matches, order.walk(shelf, moment, cursor))
     skipped = 0 if cursor else params.offset or 0
     limit = params.limit or DEFAULT_LIMIT
-    records = list(islice(found, skipped, skipped + limit + 1))
+    repeated = []
+    if cursor and (overlap := min(quirks.overlap, limit - 1)):
+        from_start = order.walk(shelf, moment, None)
+        shown = takewhile(lambda record: not order.is_behind(record, cursor), from_start)
+        repeated = list(filter(matches, shown))[-overlap:]
+    records = list(islice(chain(repeated, found), skipped, skipped + limit + 1))
     more = len(records) > limit
-    return Page(records[:limit], order.token(records[limit - 1]) if more else None)
+    records = records[:limit]
+    if quirks.repeats_token and params.next_token:
+        return Page(records, params.next_token, has_more=True)
+    if quirks.is_endless:
+        return Page(records, order.token(records[-1]) if records else params.next_token, has_more=True)
+    return Page(records, order.token(records[-1]) if more else None, has_more=more)
 
 
 @dataclass(frozen=True)
@@ -126,9 +161,9 @@ class _Order(Generic[S]):
         if self.field == "created" and self.descending:
             return shelf.as_of(moment, before=cursor)
         records = sorted(shelf.as_of(moment), key=self.key, reverse=self.descending)
-        return (record for record in records if cursor is None or self._behind(record, cursor))
+        return (record for record in records if cursor is None or self.is_behind(record, cursor))
 
-    def _behind(self, record: S, cursor: Key) -> bool:
+    def is_behind(self, record: S, cursor: Key) -> bool:
         key = self.key(record)
         return key < cursor if self.descending else key > cursor
 
@@ -185,7 +220,7 @@ def _filter_test(index: Index[S], condition: SearchFilter, place: str) -> Test[S
 
 
 def _value_test(condition: SearchFilter, place: str) -> Callable[[Any], bool]:
-    if condition.range is not None:
+    if condition.range is not None and condition.range != FilterRange():
         low = -math.inf if condition.range.min is None else condition.range.min
         high = math.inf if condition.range.max is None else condition.range.max
         return lambda value: isinstance(value, int | float) and low <= value <= high

@@ -168,6 +168,7 @@ class _Garden:
         publication = replace(
             capsule,
             id=publication_id,
+            name=f"{capsule.name} (release)",
             created=created,
             slug=_slug(publication_id),
             status="release",

@@ -10,6 +10,9 @@ from airflow_provider_codeocean.emulator.access import Caller
 from airflow_provider_codeocean.emulator.config import Scope
 from airflow_provider_codeocean.emulator.core import Emulator
 from airflow_provider_codeocean.emulator.errors import ApiError
+from airflow_provider_codeocean.emulator.faults import Fault, QuirkKind
+from airflow_provider_codeocean.emulator.quirks import stored
+from airflow_provider_codeocean.emulator.records import Json
 from airflow_provider_codeocean.emulator.store import Store
 
 
@@ -33,6 +36,22 @@ class Session:
         """The deployment's state."""
         return self.emulator.store
 
+    def quirk(self, kind: QuirkKind) -> Fault | None:
+        """Find a quirk of this request and count the hit.
+
+        :param kind: which quirk.
+        :returns: the rule in use, or None.
+        """
+        return draw_quirk(self.request, kind)
+
+    def stored(self, document: Json) -> Json:
+        """Change the tags and name of an object as quirks demand, before it is stored.
+
+        :param document: fields of the request.
+        :returns: the fields as they are stored.
+        """
+        return stored(self.emulator.faults, self.request.method, self.request.scope["path"], document)
+
 
 def emulator_of(request: Request) -> Emulator:
     """Find the emulator behind a request.
@@ -42,6 +61,16 @@ def emulator_of(request: Request) -> Emulator:
     """
     emulator: Emulator = request.app.state.emulator
     return emulator
+
+
+def draw_quirk(request: Request, kind: QuirkKind) -> Fault | None:
+    """Find a quirk of a request and count the hit.
+
+    :param request: the request.
+    :param kind: which quirk.
+    :returns: the rule in use, or None.
+    """
+    return emulator_of(request).faults.draw(request.method, request.scope["path"], {kind})
 
 
 def _requires(scope: Scope) -> Callable[[Request], Awaitable[Session]]:

@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS records (
     PRIMARY KEY (kind, id)
 );
 CREATE TABLE IF NOT EXISTS files (
-    location TEXT NOT NULL, path TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (location, path)
+    location TEXT NOT NULL, path TEXT NOT NULL, content BLOB NOT NULL, written REAL NOT NULL,
+    PRIMARY KEY (location, path)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -54,7 +55,7 @@ class Store:
         self._depth = 0
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._db.executescript(PRAGMAS + SCHEMA)
-        self.files = FileStore(self._db, self.lock)
+        self.files = FileStore(self._db, self.lock, now)
         self.users = Shelf(self, "user", User, now)
         self.data_assets = Shelf(self, "data_asset", DataAsset, now)
         self.computations = Shelf(self, "computation", Computation, now)

@@ -5,7 +5,9 @@ import time
 from collections import Counter
 from typing import Any
 
-from airflow_provider_codeocean.emulator.config import RateLimit
+from airflow_provider_codeocean.emulator.config import RateLimit, RequestKind
+
+SUBMIT_PATHS = frozenset({"/api/v1/data_assets", "/api/v1/computations"})
 
 CLOSED = "closed"
 """Counted instead of a status where the connection was closed without an answer."""
@@ -51,6 +53,23 @@ class Traffic:
         }
 
 
+def request_kind(method: str, path: str) -> RequestKind:
+    """Return the kind of a request to the API.
+
+    :param method: HTTP method.
+    :param path: path.
+    :returns: the kind that rate limits name.
+    """
+    if method == "POST":
+        last = path.rstrip("/").rpartition("/")[2]
+        if last == "search":
+            return "search"
+        if path in SUBMIT_PATHS:
+            return "submit"
+        return "read" if last in {"results", "files"} else "change"
+    return "read" if method in {"GET", "HEAD"} else "change"
+
+
 class RateLimiter:
     """A bucket of tokens: each request takes one, and they come back evenly.
 
@@ -78,3 +97,14 @@ class RateLimiter:
             return (1 - self._tokens) / rate
         self._tokens -= 1
         return None
+
+    def retry_after(self, wait: float) -> dict[str, str]:
+        """Return the headers of a rejection.
+
+        :param wait: seconds until the next request is admitted.
+        :returns: `Retry-After`, or no header, as the limit says.
+        """
+        announced = self.limit.retry_after
+        if announced is False:
+            return {}
+        return {"Retry-After": str(math.ceil(wait) if announced is True else announced)}

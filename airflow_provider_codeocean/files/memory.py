@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from airflow_provider_codeocean.files.target import Target, Writer
+
 if TYPE_CHECKING:
     import threading
     from contextlib import AbstractContextManager
@@ -12,14 +14,15 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.files.source import ListedFile
 
 
-class MemoryTarget:
-    """Keeps one file in memory; see :class:`~airflow_provider_codeocean.files.target.Target`.
+class MemoryTarget(Target):
+    """Keeps one file in memory.
 
     :param max_bytes: how large it may be.
-    :ivar content: the file, once it is whole.
+    :ivar content: the file, once it is complete.
     """
 
     def __init__(self, max_bytes: int) -> None:
+        super().__init__()
         self.max_bytes = max_bytes
         self.content = b""
 
@@ -29,40 +32,29 @@ class MemoryTarget:
     def open(
         self,
         file: ListedFile,
-        source: str,  # noqa: ARG002 - as every target
-        stop: threading.Event,  # noqa: ARG002
+        stop: threading.Event,  # noqa: ARG002 - the signature of every target
         patience: float,  # noqa: ARG002
-    ) -> AbstractContextManager[_Writer]:
-        """Begin to write the file.
-
-        :param file: the file.
-        :param source: what it is a file of.
-        :param stop: set where nothing is to be waited for any more.
-        :param patience: seconds for which another process that writes the file may write nothing.
-        :returns: the writer.
-        """
+    ) -> AbstractContextManager[Writer]:
+        """Start to write the file; see the base class."""
         return nullcontext(_Writer(self, file))
 
 
-class _Writer:
+class _Writer(Writer):
     def __init__(self, target: MemoryTarget, file: ListedFile) -> None:
         self._target = target
         self._file = file
         self._chunks: list[bytes] = []
-        self.position = 0
 
     def write(self, chunk: bytes) -> None:
-        """Write what comes next."""
         self.position += len(chunk)
         if self.position > self._target.max_bytes:
             raise ValueError(f"{self._file.path!r} has more than {self._target.max_bytes} bytes")
         self._chunks.append(chunk)
 
-    def restart(self) -> None:
-        """Forget what was written."""
+    def restart(self, validator: str | None) -> None:
         self._chunks.clear()
         self.position = 0
+        self.validator = validator
 
     def finish(self) -> None:
-        """Keep the file."""
         self._target.content = b"".join(self._chunks)

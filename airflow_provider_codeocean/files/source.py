@@ -1,4 +1,4 @@
-"""Where files come from: a data asset, or the results of a computation."""
+"""The source of files: a data asset, or the results of a computation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs, Folder, FolderItem
 
-#: The most files that are listed: beyond that a server does not list files but its own tail.
+#: The most files that are listed: beyond that, the listing has no end.
 MAX_FILES = 1_000_000
 #: The most folders within each other.
 MAX_DEPTH = 100
@@ -38,8 +38,8 @@ class ListedFile:
     """A file as Code Ocean lists it.
 
     :param path: its path from the root of the data asset or of the results.
-    :param below: its path below the folder that was listed; its name where it was listed by itself.
-    :param size: bytes; None where the server does not say.
+    :param below: its path below the folder that was listed; its name if it was listed by itself.
+    :param size: bytes; None if the server does not list it.
     """
 
     path: str
@@ -55,8 +55,8 @@ class ListedFile:
 class FileSource:
     """The files of one data asset or computation. It can be used by several threads at once.
 
-    Source: ``POST data_assets/{id}/files``, ``GET data_assets/{id}/files/urls`` and, where a server is older
-    than 4.0, ``GET data_assets/{id}/files/download_url``; the same below ``computations/{id}/results``.
+    Source: ``POST data_assets/{id}/files``, ``GET data_assets/{id}/files/urls``, and on a server older than
+    4.0 ``GET data_assets/{id}/files/download_url``; the same below ``computations/{id}/results``.
 
     :param client: the client.
     :param data_asset_id: id of the data asset; exactly one of the two.
@@ -87,53 +87,64 @@ class FileSource:
     def __str__(self) -> str:
         return f"{self._kind} {self.id}"
 
+    @property
+    def identity(self) -> str:
+        """What distinguishes it from the sources of all deployments."""
+        return f"{self} of {self._client.url}"
+
     def walk(self, path: str = "", *, recursive: bool = True) -> Iterator[ListedFile]:
         """List files, folder by folder.
 
-        :param path: the folder to begin at, or a file; empty means the root.
-        :param recursive: whether to list what its folders hold, too.
-        :yields: the files; in a folder those of it before those of its folders.
-        :raises NotFound: where there is nothing at the path.
-        :raises FilesElsewhere: where the files are not in Code Ocean.
-        :raises UnexpectedAnswer: where the server lists without an end.
+        :param path: the folder to start from, or a file; empty means the root.
+        :param recursive: whether to list the contents of its folders, too.
+        :yields: the files, those of a folder before those of the folders in it. Empty objects that stand for
+            folders are left out.
+        :raises NotFound: if there is nothing at the path.
+        :raises FilesElsewhere: if the files are not in Code Ocean.
+        :raises UnexpectedAnswer: if the listing has no end.
         """
         path = path.strip("/")
         folders, seen, files = [path], {path}, 0
         while folders:
             folder = folders.pop()
+            prefix = folder and f"{folder}/"
             items = self._items(folder) if folder != path else self._first_items(path)
-            inner = []
+            inner = [
+                (item.path or f"{prefix}{item.name}").strip("/")
+                for item in items
+                if item.type == FolderItemType.FOLDER
+            ]
             for item in items:
-                its_path = item.path or f"{folder}/{item.name}".lstrip("/")
-                if item.type != FolderItemType.FOLDER:
+                if item.type != FolderItemType.FOLDER and not _is_marker(item, folder, items, inner):
                     files += 1
+                    its_path = item.path or f"{prefix}{item.name}"
                     below = item.name if its_path == path else its_path.removeprefix(path and f"{path}/")
                     yield ListedFile(its_path, below, item.size)
-                elif recursive and its_path not in seen:
-                    seen.add(its_path)
-                    inner.append(its_path)
-            folders.extend(reversed(inner))
+            if recursive:
+                new = [inside for inside in dict.fromkeys(inner) if inside.startswith(prefix)]
+                folders.extend(inside for inside in reversed(new) if inside not in seen)
+                seen.update(new)
             if files > MAX_FILES or len(seen) > MAX_FILES or folder.count("/") > MAX_DEPTH:
                 raise UnexpectedAnswer(
                     f"{self} has more than {MAX_FILES} files or folders, or {MAX_DEPTH} within each other: "
-                    f"give a path to begin at"
+                    f"give a path to start from"
                 )
 
     def url_of(self, path: str) -> str:
-        """Ask for the URL of a file. It is to be used soon, and neither logged nor kept.
+        """Request the URL of a file. Use it soon, and neither log nor keep it.
 
-        A server before 4.0 has another route, and answers 404 to this one, as one does whose file is gone:
-        only where the older route is there as well does it say anything.
+        A server before 4.0 has another route. It responds with 404 to this one, as a newer server does if the
+        file is gone: then the older route decides.
 
         :param path: path of the file.
         :returns: a signed URL that needs no credentials.
-        :raises CodeOceanError: where there is none; where both routes refuse, the first refusal.
+        :raises CodeOceanError: if there is none. If both routes refuse, the first error.
         """
         if self._is_older:
             return self._checked(path, self._get_download_url(self.id, path).url)
         try:
             urls = self._get_urls(self.id, path)
-        except CodeOceanApiError as error:
+        except (CodeOceanApiError, UnexpectedAnswer) as error:
             if error.status not in _NO_SUCH_ROUTE or self._is_older is False:
                 raise
             try:
@@ -147,11 +158,11 @@ class FileSource:
 
     def _checked(self, path: str, url: str | None) -> str:
         if not url or not url.startswith(("https://", "http://")):
-            raise UnexpectedAnswer(f"Code Ocean gave no URL for {path!r} of {self}")
+            raise UnexpectedAnswer(f"Code Ocean provided no URL for {path!r} of {self}")
         return Secret(url)
 
     def _first_items(self, path: str) -> list[FolderItem]:
-        """List the folder to begin at. It may be a file: then the folder that it is in knows."""
+        """List the path to start from. If it is a file, its folder lists it."""
         try:
             items = self._items(path)
         except (NotFound, BadRequest) as error:
@@ -183,23 +194,33 @@ class FileSource:
             raise self._why(error) from None
 
     def _why(self, refusal: CodeOceanError) -> CodeOceanError:
-        """Say why files are not listed where it is that they are not in Code Ocean."""
+        """Explain an error if the reason is that the files are not in Code Ocean."""
         if self._data_asset_id is None:
             return refusal
         try:
             asset = self._client.data_assets.get(self._data_asset_id)
         except CodeOceanError:
             return refusal
-        where = _elsewhere(asset)
-        if where is None:
+        place = _elsewhere(asset)
+        if place is None:
             return refusal
-        return FilesElsewhere(
-            f"{self} {where}: Code Ocean neither lists its files nor gives them ({refusal})"
-        )
+        return FilesElsewhere(f"{self} {place}: Code Ocean neither lists nor provides its files ({refusal})")
+
+
+def _is_marker(item: FolderItem, folder: str, items: list[FolderItem], folders: list[str]) -> bool:
+    """Check whether an item is an empty object that stands for a folder, as object stores have them.
+
+    Its path ends with a slash (``raw/``), or is that of the listed folder or of a folder in it.
+    """
+    path = item.path or item.name
+    if not path or path.endswith("/"):
+        return not item.size
+    # If it is the only item, the path that was listed is that of an empty file.
+    return item.size == 0 and (path in folders or (path == folder and len(items) > 1))
 
 
 def _elsewhere(asset: DataAsset) -> str | None:
-    """Say where a data asset's files are, if not in Code Ocean."""
+    """Return the place of a data asset's files, if it is not Code Ocean."""
     bucket = asset.source_bucket
     if bucket is not None and bucket.external:
         return f"is external, its files are in bucket {bucket.bucket}, prefix {bucket.prefix or ''!r}"

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.paths import parts_of
+from airflow_provider_codeocean.files.target import Target, Writer
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_codeocean.files.source import ListedFile
-    from airflow_provider_codeocean.files.target import Writer
+
+log = logging.getLogger(__name__)
 
 _MIB = 1024 * 1024
 #: Bytes that are uploaded at a time: s3fs would keep 50 MiB of each file in memory.
 _BLOCK = 8 * _MIB
-#: The most parts of an upload: stores allow 10 000.
-_MOST_BLOCKS = 9_000
+#: The most parts of an upload: stores allow 10,000.
+_MAX_BLOCKS = 9_000
+#: Beyond this number of files, one listing shows which of them are there.
+_MAX_SINGLE_CHECKS = 100
+#: Seconds between two updates of the record, which is replaced as a whole; more if an update takes long.
+_RECORD_SECONDS = 10.0
+#: What file systems call the properties that change when an object is replaced.
+_STAMPS = (
+    "ETag",
+    "etag",
+    "generation",
+    "VersionId",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "mtime",
+    "created",
+)
 
 
-class StoreTarget:
-    """A place in an object store. A file appears there when it is complete; what breaks off is discarded.
+class StoreTarget(Target):
+    """A place in an object store. A file appears there when it is complete.
+
+    An upload that breaks off is discarded.
 
     :param address: the address, for logs.
     :param filesystem: the fsspec file system.
@@ -32,9 +54,13 @@ class StoreTarget:
     """
 
     def __init__(self, address: str, filesystem: Any, root: str) -> None:
+        super().__init__()
         self._address = address
         self._filesystem = filesystem
         self._root = root
+        self._shows_early: bool | None = None
+        self._unsaved = b""
+        self._next_save = time.monotonic() + _RECORD_SECONDS
 
     def __str__(self) -> str:
         return self._address
@@ -43,83 +69,144 @@ class StoreTarget:
     def open(
         self,
         file: ListedFile,
-        source: str,  # noqa: ARG002 - nothing is kept of what is not complete
-        stop: threading.Event,  # noqa: ARG002
+        stop: threading.Event,  # noqa: ARG002 - nothing is kept of a file that is not complete
         patience: float,  # noqa: ARG002
     ) -> Iterator[Writer | None]:
-        """Begin to write a file: see :class:`Target`."""
+        """Start to write a file; see the base class."""
         path = posixpath.join(self._root, *parts_of(file.below))
-        before = self._size_of(path)
-        if file.size is not None and before == file.size:
+        before = self._stamp_at(file.below)
+        if self._is_complete(file, before):
             yield None
             return
-        upload = _Upload(self._filesystem, path, file.size)
+
+        def started() -> None:
+            if self._shows_early is None:
+                self._shows_early = self._stamp_at(file.below) != before
+
+        upload = _Upload(self._filesystem, path, file.size, started)
         try:
             yield upload
-            if upload.finished and file.size is not None and self._size_of(path) != file.size:
-                upload.finished = False
-                raise DownloadFailed(
-                    f"{file.path!r} has {self._size_of(path)} bytes in {self}, expected {file.size}"
-                )
         finally:
-            if not upload.finished:
+            if not upload.is_finished:
                 upload.discard()
-                # Some systems show a file while it is written: it must not be taken for a whole one. One as
-                # long as it is listed is whole: another try has finished it meanwhile.
-                if self._size_of(path) not in {None, before, file.size}:
+                if upload.has_started and self._shows_early and self._info(path):
                     self._filesystem.rm_file(path)
+        if upload.is_finished:
+            expected, size = file.size or upload.position, self._info(path).get("size")
+            if size != expected:
+                with suppress(FileNotFoundError):
+                    self._filesystem.rm_file(path)
+                raise DownloadFailed(f"{file.path!r} has {size} bytes in {self}, expected {expected}")
+            self._add([[file.below, file.path, file.size, self._stamp_at(file.below)]])
 
-    def _size_of(self, path: str) -> int | None:
-        """Return the size of what is there, asking the store and no cache."""
+    def close(self) -> None:
+        """Save the record."""
+        with self._lock:
+            self._save()
+
+    def _stamp_at(self, below: str) -> str | None:
+        info = self._info(posixpath.join(self._root, below))
+        if not info:
+            return None
+        return "|".join(str(info[name]) for name in _STAMPS if info.get(name) is not None)
+
+    def _existing(self, paths: list[str]) -> list[str]:
+        if len(paths) <= _MAX_SINGLE_CHECKS:
+            return super()._existing(paths)
+        self._filesystem.invalidate_cache(self._root)
+        names = {name.strip("/") for name in self._filesystem.find(self._root)}
+        return [below for below in paths if posixpath.join(self._root, below).strip("/") in names]
+
+    def _info(self, path: str) -> dict[str, Any]:
+        """Return the properties of a file, from the store and not a cache; none if it is not there."""
         self._filesystem.invalidate_cache(posixpath.dirname(path))
         try:
-            info = self._filesystem.info(path)
+            info: dict[str, Any] = self._filesystem.info(path)
         except FileNotFoundError:
-            return None
-        return info.get("size") if info.get("type") == "file" else None
+            return {}
+        return info if info.get("type") == "file" else {}
+
+    def _read_record(self) -> bytes:
+        try:
+            content: bytes = self._filesystem.cat_file(posixpath.join(self._root, self._record))
+        except FileNotFoundError:
+            return b""
+        return content
+
+    def _append_to_record(self, text: bytes) -> None:
+        self._unsaved += text
+        if time.monotonic() >= self._next_save:
+            self._save()
+
+    def _save(self) -> None:
+        if not self._unsaved:
+            return
+        path = posixpath.join(self._root, self._record)
+        start = time.monotonic()
+        try:
+            # Another task may have added to it.
+            content = self._read_record() + self._unsaved
+            _in_its_folder(self._filesystem, path, lambda: self._filesystem.pipe_file(path, content))
+        except Exception as error:  # noqa: BLE001 - each store has errors of its own; the files are there
+            log.warning("%s could not be written, so that a retry downloads the files again: %s", path, error)
+        else:
+            self._unsaved = b""
+        now = time.monotonic()
+        self._next_save = now + max(_RECORD_SECONDS, 20 * (now - start))
 
 
-class _Upload:
-    """A file that is being written. It is begun with the first byte, so that nothing is begun in vain."""
+class _Upload(Writer):
+    """A file that is being uploaded. The upload starts with the first byte, so that none starts in vain."""
 
-    def __init__(self, filesystem: Any, path: str, size: int | None) -> None:
+    def __init__(self, filesystem: Any, path: str, size: int | None, started: Callable[[], None]) -> None:
         self._filesystem = filesystem
         self._path = path
-        self._block = max(_BLOCK, -(-(size or 0) // _MOST_BLOCKS // _MIB) * _MIB)
+        self._block = max(_BLOCK, -(-(size or 0) // _MAX_BLOCKS // _MIB) * _MIB)
         self._stream: Any = None
-        self.position = 0
-        self.finished = False
+        self._started = started
+        self.has_started = self.is_finished = False
 
     def write(self, chunk: bytes) -> None:
         if self._stream is None:
-            self._stream = self._begin()
+            self._start()
         self._stream.write(chunk)
         self.position += len(chunk)
 
-    def restart(self) -> None:
+    def restart(self, validator: str | None) -> None:
         self.discard()
         self.position = 0
+        self.validator = validator
 
     def finish(self) -> None:
         if self._stream is None:  # an empty file
-            self._stream = self._begin()
+            self._start()
         self._stream.close()
-        self.finished = True
+        self.is_finished = True
 
     def discard(self) -> None:
         stream, self._stream = self._stream, None
         if stream is None:
             return
-        # Closing would upload what is there: as would the garbage collection, which closes.
+        # Closing would upload what is there, and garbage collection closes.
         stream.forced = True
-        with suppress(Exception):  # a failure that is known already lets it fail as well
+        with suppress(Exception):  # the failure of the upload, which is known already, can cause others
             stream.discard()
         with suppress(Exception):
             stream.close()
 
-    def _begin(self) -> Any:
-        try:
+    def _start(self) -> None:
+        def start() -> Any:
             return self._filesystem.open(self._path, "wb", block_size=self._block)
-        except FileNotFoundError:  # not an object store: there are folders, and one lacks
-            self._filesystem.makedirs(posixpath.dirname(self._path), exist_ok=True)
-            return self._filesystem.open(self._path, "wb", block_size=self._block)
+
+        self._stream = _in_its_folder(self._filesystem, self._path, start)
+        self.has_started = True
+        self._started()
+
+
+def _in_its_folder(filesystem: Any, path: str, write: Callable[[], Any]) -> Any:
+    """Write a file, after creating its folder if there are folders, unlike in an object store."""
+    try:
+        return write()
+    except FileNotFoundError:
+        filesystem.makedirs(posixpath.dirname(path), exist_ok=True)
+        return write()

@@ -126,7 +126,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
         """Start one, and name it; see the base class."""
         with self._naming_client() as naming:  # made first: between start and name it would take its time
             made = self.begun = client.computations.run(params)
-            log.info("Started computation %s (%s)", made.id, made.name)
+            log.info("Started computation %s (%r)", made.id, made.name)
             self._to_name = made if self._give_name(naming, made) else None
         return made
 
@@ -149,7 +149,7 @@ class ComputationCapturing(Capturing[Computation, "RunParams"]):
 
     def _claim(self, nameless: Computation) -> None:
         log.warning(
-            "Computation %s (%s) has the parameters of this task, was started since it began, and is nobody "
+            "Computation %s (%r) has the parameters of this task, was started since it began, and is nobody "
             "else's: it is taken for the one that an earlier try has started",
             nameless.id,
             nameless.name,

@@ -88,7 +88,7 @@ class DataAssetCapturing(Capturing[DataAsset, "DataAssetParams"]):
         made = self.begun = client.data_assets.create(
             params.model_copy(update={"tags": [*_described(params.tags), self.key]})
         )
-        log.info("Created data asset %s (%s)", made.id, made.name)
+        log.info("Created data asset %s (%r)", made.id, made.name)
         return made
 
     def differences(self, made: DataAsset, asked: DataAssetParams) -> list[str]:

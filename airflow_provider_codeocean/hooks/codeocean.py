@@ -14,15 +14,20 @@ from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
     CodeOceanError,
     Forbidden,
+    NoCertificates,
+    RateLimited,
+    ServerError,
     Unauthorized,
     UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.secret import basic
+from airflow_provider_codeocean.arguments import check_identifier
 from airflow_provider_codeocean.compat.connections import read_connection
 from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
-from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
+from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
+from airflow_provider_codeocean.hooks.uses import USE_KINDS, uses_of
 from airflow_provider_codeocean.polling.grace import AuthGracePeriod
 from airflow_provider_codeocean.polling.sender import (
     MIN_REREAD_SECONDS,
@@ -32,10 +37,11 @@ from airflow_provider_codeocean.polling.sender import (
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
+    from airflow_provider_codeocean.api.models.capsule import Capsule
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
@@ -56,10 +62,10 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
     The connection holds the deployment's address as host (https unless a scheme is given) and an access
     token as password; extras are ``verify`` (true, false, or the path of certificates to trust), ``timeout``
-    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses what is not encrypted and verified, as
-    ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and ``token_grace``
-    (seconds for which who waits bears that the token is refused). Where Code Ocean refuses the token, the
-    connection is read again: with another token, the request is sent again.
+    (seconds), ``proxy`` (an address), ``require_tls`` (true refuses connections that are not encrypted and
+    verified, as ``[codeocean] require_tls`` in Airflow's configuration does for all connections) and
+    ``token_grace`` (seconds for which waits tolerate that the token is refused). If Code Ocean refuses the
+    token, the connection is read again, and the request is retried if it holds another one.
 
     :param codeocean_conn_id: id of the connection.
     :param **kwargs: what every hook takes.
@@ -122,11 +128,20 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         if "token" not in options:  # one that is given stays: the connection's may be another user's
             all_options.setdefault("new_token", new_token)
-        return CodeOceanClient(**all_options)
+        return self._new_client(CodeOceanClient, all_options)
+
+    def _new_client(self, client_class: Callable[..., T], options: Mapping[str, Any]) -> T:
+        """Create a client; an error about one of its options names the connection."""
+        try:
+            return client_class(**options)
+        except ValueError as error:
+            kind = NoCertificates if isinstance(error, NoCertificates) else ValueError
+            raise kind(f"connection {self.codeocean_conn_id!r}: {error}") from error
 
     def _read(self) -> dict[str, Any]:
         """Read the connection into a client's options."""
         connection = self.get_connection(self.codeocean_conn_id)
+        check_extra(connection)
         options = client_options(connection, connection.extra_dejson)
         mask_secret(str(options["token"]))  # Airflow itself has masked it with the blanks around it
         mask_secret(str(basic(options["token"])))  # as it goes over the wire
@@ -158,7 +173,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         if "token" not in options:  # as above
             all_options.setdefault("new_token", new_token)
-        return CodeOceanAsyncClient(**all_options)
+        return self._new_client(CodeOceanAsyncClient, all_options)
 
     async def read_options_async(self) -> dict[str, Any]:
         """Read the connection into a client's options, in a running event loop.
@@ -167,6 +182,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         :raises ValueError: if the connection lacks something or holds something wrong.
         """
         connection = await read_connection(self.codeocean_conn_id)
+        check_extra(connection)
         options = client_options(connection, await get_async_extra_dejson(connection))
         await mask_secret_async(str(options["token"]))  # as above
         await mask_secret_async(str(basic(options["token"])))
@@ -254,7 +270,9 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                     if may_need_another_client(error) and current.refresh(MIN_REREAD_SECONDS):
                         continue
                     wait.bear(grace.classify(error))
-                    log.warning("%s %s could not be polled, trying again: %s", kind.capitalize(), wait.id, error)
+                    log.warning(
+                        "%s %s could not be polled, trying again: %s", kind.capitalize(), wait.id, error
+                    )
                 else:
                     grace.reset()
                     over = is_over(seen)
@@ -283,8 +301,26 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                     raise classified from error.__cause__
             time.sleep(_REFUSED_PAUSE)
 
+    def find_data_asset_uses(
+        self, data_asset_id: str, kinds: Sequence[str] = USE_KINDS
+    ) -> list[tuple[str, Capsule | DataAsset]]:
+        """Find the capsules, pipelines, and combined data assets that use a data asset, archived ones too.
+
+        Source: ``POST capsules/search`` and ``pipelines/search`` for the id as free text, which finds those
+        that it is attached to (user guide, "List Capsules to which a Data Asset is attached"), and
+        ``POST data_assets/search`` for ``contained_data_id``. Search finds only what the token's user can
+        see, and possibly nothing that was changed seconds ago.
+
+        :param data_asset_id: id of the data asset.
+        :param kinds: where to search: ``capsule``, ``pipeline``, ``data_asset``.
+        :returns: the kind and the object, for each use.
+        :raises CodeOceanError: if Code Ocean cannot be reached or rejects the search.
+        """
+        with self.get_conn() as client:
+            return uses_of(client, check_identifier("data_asset_id", data_asset_id).strip(), kinds)
+
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the connection works, and if not whether token, host or network are at fault.
+        """Check whether the connection works, and if not, whether token, host, or network are at fault.
 
         :returns: whether it works, and a sentence to show.
         """
@@ -351,7 +387,10 @@ class _CurrentClient:
 
 
 def has_changed(
-    name: str, options: Mapping[str, Any], read: Mapping[str, Any], client: CodeOceanClient | CodeOceanAsyncClient
+    name: str,
+    options: Mapping[str, Any],
+    read: Mapping[str, Any],
+    client: CodeOceanClient | CodeOceanAsyncClient,
 ) -> bool:
     """Return whether a connection, or a file of certificates, has changed since a client was made; log it.
 
@@ -386,10 +425,15 @@ def _token_for(url: str, options: Mapping[str, Any]) -> str:
 
 
 def _explain(error: CodeOceanError | ValueError) -> str:
-    """Say what an error means for the connection."""
+    """Return a sentence about what an error means for the connection."""
     match error:
         case Unauthorized():
-            return "Code Ocean does not know this access token: it is wrong, expired or revoked."
+            return (
+                "Code Ocean does not know this access token: it is wrong, expired, or revoked. Correct the "
+                f"host if it is not Code Ocean [{error.server}]"
+            )
+        case ServerError() | RateLimited():
+            return f"Code Ocean, or a proxy in front of it, is in trouble or busy: {error}"
         case Forbidden():
             return f"The access token may not read data assets: {error.message}"
         case CodeOceanApiError() | UnexpectedAnswer():

@@ -1,7 +1,9 @@
-"""What a connection of type ``codeocean`` holds, read into a client's options."""
+"""Read a connection of type ``codeocean`` into the options of a client."""
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import re
 from ipaddress import IPv6Address
@@ -17,20 +19,52 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Connection
 
+log = logging.getLogger(__name__)
+
 _PROXY_SCHEMES = frozenset({"http", "https"})
-#: Where an authority ends.
+#: The longest timeout, in seconds: sockets take no more than some years.
+_MAX_TIMEOUT_SECONDS = 86_400
+#: The most characters of a wrong value that an error shows.
+_MAX_SHOWN = 100
+#: Old versions of Airflow's form store an extra under its name with this prefix.
+_FORM_PREFIX = "extra__codeocean__"
+#: The first character after the authority of a URL.
 _PATH = re.compile(r"[/?#]")
-#: In an authority; what is in brackets is none.
-_PORT = re.compile(r":[^\]]*$")
+#: The port in an authority; an IPv6 address in brackets is none.
+_PORT = re.compile(r":[^\]:]*$")
+#: Connections whose unknown extras were reported, with the names of these.
+_reported: set[tuple[str, ...]] = set()
+
+
+def check_extra(connection: Connection) -> None:
+    """Check that the field ``extra`` is a JSON object: Airflow reads anything else as no extras at all.
+
+    :param connection: the connection.
+    :raises ValueError: if it is not, which would drop ``require_tls`` silently.
+    """
+    if not connection.extra:
+        return
+    try:
+        extra = json.loads(connection.extra)
+    except (TypeError, ValueError, RecursionError):
+        problem = "text that is not JSON"
+    else:
+        if isinstance(extra, dict):
+            return
+        problem = f"JSON of type {type(extra).__name__}"
+    raise ValueError(
+        f'connection {connection.conn_id!r}: extra must be a JSON object such as {{"timeout": 60}}, '
+        f"got {problem}"
+    )
 
 
 def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a client's options from a connection.
+    """Read the options of a client from a connection.
 
     :param connection: the connection.
-    :param extra: its extras; those of other names than below are left alone.
+    :param extra: its extras. Unknown ones are ignored with a warning, once per connection and process.
     :returns: keyword arguments of the clients.
-    :raises ValueError: where something lacks or is wrong, saying what would be right.
+    :raises ValueError: if a field is missing or wrong; the message names the connection and the field.
     """
     name = f"connection {connection.conn_id!r}"
     if not (connection.host or "").strip():
@@ -38,13 +72,12 @@ def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str
     token = (connection.password or "").strip()
     if not token:
         raise ValueError(f"{name} has no password: give an access token of Code Ocean (cop_…)")
-    options: dict[str, Any] = {"url": _url(connection), "token": Secret(token)}
-    for key, read in _EXTRAS.items():
-        value = extra.get(key)
-        if value is None or value == "":  # a form sends an empty field as an empty string
-            continue
+    if not token.isprintable():
+        raise ValueError(f"{name}: password must be an access token (cop_…), without line breaks in it")
+    options: dict[str, Any] = {"url": _url(connection), "token": Secret(token), "name": name}
+    for key, value in _known_extras(connection.conn_id, extra).items():
         try:
-            options[key] = read(value)
+            options[key] = _EXTRAS[key](value)
         except ValueError as error:
             raise ValueError(f"{name}: extra {key!r} must be {error}") from None
     if _all_require_tls():
@@ -53,10 +86,10 @@ def client_options(connection: Connection, extra: Mapping[str, Any]) -> dict[str
 
 
 def with_precedence(read: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Put options that are given over those of a connection; what is required of it stays required.
+    """Let given options override those of a connection, except that ``require_tls`` cannot be turned off.
 
-    :param read: the connection's.
-    :param given: those that are given.
+    :param read: the options of the connection.
+    :param given: the given options.
     :returns: keyword arguments of the clients.
     """
     options = {**read, **given, "token": Secret(given.get("token", read["token"]))}
@@ -65,8 +98,24 @@ def with_precedence(read: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     return options
 
 
+def _known_extras(conn_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known extras that are not empty, and warn about unknown ones; their values may be secret."""
+    unknown = sorted(key for key in extra if key.removeprefix(_FORM_PREFIX) not in _EXTRAS)
+    if unknown and (conn_id, *unknown) not in _reported:
+        _reported.add((conn_id, *unknown))
+        log.warning(
+            "Connection %r has unknown extras, which are ignored: %s. The known extras are %s",
+            conn_id,
+            ", ".join(map(_shown, unknown)),
+            ", ".join(map(repr, _EXTRAS)),
+        )
+    values = {key: extra.get(key, "") for name in _EXTRAS for key in (_FORM_PREFIX + name, name)}
+    # A form sends an empty field as an empty string. The name without the prefix counts if both are given.
+    return {key.removeprefix(_FORM_PREFIX): value for key, value in values.items() if value not in (None, "")}
+
+
 def _all_require_tls() -> bool:
-    """Read from Airflow's configuration what holds for all connections."""
+    """Read the setting that holds for all connections from Airflow's configuration."""
     try:
         return bool(conf.getboolean("codeocean", "require_tls", fallback=False))
     except (AirflowConfigException, ValueError) as error:
@@ -74,8 +123,8 @@ def _all_require_tls() -> bool:
 
 
 def _url(connection: Connection) -> str:
-    """Put scheme, host and port together, which a connection may hold apart (a URI) or in one (a form)."""
-    host = str(connection.host).strip().rstrip("/")
+    """Join scheme, host, and port, which a URI keeps apart and the form has in one field."""
+    host = str(connection.host).strip()
     if "://" not in host:
         scheme = connection.schema if connection.schema in {"http", "https"} else "https"
         host = f"{scheme}://{host}"
@@ -98,37 +147,39 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _verify(value: Any) -> bool | str:
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
     if isinstance(value, bool):
         return value
-    raise ValueError(f"true, false or the path of certificates to trust, got {value!r}")
+    if isinstance(value, str) and value.strip().isprintable():
+        return {"true": True, "false": False}.get(value.strip().lower(), value.strip())
+    raise ValueError(f"true, false or the path of certificates to trust, got {_shown(value)}")
 
 
 def _timeout(value: Any) -> float:
     seconds = _seconds(value)
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"a number of seconds greater than 0, got {value!r}")
+    if not 0 < seconds <= _MAX_TIMEOUT_SECONDS:
+        raise ValueError(
+            f"a number of seconds greater than 0, {_MAX_TIMEOUT_SECONDS} at most, got {_shown(value)}"
+        )
     return seconds
 
 
 def _token_grace(value: Any) -> float:
     seconds = _seconds(value)
     if not 0 <= seconds < math.inf:
-        raise ValueError(f"a number of seconds, 0 or more, got {value!r}")
+        raise ValueError(f"a number of seconds, 0 or more, got {_shown(value)}")
     return seconds
 
 
 def _seconds(value: Any) -> float:
-    """Read a number, NaN where it is none."""
+    """Read a number, NaN if it is none."""
     try:
         return math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
 def _proxy(value: Any) -> str:
-    """Read a proxy's address; it may hold a password, so that an error does not repeat it."""
+    """Read a proxy's address. It may hold a password, so that an error does not repeat it."""
     try:
         address = urlsplit(value.strip())
         usable = address.scheme in _PROXY_SCHEMES and address.hostname and address.port != 0
@@ -142,8 +193,13 @@ def _proxy(value: Any) -> str:
 def _require_tls(value: Any) -> bool:
     required = {"true": True, "false": False}.get(str(value).strip().lower())
     if required is None:
-        raise ValueError(f"true or false, got {value!r}")
+        raise ValueError(f"true or false, got {_shown(value)}")
     return required
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…"
 
 
 _EXTRAS: dict[str, Callable[[Any], Any]] = {

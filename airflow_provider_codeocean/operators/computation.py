@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_identifier, checked, known_now
+from airflow_provider_codeocean.api import text
+from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
+    ReadField,
+    as_rendered,
+    check_identifier,
+    check_identifier_early,
+    check_text,
+    checked,
+    known_now,
+)
 from airflow_provider_codeocean.capture.key import key_in, with_key
 from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.running import (
     ARGUMENTS,
     CodeOceanRunBase,
-    as_text,
     by_order_or_name,
 )
 from airflow_provider_codeocean.removal import Fate, remove_computation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -45,16 +55,15 @@ class CodeOceanRunCapsuleOperator(CodeOceanRunBase):
     def __init__(self, *, capsule_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.capsule_id = capsule_id
+        check_identifier_early("capsule_id", capsule_id)
         self.run_params(known_now)
 
     def run_params(self, read: ReadField = as_rendered) -> RunParams:
         """Build what to run; see the base class."""
         from airflow_provider_codeocean.api.models.computation import RunParams
 
-        check_identifier("capsule_id", read(self.capsule_id))
-        return checked(
-            RunParams, ARGUMENTS, {"capsule_id": read(self.capsule_id), **self.shared_params(read)}
-        )
+        capsule_id = check_identifier("capsule_id", read(self.capsule_id))
+        return checked(RunParams, ARGUMENTS, {"capsule_id": capsule_id, **self.shared_params(read)})
 
 
 class CodeOceanRunPipelineOperator(CodeOceanRunBase):
@@ -98,21 +107,29 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
         self.processes = processes
         self.nextflow_profile = nextflow_profile
         self.resume_run_id = resume_run_id
+        check_identifier_early("pipeline_id", pipeline_id)
         self.run_params(known_now)
 
     def run_params(self, read: ReadField = as_rendered) -> RunParams:
         """Build what to run; see the base class."""
         from airflow_provider_codeocean.api.models.computation import RunParams
 
-        check_identifier("pipeline_id", read(self.pipeline_id))
+        pipeline_id = check_identifier("pipeline_id", read(self.pipeline_id))
         processes = read(self.processes)
-        if isinstance(processes, dict):
-            processes = [{"name": name, **by_order_or_name(each)} for name, each in processes.items()]
+        arguments = dict(ARGUMENTS)
+        if isinstance(processes, Mapping):
+            arguments |= {
+                f"processes.{i}.parameters": f"processes.{each}" for i, each in enumerate(processes)
+            }
+            processes = [
+                {"name": name, **by_order_or_name(f"processes.{name}", each)}
+                for name, each in processes.items()
+            ]
         return checked(
             RunParams,
-            ARGUMENTS,
+            arguments,
             {
-                "pipeline_id": read(self.pipeline_id),
+                "pipeline_id": pipeline_id,
                 "processes": processes,
                 "nextflow_profile": read(self.nextflow_profile),
                 "resume_run_id": read(self.resume_run_id),
@@ -121,7 +138,7 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
         )
 
 
-class CodeOceanRenameComputationOperator(BaseOperator):
+class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
     """Change the display name of a computation.
 
     Source: ``PATCH computations/{id}``. Where a task has started it, the key by which that task finds it
@@ -148,23 +165,23 @@ class CodeOceanRenameComputationOperator(BaseOperator):
         self.computation_id = computation_id
         self.name = name
         self.codeocean_conn_id = codeocean_conn_id
-        check_identifier("computation_id", known_now(computation_id))
-        check_identifier("name", known_now(name))
+        check_identifier_early("computation_id", computation_id)
+        check_text("name", known_now(name), text.to_name)
 
     def execute(self, context: Context) -> str:  # noqa: ARG002 - as every operator
         """Rename it, and return the name that it has now."""
-        with no_retry_for_what_it_cannot_mend():
-            check_identifier("computation_id", self.computation_id)
-            name = check_identifier("name", as_text(self.name)).strip()
+        with no_retry_for_what_it_cannot_mend(self):
+            self.computation_id = check_identifier("computation_id", self.computation_id)
+            name = check_text("name", self.name, text.to_name)
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
                 key = key_in(client.computations.get(self.computation_id).name)
                 name = with_key(name, key) if key else name
                 client.computations.rename(self.computation_id, name)
-        log.info("Computation %s is called %s", self.computation_id, name)
+        log.info("Computation %s is called %r", self.computation_id, name)
         return name
 
 
-class CodeOceanDeleteComputationOperator(BaseOperator):
+class CodeOceanDeleteComputationOperator(KnowsTemplates, BaseOperator):
     """Delete a computation with its results; one that runs is stopped. That it is not there is no error.
 
     Source: ``DELETE computations/{id}``. What was captured from it stays.
@@ -189,12 +206,12 @@ class CodeOceanDeleteComputationOperator(BaseOperator):
         super().__init__(**kwargs)
         self.computation_id = computation_id
         self.codeocean_conn_id = codeocean_conn_id
-        check_identifier("computation_id", known_now(computation_id))
+        check_identifier_early("computation_id", computation_id)
 
     def execute(self, context: Context) -> bool:  # noqa: ARG002 - as every operator
         """Delete it."""
-        with no_retry_for_what_it_cannot_mend():
-            check_identifier("computation_id", self.computation_id)
+        with no_retry_for_what_it_cannot_mend(self):
+            self.computation_id = check_identifier("computation_id", self.computation_id)
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
                 removed = remove_computation(client, self.computation_id, even_if_over=True)
         log.info("%s", removed)

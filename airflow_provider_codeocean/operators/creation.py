@@ -6,7 +6,7 @@ from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import ReadField, as_rendered
+from airflow_provider_codeocean.arguments import ReadField, as_rendered, is_given, mount_of
 from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetCapturing
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage import of_creation
@@ -37,8 +37,8 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
     never gone on with, and fails the task for good.
 
     :param name: display name of the data asset. (templated)
-    :param mount: folder that the data asset is mounted at if nothing else is said; if not given, its name.
-        (templated)
+    :param mount: default mount folder: the name of one folder, without spaces; if not given, the name of the
+        data asset with underscores for spaces and slashes. (templated)
     :param tags: tags, each not empty. (templated)
     :param description: free text. (templated)
     :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
@@ -94,10 +94,11 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
         :param read: reads the value of a template field.
         :returns: the values.
         """
+        name, tags = read(self.name), read(self.tags)
         return {
-            "name": read(self.name),
-            "mount": read(self.name if self.mount is None else self.mount),
-            "tags": [] if self.tags is None else read(self.tags),
+            "name": name,
+            "mount": mount_of(name, read(self.mount)),
+            "tags": tags if is_given(tags) else [],
             "description": read(self.description),
             "custom_metadata": read(self.custom_metadata),
         }

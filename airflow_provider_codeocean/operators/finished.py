@@ -9,11 +9,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias
 from jinja2 import TemplateError
 
 from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
     check_choice,
     check_count,
+    check_identifier,
+    check_identifier_early,
     check_moment,
     check_one_of,
     check_template,
+    known_now,
 )
 from airflow_provider_codeocean.capture.key import without_keys
 from airflow_provider_codeocean.compat.features import Feature
@@ -48,7 +52,7 @@ log = logging.getLogger(__name__)
 _OF_TEMPLATES = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
+class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
     """Take the computations of a capsule or pipeline that have finished and that no other run has taken.
 
     Source: ``GET capsules/{id}/computations``, one request. For a DAG that an asset's watcher starts
@@ -107,7 +111,8 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
         inlets = [asset] if Feature.ASSET_STATE.is_there else []
         super().__init__(inlets=inlets, outlets=[self._alias], **kwargs)
         self.asset = asset
-        check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
+        which = check_one_of(capsule_id=known_now(capsule_id), pipeline_id=known_now(pipeline_id))
+        check_identifier_early(which, capsule_id if which == "capsule_id" else pipeline_id)
         self.capsule_id = capsule_id
         self.pipeline_id = pipeline_id
         check_choice("status", status, get_args(EndStatus))
@@ -128,7 +133,7 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Take what there is, or what an earlier try has taken."""
-        with no_retry_for_what_it_cannot_mend():
+        with no_retry_for_what_it_cannot_mend(self):
             # First: the less there is between reading and writing what was taken, the better.
             there = {each.id: each for each in ended(self._computations(), self.since)}
             state = state_of_asset(context, self.asset)
@@ -146,9 +151,10 @@ class CodeOceanTakeFinishedComputationsOperator(BaseOperator):
             return self._returned(taken, context)
 
     def _computations(self) -> list[Computation]:
-        check_one_of(capsule_id=self.capsule_id, pipeline_id=self.pipeline_id)
+        which = check_one_of(capsule_id=self.capsule_id, pipeline_id=self.pipeline_id)
+        ids = {"capsule_id": None, "pipeline_id": None, which: check_identifier(which, getattr(self, which))}
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            resource, its_id = what_is_run(client, self.capsule_id, self.pipeline_id)
+            resource, its_id = what_is_run(client, ids["capsule_id"], ids["pipeline_id"])
             return resource.list_computations(its_id)
 
     def _ledger(self, state: DurableState) -> Ledger | None:

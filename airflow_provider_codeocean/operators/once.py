@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, DataAssetFailed, NotFound
-from airflow_provider_codeocean.arguments import check_choice, check_seconds
+from airflow_provider_codeocean.arguments import KnowsTemplates, check_choice, check_flags, check_seconds
 from airflow_provider_codeocean.capture.key import Keys, OnExisting
 from airflow_provider_codeocean.capture.once import CaptureOnce
 from airflow_provider_codeocean.capture.steps import Capture
 from airflow_provider_codeocean.compat.state import durable_state
-from airflow_provider_codeocean.compat.tasks import overtaken
+from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer, overtaken
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.capture import attempt_of
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _LAST_WORDS = 3.0
 
 
-class CodeOceanMakeOnceBase(BaseOperator):
+class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
     """Make something once, wait until it is over with success, and return it.
 
     However often the task is killed and tried again, it makes one: what a try makes carries a key that tells
@@ -94,6 +94,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.codeocean_conn_id = codeocean_conn_id
+        check_flags(wait_for_completion=wait_for_completion, deferrable=deferrable)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
@@ -298,11 +299,18 @@ class CodeOceanMakeOnceBase(BaseOperator):
             self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
         )
         if self.deferrable:
-            self._defer(capturing.key, capture, deadline)
+            self._defer(context, capturing.key, capture, deadline)
         return hook.wait_for(self.awaited(made.id, poll_interval=self.poll_interval, deadline=deadline))
 
-    def _defer(self, key: str, capture: Capture[Any], deadline: float) -> None:
+    def _defer(self, context: Context, key: str, capture: Capture[Any], deadline: float) -> None:
         trigger = self.new_trigger(capture.made.id, deadline)
+        # Looking for duplicates later needs a worker, and so does what subclasses may do in the end.
+        if (
+            not capture.look_again
+            and type(self).__module__.startswith("airflow_provider_codeocean.")
+            and can_end_in_triggerer(self, context)
+        ):
+            trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
@@ -313,7 +321,7 @@ class CodeOceanMakeOnceBase(BaseOperator):
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:
         try:
-            with no_retry_for_what_it_cannot_mend():
+            with no_retry_for_what_it_cannot_mend(self):
                 yield
         except AirflowTaskTimeout:
             self._out_of_time = True  # Airflow calls on_kill now, but a retry goes on waiting

@@ -1,13 +1,13 @@
-"""Operators on the permissions of data assets."""
+"""Operators that set and read the permissions on data assets."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_codeocean.api.errors import NotFound
+from airflow_provider_codeocean.api.errors import CodeOceanError, Forbidden
 from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_choice, checked, known_now
-from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase
+from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase, check_effect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,30 +17,35 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How permissions are set: send them all, or read what is there and send what is missing.
+#: Statuses with which a server answers if it has no endpoint that returns permissions.
+_NO_ENDPOINT = (404, 405)
+#: Send all permissions, or read the current ones and send the difference.
 PermissionsMode = Literal["merge", "ensure"]
 
 
 class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
-    """Give users, groups or everyone permissions on a data asset. Those that others have stay.
+    """Give users, groups, or everyone permissions on a data asset. Other permissions stay as they are.
 
-    Source: ``POST data_assets/{id}/permissions``, and in mode ``ensure``
-    ``GET data_assets/{id}/permissions``, which servers have from 4.3 on. The token's user must own the data
-    asset.
+    Source: ``POST data_assets/{id}/permissions``. The token's user must own the data asset.
 
-    The result, in XCom, is what was sent, with the fields of Code Ocean's API; in mode ``ensure`` it is empty
-    where nothing was missing.
+    Code Ocean may ignore a user or group that it does not know. Therefore the permissions are read back
+    (``GET data_assets/{id}/permissions``, servers from 4.3 on), and the task fails, with its retries, if one
+    of them is not set within 15 seconds. If the server does not return permissions, a warning is logged.
+
+    The result, in XCom, is the permissions that were sent, with the fields of Code Ocean's API; in mode
+    ``ensure`` it is empty if none were missing.
 
     :param data_asset_id: id of the data asset. (templated)
-    :param users: roles of users: ``email`` and ``role`` (``owner``, ``editor`` or ``viewer``) each.
+    :param users: roles of users, each with ``email`` and ``role`` (``owner``, ``editor``, or ``viewer``).
         (templated)
-    :param groups: roles of groups: ``group`` and ``role`` (``owner``, ``editor``, ``viewer`` or
-        ``discoverable``) each. (templated)
-    :param everyone: role of everyone in the deployment: ``viewer``, ``discoverable`` or ``none``. (templated)
-    :param share_assets: share the data assets that a combined one consists of as well. (templated)
-    :param mode: ``merge`` sends all that is given; ``ensure`` reads what is there and sends the difference,
-        if there is any.
-    :param **kwargs: what every operator that is about a data asset takes: see
+    :param groups: roles of groups, each with ``group`` and ``role`` (``owner``, ``editor``, ``viewer``, or
+        ``discoverable``). (templated)
+    :param everyone: role of all users of the deployment: ``viewer``, ``discoverable``, or ``none``.
+        (templated)
+    :param share_assets: also share the data assets that a combined one consists of. (templated)
+    :param mode: ``merge`` sends all permissions; ``ensure`` reads the current ones first (servers from 4.3
+        on) and sends the difference, if there is any.
+    :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
     """
 
@@ -73,11 +78,11 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
         self.permissions_params(known_now)
 
     def permissions_params(self, read: ReadField = as_rendered) -> PermissionsParams:
-        """Build what to set.
+        """Return the permissions to set.
 
         :param read: reads the value of a template field.
         :returns: the parameters.
-        :raises ValueError: where an argument is wrong, naming it.
+        :raises ValueError: if an argument is invalid.
         """
         from airflow_provider_codeocean.api.models.permissions import PermissionsParams
 
@@ -93,28 +98,67 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
         )
 
     def act(self, client: CodeOceanClient) -> dict[str, Any]:
-        """Set them; see the base class."""
+        """Set the permissions and verify them; see the base class."""
         from airflow_provider_codeocean.permissions import missing_permissions
 
-        to_send: PermissionsParams | None = self.permissions_params()
-        if to_send and self.mode == "ensure":
-            to_send = missing_permissions(to_send, self._there(client))
+        wanted = self.permissions_params()
+        to_send: PermissionsParams | None = wanted
+        if self.mode == "ensure":
+            to_send = missing_permissions(wanted, self._current(client))
         if to_send is None:
-            log.info("All permissions on data asset %s are there", self.data_asset_id)
+            log.info("All permissions on data asset %s are set already", self.data_asset_id)
             return {}
         client.data_assets.update_permissions(self.data_asset_id, to_send)
         sent = to_send.to_json()
-        log.info("Set permissions on data asset %s: %s", self.data_asset_id, sent)
+        log.info("Sent permissions on data asset %s: %s", self.data_asset_id, sent)
+        self._verify(client, wanted)
         return sent
 
-    def _there(self, client: CodeOceanClient) -> Permissions:
+    def _verify(self, client: CodeOceanClient, wanted: PermissionsParams) -> None:
+        from airflow_provider_codeocean.permissions import describe_missing
+
+        unverified: object = None
+        try:
+            current = check_effect(
+                f"the permissions on data asset {self.data_asset_id}",
+                lambda: client.data_assets.get_permissions(self.data_asset_id),
+                lambda current: describe_missing(wanted, current),
+            )
+        except CodeOceanError as error:
+            if not isinstance(error, Forbidden) and not self._lacks_endpoint(client, error):
+                raise
+            unverified = error
+        else:
+            if wanted.share_assets and current.share_assets is None:
+                unverified = "the server does not return share_assets"
+        if unverified:
+            log.warning(
+                "The permissions on data asset %s were sent but could not be verified: %s",
+                self.data_asset_id,
+                unverified,
+            )
+
+    def _current(self, client: CodeOceanClient) -> Permissions:
         try:
             return client.data_assets.get_permissions(self.data_asset_id)
-        except NotFound as error:
+        except CodeOceanError as error:
+            if not self._lacks_endpoint(client, error):
+                raise
             raise ValueError(
-                f"mode='ensure' could not read the permissions: {error}. If the data asset is there, the "
-                "server is older than 4.3: use mode='merge'."
+                f"mode='ensure' needs a server that returns permissions (4.3 or later): use mode='merge'. "
+                f"{error}"
             ) from error
+
+    def _lacks_endpoint(self, client: CodeOceanClient, error: CodeOceanError) -> bool:
+        """Return whether reading permissions failed because the server is older than 4.3.
+
+        Older servers answer in Code Ocean's way or in that of their web framework. That the data asset itself
+        can be read shows that it exists, and that nothing else answers in Code Ocean's place.
+        """
+        if getattr(error, "status", None) not in _NO_ENDPOINT:
+            return False
+        client.data_assets.get(self.data_asset_id)
+        return True
 
 
 class CodeOceanGetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
@@ -122,11 +166,10 @@ class CodeOceanGetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
 
     Source: ``GET data_assets/{id}/permissions``, which servers have from 4.3 on.
 
-    The result, in XCom, has the fields ``users``, ``groups``, ``everyone`` and ``share_assets``. It takes
-    what every operator that is about a data asset takes: see
-    :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    The result, in XCom, has the fields ``users``, ``groups``, ``everyone``, and ``share_assets``. The
+    arguments are those of :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
     """
 
     def act(self, client: CodeOceanClient) -> dict[str, Any]:
-        """Read them; see the base class."""
+        """Read the permissions; see the base class."""
         return client.data_assets.get_permissions(self.data_asset_id).model_dump(mode="json")

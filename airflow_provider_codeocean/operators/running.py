@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
-from airflow_provider_codeocean.arguments import ReadField, as_list, as_rendered, check_identifier, known_now
+from airflow_provider_codeocean.arguments import (
+    ReadField,
+    as_list,
+    as_rendered,
+    check_optional,
+    check_text,
+    known_now,
+    with_mount,
+)
 from airflow_provider_codeocean.hooks.capture_computation import ComputationCapturing, what_is_run
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage import of_run
@@ -83,9 +92,8 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if name is not None:
-            check_identifier("name", known_now(name))
         self.name = name
+        self._display_name(known_now)
         self.version = version
         self.data_assets = data_assets
         self.parameters = parameters
@@ -107,18 +115,20 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         """
         data_assets = as_list(read(self.data_assets))
         if isinstance(data_assets, list):
-            data_assets = [{"id": each} if isinstance(each, str) else each for each in data_assets]
+            data_assets = [with_mount(each) for each in data_assets]
         return {
             "version": read(self.version),
             "data_assets": data_assets,
-            **by_order_or_name(read(self.parameters)),
+            **by_order_or_name("parameters", read(self.parameters)),
         }
 
     def asked_for(self) -> RunParams:
         """Return what to run; see the base class."""
-        if self.name is not None:
-            check_identifier("name", as_text(self.name))
+        self._display_name()
         return self.run_params()
+
+    def _display_name(self, read: ReadField = as_rendered) -> str | None:
+        return check_optional("name", read(self.name), text.to_name)
 
     def subject(self, asked: RunParams) -> dict[str, Any]:
         """Return what is run, and with what; see the base class."""
@@ -127,7 +137,7 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     def carrier_options(self, context: Context) -> Mapping[str, Any]:
         """Return the name, and when the task can have started it at the earliest; see the base class."""
         began = getattr(context.get("dag_run"), "start_date", None)
-        return {"name": as_text(self.name), "not_before": began.timestamp() if began else 0.0}
+        return {"name": self._display_name(), "not_before": began.timestamp() if began else 0.0}
 
     def tell(self, context: Context, made: Computation, *, done: bool) -> None:  # noqa: ARG002
         """Tell what was run, what it has read, and that it has left results; see the base class."""
@@ -171,23 +181,22 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
                 raise AirflowException(str(error)) from error
 
 
-def by_order_or_name(values: Any) -> dict[str, Any]:
+def by_order_or_name(argument: str, values: Any) -> dict[str, Any]:
     """Return the values of parameters as the API takes them: in order, or by name.
 
+    :param argument: the argument that they are given in.
     :param values: a sequence, or a mapping.
     :returns: fields of the parameters of a run, or of a process.
+    :raises ArgumentError: if a name or a value of a mapping is no text.
     """
-    if isinstance(values, Mapping):
-        named = [{"param_name": name, "value": as_text(value)} for name, value in values.items()]
-        return {"named_parameters": named}
-    values = as_list(values)
-    return {"parameters": [as_text(each) for each in values] if isinstance(values, list) else values}
-
-
-def as_text(value: Any) -> Any:
-    """Return a number as the text that the API takes.
-
-    :param value: a value; what is no number stays as it is.
-    :returns: the text.
-    """
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(values, Mapping):
+        return {"parameters": as_list(values)}
+    return {
+        "named_parameters": [
+            {
+                "param_name": check_text(argument, name),
+                "value": check_text(f"{argument}.{name}", value, text.to_text),
+            }
+            for name, value in values.items()
+        ]
+    }

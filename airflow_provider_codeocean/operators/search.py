@@ -4,58 +4,70 @@ from __future__ import annotations
 
 import logging
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_codeocean.api.models.search import MAX_PAGE
 from airflow_provider_codeocean.arguments import (
+    KnowsTemplates,
     ReadField,
     as_rendered,
     check_choice,
+    check_flags,
     data_asset_search,
     known_now,
 )
 from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.hooks.uses import USE_KINDS, check_use_kinds, uses_of
+from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
 log = logging.getLogger(__name__)
 
+#: What a search does if there are more matches than its limit.
+OnMore = Literal["warn", "fail", "ignore"]
 
-class CodeOceanSearchDataAssetsOperator(BaseOperator):
+
+class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
     """Search data assets.
 
-    Source: ``POST data_assets/search``, user guide "Search data assets". It pages by itself.
+    Source: ``POST data_assets/search``, user guide "Search data assets". All pages are read, and a data asset
+    that is on two of them is returned once.
 
     The result, in XCom, is a list of data assets with the fields of Code Ocean's API, or of their ids, to
-    ``.expand()`` over. What was created seconds ago may not be found yet.
+    ``.expand()`` over. Search may not find data assets that were created seconds ago.
 
     :param query: free text and terms ``name:``, ``tag:``, ``run_script:``, ``commit_id:``,
         ``contained_data_id:``. The same field twice means or, different fields mean and; quotes make an exact
         phrase; case is ignored; there are no wildcards. (templated)
-    :param filters: conditions that must all hold: ``key`` (``name``, ``description``, ``tags`` or a custom
-        field), one of ``value``, ``values`` and ``range`` (``min``, ``max``), and ``exclude`` each.
+    :param filters: conditions that must all be met, each with ``key`` (``name``, ``description``, ``tags``,
+        or a custom field), one of ``value``, ``values``, and ``range`` (``min``, ``max``), and optionally
+        ``exclude``. (templated)
+    :param type: only ``dataset``, ``result``, ``combined``, or ``model``. (templated)
+    :param ownership: only data assets that the token's user ``created``, or that are ``shared`` with it.
         (templated)
-    :param type: only ``dataset``, ``result``, ``combined`` or ``model``. (templated)
-    :param ownership: only what the token's user ``created``, or what was ``shared`` with it. (templated)
-    :param origin: only ``internal``, or only ``external`` ones. (templated)
+    :param origin: only ``internal``, or only ``external`` data assets. (templated)
     :param favorite: only favorites.
-    :param archived: archived ones instead of the others.
-    :param sort_field: order by ``created``, ``type``, ``name`` or ``size``. (templated)
+    :param archived: archived data assets instead of the others.
+    :param sort_field: order by ``created``, ``type``, ``name``, or ``size``. (templated)
     :param sort_order: ``asc`` or ``desc``; together with ``sort_field``. (templated)
-    :param limit: the most data assets to return, from 1; None returns all.
+    :param limit: maximum number of data assets to return, from 1; None returns all.
     :param only_ids: return ids.
-    :param on_empty: what to do where nothing is found: ``return`` an empty list, ``skip`` the task or
-        ``fail`` it, which keeps its retries.
+    :param on_empty: if nothing is found: ``return`` an empty list, ``skip`` the task, or ``fail`` it, which
+        keeps its retries.
+    :param on_more: if there are more matches than ``limit``: ``warn`` in the log, ``fail`` the task
+        permanently, or ``ignore`` them, for example to return the newest ten.
     :param codeocean_conn_id: id of the connection. (templated)
-    :param **kwargs: what every operator takes.
+    :param **kwargs: arguments of Airflow's ``BaseOperator``.
     """
 
     template_fields: Sequence[str] = (
@@ -86,6 +98,7 @@ class CodeOceanSearchDataAssetsOperator(BaseOperator):
         limit: int | None = 1000,
         only_ids: bool = False,
         on_empty: OnEmpty = "return",
+        on_more: OnMore = "warn",
         codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -102,28 +115,96 @@ class CodeOceanSearchDataAssetsOperator(BaseOperator):
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit must be a whole number from 1, or None for all, got {limit!r}")
         self.limit = limit
+        check_flags(favorite=favorite, archived=archived, only_ids=only_ids)
         self.only_ids = only_ids
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
+        check_choice("on_more", on_more, get_args(OnMore))
+        self.on_more: OnMore = on_more
         self.codeocean_conn_id = codeocean_conn_id
         self.search_params(known_now)
 
     def search_params(self, read: ReadField = as_rendered) -> DataAssetSearchParams:
-        """Build what to search for.
+        """Return the search.
 
         :param read: reads the value of a template field.
-        :returns: the parameters of a page.
-        :raises ValueError: where an argument is wrong, naming it.
+        :returns: the parameters of the first page.
+        :raises ValueError: if an argument is invalid.
         """
-        return data_asset_search(self, read, limit=min(self.limit or MAX_PAGE, MAX_PAGE))
+        return data_asset_search(self, read, limit=min(self._most or MAX_PAGE, MAX_PAGE))
+
+    @property
+    def _most(self) -> int | None:
+        """How many results to read: one more than the limit, to know whether there are more."""
+        return self.limit if self.limit is None or self.on_more == "ignore" else self.limit + 1
 
     def execute(self, context: Context) -> list[Any]:  # noqa: ARG002 - as every operator
-        """Search."""
-        with no_retry_for_what_it_cannot_mend():
+        """Search data assets."""
+        from airflow_provider_codeocean.metadata import fit_filters
+
+        with no_retry_for_what_it_cannot_mend(self):
             params = self.search_params()
             with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                found = list(islice(client.data_assets.search_all(params), self.limit))
+                params = fit_filters(client, params)
+                found = list(islice(client.data_assets.search_all(params), self._most))
+            if self.limit is not None and len(found) > self.limit:
+                found.pop()
+                more = (
+                    f"more than {self.limit} data assets match: set limit=None to return all, or a higher "
+                    "limit, or narrow the search; on_more='ignore' accepts the first ones"
+                )
+                if self.on_more == "fail":
+                    raise ValueError(f"limit: {more}")
+                log.warning("Returning %d data assets, but %s", self.limit, more)
         log.info("Found %d data assets", len(found))
         if not found:
             end_as_asked_for(self.on_empty, "No data asset was found")
         return [asset.id if self.only_ids else asset.model_dump(mode="json") for asset in found]
+
+
+class CodeOceanSearchDataAssetUsesOperator(CodeOceanActOnDataAssetBase):
+    """Search the capsules, pipelines, and combined data assets that use a data asset, archived ones too.
+
+    Source: ``POST capsules/search``, ``POST pipelines/search``, and ``POST data_assets/search``; see
+    :meth:`~airflow_provider_codeocean.hooks.codeocean.CodeOceanHook.find_data_asset_uses`.
+
+    The result, in XCom, is a list of objects with the fields of Code Ocean's API and their ``kind``, or of
+    their ids. Code Ocean returns only objects that the token's user can see, and possibly none that were
+    changed seconds ago, so an empty list does not prove that nothing uses the data asset. A capsule that only
+    mentions the id, for example in its description, may be among the results.
+
+    :param data_asset_id: id of the data asset. (templated)
+    :param kinds: where to search: any of ``capsule``, ``pipeline``, and ``data_asset``.
+    :param only_ids: return ids.
+    :param on_empty: if nothing is found: ``return`` an empty list, ``skip`` the task, or ``fail`` it, which
+        keeps its retries.
+    :param **kwargs: arguments of
+        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_asset_id: str,
+        kinds: Sequence[str] = USE_KINDS,
+        only_ids: bool = False,
+        on_empty: OnEmpty = "return",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_asset_id=data_asset_id, **kwargs)
+        check_use_kinds(kinds)
+        self.kinds = kinds
+        check_flags(only_ids=only_ids)
+        self.only_ids = only_ids
+        check_choice("on_empty", on_empty, get_args(OnEmpty))
+        self.on_empty: OnEmpty = on_empty
+
+    def act(self, client: CodeOceanClient) -> list[Any]:
+        """Search the uses; see the base class."""
+        uses = uses_of(client, self.data_asset_id, self.kinds)
+        log.info("Found %d uses of data asset %s", len(uses), self.data_asset_id)
+        if not uses:
+            end_as_asked_for(self.on_empty, f"No use of data asset {self.data_asset_id} was found")
+        if self.only_ids:
+            return [use.id for _, use in uses]
+        return [{"kind": kind, **use.model_dump(mode="json")} for kind, use in uses]

@@ -13,6 +13,7 @@ from airflow_provider_codeocean.api.errors import TransferFailed, WaitTimeout
 from airflow_provider_codeocean.arguments import (
     ReadField,
     as_rendered,
+    check_flags,
     check_identifier,
     check_seconds,
     checked,
@@ -75,6 +76,7 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
 
     template_fields: Sequence[str] = ("target", *CodeOceanOneDataAssetBase.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"target": "json"}
+    returns_id_of: ClassVar[str] = "data_asset_id"
     _wait: TransferWait | None = None
     _came_from: Mapping[str, Any] | None = None
 
@@ -92,6 +94,7 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
     ) -> None:
         super().__init__(data_asset_id=data_asset_id, **kwargs)
         self.target = target
+        check_flags(force=force, wait_for_completion=wait_for_completion, deferrable=deferrable)
         self.force = force
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
@@ -117,8 +120,8 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin the transfer, unless an earlier try did, and wait for it if asked to."""
         self.codeocean_url = ""
-        with no_retry_for_what_it_cannot_mend(), naming_what_ran_out_of_time(self._describe):
-            check_identifier("data_asset_id", self.data_asset_id)
+        with no_retry_for_what_it_cannot_mend(self), naming_what_ran_out_of_time(self._describe):
+            self.data_asset_id = check_identifier("data_asset_id", self.data_asset_id)
             params = self.transfer_params()
             hook = CodeOceanHook(self.codeocean_conn_id)
             with hook.get_conn() as client:
@@ -139,11 +142,12 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
     ) -> dict[str, Any]:
         """Conclude from what the trigger saw, and from what the data asset is by now."""
         self._came_from = came_from
+        self.data_asset_id = check_identifier("data_asset_id", self.data_asset_id)
         hook = CodeOceanHook(self.codeocean_conn_id)
         wait = self._new_wait(
             {"last_transferred": event["last_transferred"], "transfer_error": event["transfer_error"]}
         )
-        with no_retry_for_what_it_cannot_mend():
+        with no_retry_for_what_it_cannot_mend(self):
             deployment = hook.url
             self.show_data_asset(context, deployment, self.data_asset_id)
             return self._result(
@@ -213,7 +217,7 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
         client.data_assets.transfer(asset.id, params)
         if state is not None:
             state.set(_STATE_KEY, memory | {"begun": True})
-        log.info("Began to transfer data asset %s (%s)", asset.id, asset.name)
+        log.info("Began to transfer data asset %s (%r)", asset.id, asset.name)
         return asset
 
     def _new_wait(self, before: Mapping[str, Any]) -> TransferWait:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+_MAX_CONNECTION = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,22 @@ CAPTURES = Metric(
 )
 
 ALL = (WAITS, REQUESTS, THROTTLED, REFUSED, REQUEST_ERRORS, CYCLE, NOTICE_LATENCY, CAPTURES)
+
+
+def gauge_name(metric: Metric, connection: str) -> str:
+    """Return the name under which a gauge is also sent, so that StatsD without tags keeps connections apart.
+
+    Airflow does the same with pools: ``pool.open_slots.<pool>``. OpenTelemetry allows 63 characters with
+    Airflow's prefix.
+
+    :param metric: the gauge.
+    :param connection: id of the connection.
+    :returns: the name of the gauge, with the connection; a checksum stands for what a name cannot hold.
+    """
+    safe = _UNSAFE.sub("_", connection)[:_MAX_CONNECTION]
+    if safe != connection:
+        safe = f"{safe[: _MAX_CONNECTION - 9]}_{zlib.crc32(connection.encode()):08x}"
+    return f"{metric.name}.{safe}"
 
 
 class Metrics(Protocol):

@@ -17,6 +17,7 @@ from airflow_provider_codeocean.polling.metrics import (
     WAITS,
     Metrics,
     NoMetrics,
+    gauge_name,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class PollerStats:
 
     def waits(self, count: int) -> None:
         """Record how many waits there are."""
-        self._measure(self._metrics.gauge, WAITS.name, count)
+        for name in (WAITS.name, gauge_name(WAITS, self._name)):
+            self._measure(self._metrics.gauge, name, count)
 
     def _measure(self, record: Callable[..., None], *values: Any, tags: dict[str, Any] | None = None) -> None:
         try:

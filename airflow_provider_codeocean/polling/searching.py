@@ -104,9 +104,7 @@ class BulkReader:
             return now
         if self._task is not None:
             return self._precedence_until
-        targets = [
-            each for each in self._registry if each.is_almost_due(now) and each.may_be_searched(now)
-        ]
+        targets = [each for each in self._registry if each.is_almost_due(now) and each.may_be_searched(now)]
         wall = time.time()
         plan = plan_search([self._positions.estimate(each.created, wall) for each in targets])
         if not plan.pages:

@@ -64,9 +64,7 @@ class SharedClient:
     _client: CodeOceanAsyncClient
     _grace: AuthGracePeriod
 
-    def __init__(
-        self, connect: Connect, *, name: str, stats: PollerStats, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, connect: Connect, *, name: str, stats: PollerStats, now: Callable[[], float]) -> None:
         self.limiters = {"read": AdaptiveRateLimiter(now), "search": AdaptiveRateLimiter(now)}
         self.breaker = CircuitBreaker(now)
         self.last_error: CodeOceanError | None = None

@@ -194,7 +194,7 @@ class Wait(ABC):
         age = now - self._began
         if early_polls is None:
             return jitter * min(self.poll_interval, max(_MIN_INTERVAL, _AGE_FRACTION * age))
-        growth = self.poll_interval ** (1 / (early_polls + 1)) - 1
+        growth = float(self.poll_interval ** (1 / (early_polls + 1))) - 1
         early = jitter * max(_MIN_INTERVAL, growth * age)
         affordable = self._paced_from + (self._polls - early_polls) * self.poll_interval - now
         return min(self.poll_interval, max(early, affordable))

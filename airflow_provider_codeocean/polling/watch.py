@@ -12,6 +12,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_codeocean.api.call import next_call
 from airflow_provider_codeocean.api.errors import RateLimited, Unauthorized
 from airflow_provider_codeocean.polling.wait import Kind, Wait
 from airflow_provider_codeocean.states import Verdict
@@ -157,13 +158,11 @@ class DataAssetsWatch(Watch):
         """Look at all pages; see the base class."""
         pages, found = self._pages(), []
         call = next(pages)
-        while True:
+        while call is not None:
             page = yield call
+            call = next_call(pages, page)
             found += page.results
-            try:
-                call = pages.send(page)
-            except StopIteration:
-                return found
+        return found
 
     def _pages(self) -> Any:
         from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import check_identifier, known_now
+from airflow_provider_codeocean.arguments import check_identifier, check_identifier_early
 from airflow_provider_codeocean.polling.waits import ComputationWait
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
@@ -30,22 +30,23 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
 
     template_fields: Sequence[str] = ("computation_id", *CodeOceanWaitSensorBase.template_fields)
     ui_color = "#e8f1fb"
+    returns_id_of: ClassVar[str] = "computation_id"
 
     def __init__(self, *, computation_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.computation_id = computation_id
-        check_identifier("computation_id", known_now(computation_id))
+        check_identifier_early("computation_id", computation_id)
         self.start_as_asked_for()
 
     def new_wait(self, poll_interval: float) -> ComputationWait:
         """Make the wait, without a deadline; see the base class."""
-        check_identifier("computation_id", self.computation_id)
+        self.computation_id = check_identifier("computation_id", self.computation_id)
         return ComputationWait(self.computation_id, poll_interval=poll_interval, deadline=None)
 
     def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanComputationTrigger:
         """Make the trigger that waits; see the base class."""
         return CodeOceanComputationTrigger(
-            self.computation_id,
+            check_identifier("computation_id", self.computation_id),
             codeocean_conn_id=self.codeocean_conn_id,
             poll_interval=poll_interval,
             deadline=deadline,

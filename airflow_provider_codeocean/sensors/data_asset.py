@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import check_identifier, known_now
+from airflow_provider_codeocean.arguments import check_identifier, check_identifier_early
 from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
@@ -30,22 +30,23 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
     """
 
     template_fields: Sequence[str] = ("data_asset_id", *CodeOceanWaitSensorBase.template_fields)
+    returns_id_of: ClassVar[str] = "data_asset_id"
 
     def __init__(self, *, data_asset_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
-        check_identifier("data_asset_id", known_now(data_asset_id))
+        check_identifier_early("data_asset_id", data_asset_id)
         self.start_as_asked_for()
 
     def new_wait(self, poll_interval: float) -> DataAssetWait:
         """Make the wait, without a deadline; see the base class."""
-        check_identifier("data_asset_id", self.data_asset_id)
+        self.data_asset_id = check_identifier("data_asset_id", self.data_asset_id)
         return DataAssetWait(self.data_asset_id, poll_interval=poll_interval, deadline=None)
 
     def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanDataAssetTrigger:
         """Make the trigger that waits; see the base class."""
         return CodeOceanDataAssetTrigger(
-            self.data_asset_id,
+            check_identifier("data_asset_id", self.data_asset_id),
             codeocean_conn_id=self.codeocean_conn_id,
             poll_interval=poll_interval,
             deadline=deadline,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import check_identifier, known_now
+from airflow_provider_codeocean.arguments import check_identifier, check_identifier_early, known_now
 from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.polling.waits import TransferWait
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
@@ -40,6 +40,7 @@ class CodeOceanTransferSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
         "transfer_error",
         *CodeOceanWaitSensorBase.template_fields,
     )
+    returns_id_of: ClassVar[str] = "data_asset_id"
 
     def __init__(
         self,
@@ -53,12 +54,12 @@ class CodeOceanTransferSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
         self.data_asset_id = data_asset_id
         self.last_transferred = last_transferred
         self.transfer_error = transfer_error
-        check_identifier("data_asset_id", known_now(data_asset_id))
+        check_identifier_early("data_asset_id", data_asset_id)
         _check_time("last_transferred", known_now(last_transferred, instead=None))
         self.start_as_asked_for()
 
     def _before(self) -> dict[str, Any]:
-        check_identifier("data_asset_id", self.data_asset_id)
+        self.data_asset_id = check_identifier("data_asset_id", self.data_asset_id)
         # What is not there is rendered as text.
         error = None if self.transfer_error in (None, "", "None") else str(self.transfer_error)
         return {

@@ -7,9 +7,9 @@ import logging
 import time
 from abc import abstractmethod
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
@@ -18,7 +18,9 @@ from airflow_provider_codeocean.api.errors import (
     TransferFailed,
     WaitTimeout,
 )
+from airflow_provider_codeocean.compat.tasks import push_xcom
 from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
+from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +33,23 @@ log = logging.getLogger(__name__)
 #: Seconds to let Airflow wait for a trigger beyond the trigger's own deadline, before it ends the task
 #: itself and without a word about what it waited for.
 GRACE = 60.0
+#: Minimum number of seconds from the start of a trigger to an event that a worker handles. If the task is
+#: queued again before the scheduler has noticed the exit of its first worker process, the scheduler takes
+#: that exit for the second process's and fails the task (apache/airflow issues 67287, 71580, and 72716).
+MIN_DEFERRAL = 10.0
+#: The key of the XCom that is a task's result.
+RESULT_KEY = "return_value"
+
+
+class Completion(TypedDict):
+    """How a trigger ends its task after a successful wait, without a worker.
+
+    :param push_result: whether the result goes to XCom.
+    :param url: address of the page in Code Ocean, for the result.
+    """
+
+    push_result: bool
+    url: str | None
 
 
 class CodeOceanWaitTriggerBase(BaseTrigger):
@@ -46,12 +65,22 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
     :param poll_interval: the most seconds between two looks, above 0: a young wait is looked at more often.
     :param deadline: when to give up, in Unix seconds; None never gives up. An absolute time, because a wait
         that moves to another triggerer starts anew.
+    :param completion: how to end the task in the triggerer if the wait succeeds (Airflow 3.3 and later);
+        None leaves that to a worker, as does a wait that does not succeed.
     """
 
     _wait: Wait | None = None
 
-    def __init__(self, *, codeocean_conn_id: str, poll_interval: float, deadline: float | None) -> None:
+    def __init__(
+        self,
+        *,
+        codeocean_conn_id: str,
+        poll_interval: float,
+        deadline: float | None,
+        completion: Completion | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.completion = completion
         self.codeocean_conn_id = codeocean_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -84,18 +113,51 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
                 "codeocean_conn_id": self.codeocean_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "completion": self.completion,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         wait = self._wait = self.new_wait()
+        # Airflow sets it; dag.test() does not, and runs the rest of the task in its own process.
+        is_in_triggerer = getattr(self, "task_instance", None) is not None
+        wait.wants_to_read = is_in_triggerer and self.completion is not None
+        started_at = time.monotonic()
         try:
             event = await outcome(self.codeocean_conn_id, wait)
+            if event["status"] == "success" and wait.wants_to_read and await self._complete(wait.seen):
+                log.info("%s. No worker is needed to end the task", event["message"])
+                yield TaskSuccessEvent()
+                return
+            if is_in_triggerer:
+                await asyncio.sleep(MIN_DEFERRAL - (time.monotonic() - started_at))
         except asyncio.CancelledError:
             await self.cancelled()
             raise
         yield TriggerEvent(event | self.about())
+
+    async def _complete(self, seen: Any) -> bool:
+        """Push the result to XCom, and return whether the task can end here."""
+        if self.completion is None:
+            return False
+        try:
+            if self.completion["push_result"]:
+                result = self.result(seen, self.completion["url"])
+                await push_xcom(self.task_instance, RESULT_KEY, result)
+        except Exception as error:  # noqa: BLE001 - a worker can still end the task
+            log.warning("Could not push the result to XCom, leaving it to a worker: %r", error)
+            return False
+        return True
+
+    def result(self, seen: Any, url: str | None) -> Any:
+        """Return the task's result, as JSON values.
+
+        :param seen: the object that the wait ended with.
+        :param url: address of its page, if it has one.
+        :returns: the result.
+        """
+        return as_xcom(seen, url)
 
     async def cancelled(self) -> None:
         """Do what is to be done where the wait was cancelled."""

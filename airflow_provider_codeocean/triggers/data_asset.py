@@ -11,6 +11,7 @@ from airflow_provider_codeocean.triggers.own import CodeOceanOwnWaitTriggerBase
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.removal import Removal
+    from airflow_provider_codeocean.triggers.base import Completion
     from airflow_provider_codeocean.triggers.own import OnKill
 
 
@@ -30,6 +31,7 @@ class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
         not make it.
     :param submitted_at: when the task submitted the data asset, in Unix seconds; None if it did not. For some
         minutes after that, Code Ocean's 404 means that it is not visible yet.
+    :param completion: how to end the task in the triggerer; see the base class.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
         on_kill: OnKill | None = None,
         *,
         submitted_at: float | None = None,
+        completion: Completion | None = None,
     ) -> None:
         super().__init__(
             codeocean_conn_id=codeocean_conn_id,
@@ -48,6 +51,7 @@ class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
             deadline=deadline,
             on_kill=on_kill,
             submitted_at=submitted_at,
+            completion=completion,
         )
         self.data_asset_id = data_asset_id
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_codeocean.arguments import check_choice, check_no_template, check_one_of, checked
+from airflow_provider_codeocean.arguments import (
+    check_choice,
+    check_identifier_early,
+    check_no_template,
+    check_one_of,
+    checked,
+)
 from airflow_provider_codeocean.polling.watch import ComputationsWatch, DataAssetsWatch
 from airflow_provider_codeocean.triggers.watching import CodeOceanWatchTriggerBase
 from airflow_provider_codeocean.watching.over import (
@@ -56,7 +62,8 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
+        which = check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
+        check_identifier_early(which, capsule_id if which == "capsule_id" else pipeline_id)
         self.capsule_id = check_no_template("capsule_id", capsule_id)
         self.pipeline_id = check_no_template("pipeline_id", pipeline_id)
         check_choice("status", status, get_args(EndStatus))

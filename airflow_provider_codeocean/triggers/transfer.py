@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.waits import TransferWait
 from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.triggers.base import Completion
 
 
 class CodeOceanTransferTrigger(CodeOceanWaitTriggerBase):
@@ -22,6 +25,7 @@ class CodeOceanTransferTrigger(CodeOceanWaitTriggerBase):
     :param codeocean_conn_id: id of the connection.
     :param poll_interval: the most seconds between two looks, above 0.
     :param deadline: when to give up, in Unix seconds; None never gives up.
+    :param completion: how to end the task in the triggerer; see the base class.
     """
 
     def __init__(
@@ -33,8 +37,14 @@ class CodeOceanTransferTrigger(CodeOceanWaitTriggerBase):
         codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         poll_interval: float = 60.0,
         deadline: float | None = None,
+        completion: Completion | None = None,
     ) -> None:
-        super().__init__(codeocean_conn_id=codeocean_conn_id, poll_interval=poll_interval, deadline=deadline)
+        super().__init__(
+            codeocean_conn_id=codeocean_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+            completion=completion,
+        )
         self.data_asset_id = data_asset_id
         self.last_transferred = last_transferred
         self.transfer_error = transfer_error

@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_codeocean.arguments import (
-    check_identifier,
     check_moment,
     check_no_template,
     check_seconds,
+    check_text,
 )
 from airflow_provider_codeocean.compat.watchers import BaseEventTrigger
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -72,7 +72,7 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.since = None if since is None else check_moment("since", since)
         self.watcher = watcher
-        check_identifier("codeocean_conn_id", codeocean_conn_id)
+        check_text("codeocean_conn_id", codeocean_conn_id)
         self.codeocean_conn_id = check_no_template("codeocean_conn_id", codeocean_conn_id)
         self.poll_interval = check_seconds("poll_interval", poll_interval)
 

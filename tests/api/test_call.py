@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import unicodedata
 from itertools import chain
 from types import NoneType
 from urllib.parse import unquote
 
+import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOcea
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import Forbidden, UnexpectedAnswer
+from airflow_provider_codeocean.api.models.capsule import CapsuleSearchParams
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import AttachParams, DataAssetSearchParams
 from airflow_provider_codeocean.api.models.folder import Folder
@@ -218,34 +221,102 @@ class TestWalk:
             pytest.param([MORE | {"next_token": "t"}] * 3, 2, id="the same token again"),
             pytest.param([MORE | {"next_token": token} for token in "tuvtuv"], 4, id="tokens in a circle"),
             pytest.param([MORE | {"results": []}] * 2, 1, id="more of nothing"),
-            pytest.param(
-                [MORE | {"results": [], "next_token": str(number)} for number in range(20)],
-                10,
-                id="more of nothing, each with a new token",
-            ),
-            pytest.param([MORE] * 3, 2, id="the same page again"),
             pytest.param([MORE | {"next_token": "t"}, MORE, MORE], 2, id="a token, then none"),
             pytest.param([{"next_token": "t", "results": []}] * 2, 1, id="no word of more"),
         ],
     )
-    def test_it_ends_where_a_server_would_go_on_for_ever(self, ask_server, pages, requests):
+    def test_search_all_without_a_next_page_ends(self, ask_server, pages, requests):
         server = FakeServer(*[reply(json=page) for page in pages], asked_for_ever)
         ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
         assert len(server.requests) == requests
 
-    def test_it_ends_where_the_token_that_it_began_with_comes_back(self, ask_server):
-        server = FakeServer(reply(json=MORE | {"next_token": "t"}), asked_for_ever)
+    def test_search_all_first_token_repeated_ends_without_anything_new(self, ask_server):
+        server = FakeServer(*[reply(json=MORE | {"next_token": "t"})] * 2, asked_for_ever)
         params = DataAssetSearchParams(next_token="t")
         found = ask_server(server, lambda client: client.data_assets.search_all(params))
         assert [asset.id for asset in found] == ["a0"]
 
-    @pytest.mark.parametrize("bound", ["_MOST_PAGES", "_MOST_RESULTS"])
-    def test_a_search_without_an_end_is_an_error(self, ask_server, monkeypatch, bound):
+    @pytest.mark.fault("A7")
+    @pytest.mark.parametrize(
+        "pages",
+        [
+            pytest.param([["a3", "a2"], ["a2", "a1"]], id="overlap by one"),
+            pytest.param([["a3", "a2"], ["a3", "a2"], ["a1"]], id="overlap by a whole page"),
+            pytest.param([["a3", "a2", "a2"], ["A2", "a1"]], id="within a page, in another letter case"),
+        ],
+    )
+    @pytest.mark.parametrize("by_token", [True, False])
+    def test_search_all_overlapping_pages_returns_each_id_once(self, ask_server, pages, by_token):
+        server = SearchServer(pages, by_token=by_token)
+        found = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        assert [asset.id for asset in found] == ["a3", "a2", "a1"]
+        assert len(server.requests) == len(pages)
+
+    @pytest.mark.fault("A7")
+    @pytest.mark.parametrize("resource", ["data_assets", "capsules", "pipelines"])
+    def test_search_all_repeated_token_with_new_results_goes_on(self, ask_server, resource):
+        """A token may name a search and not a place in it: whether something new comes decides."""
+        pages = [["a3", "a2"], ["a2", "a1"], ["a1"]]
+        bodies = [
+            {"has_more": True, "next_token": "t", "results": [{"id": item} for item in page]}
+            for page in pages
+        ]
+        server = FakeServer(*[reply(json=body) for body in bodies], asked_for_ever)
+        params = (DataAssetSearchParams if resource == "data_assets" else CapsuleSearchParams)()
+        found = ask_server(server, lambda client: getattr(client, resource).search_all(params))
+        assert [item.id for item in found] == ["a3", "a2", "a1"]
+        assert len(server.requests) == 3
+
+    def test_search_all_results_without_fields_are_kept(self, ask_server):
+        """Without an id, nothing can be known to be the same, so nothing is dropped."""
+        results = [{"id": "a1"}, {"name": "no id"}, {"name": "no id"}, {"id": "a2", "tags": None}]
+        server = FakeServer(reply(json={"has_more": False, "results": results}), asked_for_ever)
+        found = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        assert [(item.id, item.name, item.tags) for item in found] == [
+            ("a1", "", []),
+            ("", "no id", []),
+            ("", "no id", []),
+            ("a2", "", []),
+        ]
+
+    @settings(max_examples=50)
+    @given(
+        created=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+        size=st.integers(1, 3),
+        by_token=st.booleans(),
+    )
+    def test_search_all_while_assets_are_created_returns_all_that_were_there(
+        self, ask_server, created, size, by_token
+    ):
+        server = GrowingServer(created, size=size, by_token=by_token)
+        found = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        ids = [asset.id for asset in found]
+        assert len(ids) == len(set(ids))
+        assert set(ids) >= set(server.first)
+
+    @pytest.mark.parametrize(
+        ("pages", "message"),
+        [
+            (
+                [MORE | {"results": [], "next_token": str(number)} for number in range(20)],
+                "0 results on 10 pages, the last 10 of them without a new one",
+            ),
+            ([MORE] * 20, "1 results on 11 pages, the last 10 of them without a new one"),
+        ],
+        ids=["empty pages with new tokens", "the same page for each offset"],
+    )
+    def test_search_all_without_anything_new_for_ten_pages_fails(self, ask_server, pages, message):
+        server = FakeServer(*[reply(json=page) for page in pages], asked_for_ever)
+        with pytest.raises(UnexpectedAnswer, match=message):
+            ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+
+    @pytest.mark.parametrize("bound", ["_MAX_PAGES", "_MAX_RESULTS"])
+    def test_search_all_without_an_end_is_an_error(self, ask_server, monkeypatch, bound):
         monkeypatch.setattr(declaring, bound, 3)
-        server = SearchServer([["a"]] * 3, by_token=True)
+        server = SearchServer(numbered_pages([1] * 3), by_token=True)
         assert len(ask_server(server, lambda client: client.data_assets.search_all(PARAMS))) == 3
-        server = SearchServer([["a"]] * 4, by_token=True)
-        with pytest.raises(UnexpectedAnswer, match=r"3 results on 3 pages, and says that there are more"):
+        server = SearchServer(numbered_pages([1] * 4), by_token=True)
+        with pytest.raises(UnexpectedAnswer, match=r"returned 3 results on 3 pages, and says"):
             ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
         assert len(server.requests) == 3
 
@@ -280,6 +351,25 @@ def numbered_pages(sizes):
     """Pages of these sizes, with the items a0, a1, a2 …"""
     items = [f"a{number}" for number in range(sum(sizes))]
     return [[items.pop(0) for _ in range(size)] for size in sizes]
+
+
+class GrowingServer(FakeServer):
+    """Answers a search, newest first, of ten data assets; before each further page, some are created."""
+
+    def __init__(self, created: list[int], *, size: int, by_token: bool) -> None:
+        super().__init__(self.search)
+        self.first = [f"a{number}" for number in reversed(range(10))]
+        self.all = list(self.first)
+        self.created, self.size, self.by_token = list(created), size, by_token
+
+    def search(self, request):
+        asked = json.loads(request.content)
+        start = int(asked.get("next_token" if self.by_token else "offset", 0))
+        for _ in range(self.created.pop(0) if start and self.created else 0):
+            self.all.insert(0, f"b{len(self.all)}")
+        end = start + self.size
+        page = {"results": [{"id": item} for item in self.all[start:end]], "has_more": end < len(self.all)}
+        return httpx.Response(200, json=page | ({"next_token": str(end)} if self.by_token else {}))
 
 
 def asked_for_ever(request):

@@ -176,8 +176,8 @@ def test_a_proxy_with_https_to_a_server_with_https_is_bounded_too(tmp_path):
 
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
 def test_a_host_of_files_that_drips_is_given_up(drip):
-    storage = Storage(timeout=0.1)
     with Dripping(*drip) as server, soon():
+        storage = Storage(timeout=0.1, deployment=server.url)
         with (
             pytest.raises(CodeOceanTransportError, match=r"sent nothing, or not all .*not over after"),
             storage.read(f"{server.url}/file?signature=s3cret") as part,

@@ -16,6 +16,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from tests.api.certificates import Authority
 from tests.api.fake_server import BOTH
 from tests.api.loopback import LoopbackServer
+from tests.api.test_deadline import Dripping
 
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
 
@@ -82,6 +83,52 @@ class TestConnection:
         ):
             get(away, proxy=proxy.url, verify=verify)
         assert proxy.lines == []
+
+
+@pytest.mark.fault("N4")
+class TestWrongAddress:
+    """Each error names the host, the connection, and the remedy."""
+
+    @staticmethod
+    def error_at(get, url, **options):
+        away = SimpleNamespace(url=url, token="cop_s3cret", transport=None)
+        with pytest.raises(CodeOceanTransportError) as caught:
+            get(away, name="connection 'lab'", retry_budget=0, timeout=5, **options)
+        assert str(caught.value).endswith(f" [{url}, connection 'lab']")
+        return str(caught.value)
+
+    def test_request_to_an_unknown_host_names_it(self, get):
+        message = self.error_at(get, "https://no-such-host.invalid")
+        assert "the name of the host cannot be resolved. Check its spelling" in message
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_request_to_a_port_without_a_server_names_it(self, get, host):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+        message = self.error_at(get, f"http://{host}:{port}")
+        assert "nothing listens there. Check host, port, and proxy" in message
+
+    def test_request_through_a_proxy_that_is_not_there_names_the_remedy(self, get):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+        message = self.error_at(get, "http://codeocean.test", proxy=f"http://127.0.0.1:{port}")
+        assert "nothing listens there. Check host, port, and proxy" in message
+
+    def test_request_with_https_to_a_server_without_it_names_the_remedy(self, get):
+        with LoopbackServer() as server:
+            message = self.error_at(get, server.url.replace("http:", "https:"))
+        assert "the server speaks http, not https. Check the port" in message
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_request_to_a_server_of_another_protocol_names_the_remedy(self, get, scheme):
+        with Dripping(b"220 mail.test ESMTP\r\n\r\n", b"") as server:
+            message = self.error_at(get, server.url.replace("http:", f"{scheme}:"))
+        assert "this is not a web server" in message or "speaks http, not https" in message
+
+    def test_request_to_an_untrusted_server_names_the_remedy(self, get, tmp_path):
+        with LoopbackServer(Authority().issue(tmp_path / "server.pem")) as server:
+            message = self.error_at(get, server.url)
+        assert "the certificate is not trusted. Check the host, and the option verify" in message
 
 
 class TestAddresses:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traceback import format_exception
+
 import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanClient
@@ -32,7 +34,7 @@ def test_the_clients_follow_none_and_name_the_host_alone(server, elsewhere, ask,
         ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
     assert str(caught.value) == (
         f"GET data_assets/a1 got a response that is not Code Ocean's ({status}): "
-        f"a redirect to {elsewhere.url}. If Code Ocean is there, use that host"
+        f"a redirect to {elsewhere.url}. If Code Ocean is there, use that host [{server.url}]"
     )
     assert (len(server.lines), elsewhere.lines) == (1, [])
 
@@ -40,26 +42,26 @@ def test_the_clients_follow_none_and_name_the_host_alone(server, elsewhere, ask,
 @pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
 def test_an_address_that_is_none_is_not_repeated(server, ask):
     server.answer = (302, {"Location": "https://codeocean.test:cop_s3cret/"}, b"")
-    with pytest.raises(CodeOceanTransportError, match="Invalid URL in location header") as caught:
+    with pytest.raises(UnexpectedAnswer, match="a redirect to an invalid URL") as caught:
         ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
-    assert "s3cret" not in f"{caught.value} {caught.value.__cause__!r} {caught.value.__cause__.__context__!r}"
+    assert "s3cret" not in "".join(format_exception(caught.value))
 
 
 def test_the_storage_repeats_no_address_that_is_none(server):
     server.answer = (302, {"Location": "https://files.test:signature=s3cret/"}, b"")
     with (
-        CodeOceanClient("https://codeocean.test", "cop_s3cret") as client,
+        CodeOceanClient(server.url, "cop_s3cret") as client,
         pytest.raises(CodeOceanTransportError, match="Invalid URL in location header") as caught,
         client.storage.read(f"{server.url}/file?signature=s3cret"),
     ):
         pass
-    assert "s3cret" not in f"{caught.value} {caught.value.__cause__!r}"
+    assert "s3cret" not in "".join(format_exception(caught.value))
 
 
 def test_the_storage_follows_with_nothing_that_opens_doors(server, elsewhere):
     server.answer[1]["Set-Cookie"] = "session=s3cret; Path=/"
     with (
-        CodeOceanClient("https://codeocean.test", "cop_s3cret") as client,
+        CodeOceanClient(server.url, "cop_s3cret") as client,
         client.storage.read(f"{server.url}/file?signature=of-this-host", 3) as part,
     ):
         assert b"".join(part.chunks) == elsewhere.answer[2]

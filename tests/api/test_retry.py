@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
+    CodeOceanTransportError,
     NotFound,
     RateLimited,
     ServerError,
-    UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import (
@@ -131,8 +131,9 @@ class TestWhetherItIsSentAgain:
 
     def test_a_redirection_to_no_address_is_an_answer_all_the_same(self, server, ask, clock):
         server.answers = [reply(302, headers={"location": "mailto:admin"})]
-        with pytest.raises(UnexpectedAnswer):
+        with pytest.raises(CodeOceanTransportError) as caught:
             ask(READ["get"], retry_budget=0)
+        assert caught.value.transient
         assert len(server.requests) == 1
 
     def test_an_interruption_is_not_an_error_of_the_server(self, server, ask, clock):
@@ -234,13 +235,17 @@ class TestHowLongIsWaited:
         assert len(server.requests) == 3
         assert 50 <= sum(clock.waits) <= 51.5
 
-    def test_it_is_said_what_is_waited_for(self, server, ask, clock, caplog):
-        server.answers = [reply(429, headers={"Retry-After": "7"}, json={"message": "slow\ndown"}), GOOD]
+    @pytest.mark.fault("N4")
+    def test_retry_is_logged_with_its_reason_first_as_a_warning(self, server, ask, clock, caplog):
+        busy = reply(429, headers={"Retry-After": "7"}, json={"message": "slow\ndown"})
+        server.answers = [busy, busy, busy, GOOD]
         with caplog.at_level(logging.INFO):
             ask(READ["get"])
-        (message,) = caplog.messages
+        assert [each.levelname for each in caplog.records] == ["WARNING", "INFO", "INFO"]
         assert re.fullmatch(
-            r"Code Ocean answered 429 to GET data_assets/a1: slow down; trying again in 7\.\d s", message
+            r"Code Ocean answered 429 to GET data_assets/a1: slow down \[https://codeocean.test\]; "
+            r"trying again in 7\.\d s",
+            caplog.messages[0],
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
+from tests.api.loopback import LoopbackServer
 
 URL = "https://storage.test/file?signature=s3cret"
 BODY = b"0123456789"
@@ -18,10 +19,10 @@ BODY = b"0123456789"
 class Host:
     """A host of files that answers with what it is given, one after the other, and keeps the requests."""
 
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
+    def __init__(self, *answers: httpx.Response | Exception, url: str = "https://co.test") -> None:
         self.answers = list(answers)
         self.requests: list[httpx.Request] = []
-        self.client = CodeOceanClient("https://co.test", "cop_token", transport=httpx.MockTransport(self))
+        self.client = CodeOceanClient(url, "cop_token", transport=httpx.MockTransport(self))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -76,13 +77,13 @@ def test_a_part_that_is_not_said_to_be_which_is_refused(said):
         Host(sends(BODY, 206, **said)).read(4)
 
 
-@pytest.mark.parametrize(("status", "transient"), [(403, True), (410, True), (503, True), (404, False)])
-def test_a_refusal_says_no_more_than_its_status(status, transient):
+@pytest.mark.parametrize("status", [403, 404, 410, 503])
+def test_read_refused_says_no_more_than_the_status(status):
     body = "<Error><SignatureProvided>s3cret</SignatureProvided></Error>"
     with pytest.raises(StorageRefused) as refusal:
         Host(httpx.Response(status, content=body, headers={"Retry-After": "3"})).read()
     assert (refusal.value.status, refusal.value.retry_after) == (status, 3.0)
-    assert refusal.value.transient is transient
+    assert refusal.value.transient
     assert str(refusal.value) == f"the host of the file answered {status}"
 
 
@@ -95,11 +96,12 @@ def test_a_redirection_is_followed_a_few_times():
         Host(*[redirect(URL)] * 5).read()
 
 
-def test_a_redirection_to_an_address_without_https_is_not_followed():
+def test_read_redirect_to_an_address_without_https_is_not_followed():
+    """A proxy's page to sign in at can be behind it: a minute later, the file may be there."""
     host = Host(redirect("http://storage.test/file?signature=s3cret"))
     with pytest.raises(CodeOceanTransportError, match="without https") as error:
         host.read()
-    assert not error.value.transient
+    assert error.value.transient
     assert len(host.requests) == 1
 
 
@@ -153,3 +155,132 @@ def test_its_connections_are_closed_with_the_client():
     host.client.close()
     with pytest.raises(RuntimeError, match="closed"):
         host.read()
+
+
+@pytest.mark.parametrize(
+    ("headers", "validator"),
+    [
+        ({"ETag": '"a"'}, '"a"'),
+        ({"ETag": 'W/"a"'}, None),
+        ({"ETag": "a"}, None),
+        ({"ETag": f'"{"a" * 501}"'}, None),
+        ({"ETag": '"ä"'}, None),
+        ({"Last-Modified": "Mon, 05 Jan 2026 10:00:00 GMT"}, None),
+        ({"Last-Modified": "yesterday", "Date": "today"}, None),
+        (
+            {"Last-Modified": "Mon, 05 Jan 2026 10:00:00 GMT", "Date": "Mon, 05 Jan 2026 10:00:01 GMT"},
+            "Mon, 05 Jan 2026 10:00:00 GMT",
+        ),
+        ({"Last-Modified": "Mon, 05 Jan 2026 10:00:00 GMT", "Date": "Mon, 05 Jan 2026 10:00:00 GMT"}, None),
+        ({"Last-Modified": "Mon, 05 Jan 2026 10:00:00 -0000", "Date": "Mon, 05 Jan 2026 10:00:01 GMT"}, None),
+    ],
+)
+def test_read_validator_is_one_that_parts_can_be_joined_by(headers, validator):
+    headers = {name: value.encode() for name, value in headers.items()}
+    host = Host(httpx.Response(200, headers=headers, stream=httpx.ByteStream(BODY)))
+    with host.client.storage.read(URL) as part:
+        assert part.validator == validator
+
+
+def test_read_rest_of_a_version_sends_its_validator():
+    host = Host(sends(BODY[4:], 206, **{"Content-Range": "bytes 4-9/10"}))
+    with host.client.storage.read(URL, 4, '"a"'):
+        assert host.requests[0].headers["if-range"] == '"a"'
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 300])
+def test_read_status_without_a_file_is_refused(status):
+    with pytest.raises(StorageRefused, match=f"answered {status}"):
+        Host(httpx.Response(status)).read()
+
+
+LINK_LOCAL = [
+    *("169.254.169.254", "169.254.0.1", "[fe80::1]", "[febf::1%25eth0]", "[::ffff:169.254.169.254]"),
+    *("[fd00:ec2::254]", "2852039166", "0xa9fea9fe"),
+]
+LOOPBACK = [
+    *("127.0.0.1", "127.8.9.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "localhost", "LOCALHOST."),
+    *("2130706433", "127.1", "0x7f000001"),
+]
+
+
+@pytest.mark.fault("D7")
+@pytest.mark.parametrize("is_redirect", [False, True])
+@pytest.mark.parametrize("address", [*LINK_LOCAL, *LOOPBACK])
+def test_read_address_that_no_host_of_files_has_is_refused(address, is_redirect):
+    url = f"https://{address}/latest/meta-data/?signature=s3cret"
+    host = Host(*[redirect(url)] * is_redirect, sends(BODY))
+    with pytest.raises(CodeOceanTransportError, match="its host has the address") as refusal:
+        host.read(url=URL if is_redirect else url)
+    assert len(host.requests) == is_redirect
+    assert refusal.value.transient is is_redirect  # a redirect may be a proxy's
+    assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", LINK_LOCAL)
+def test_read_link_local_address_is_refused_on_a_local_deployment_too(address):
+    host = Host(sends(BODY), url="http://localhost:8000")
+    with pytest.raises(CodeOceanTransportError, match="link-local"):
+        host.read(url=f"https://{address}/")
+
+
+@pytest.mark.parametrize("deployment", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:1"])
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_read_loopback_address_of_a_local_deployment_is_read(address, deployment):
+    assert Host(sends(BODY), url=deployment).read(url=f"http://{address}/")[2] == BODY
+
+
+def test_read_loopback_address_if_the_deployment_name_resolves_to_it_is_read(monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("127.0.0.1", 0))])
+    assert Host(sends(BODY), url="http://codeocean.test").read(url="http://127.0.0.1/")[2] == BODY
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "192.168.1.1", "[fd12::1]", "8.8.8.8", "files.test"])
+def test_read_other_addresses_are_read(address):
+    assert Host(sends(BODY)).read(url=f"https://{address}/")[2] == BODY
+
+
+@pytest.mark.fault("D7")
+@pytest.mark.parametrize(
+    "resolved", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "127.0.0.1", "::1"]
+)
+def test_read_name_that_resolves_to_a_refused_address_is_not_connected_to(monkeypatch, resolved):
+    """The address that is checked is the one that is connected to: the name cannot change in between."""
+    import socket
+
+    resolve = socket.getaddrinfo
+    connected = []
+
+    def refuse(address, *_, **__):
+        connected.append(address)
+        raise ConnectionRefusedError
+
+    def getaddrinfo(host, port, *args, **options):
+        literal = {"files.test": resolved, "codeocean.test": "192.0.2.1"}.get(host, host)
+        return [*resolve("192.0.2.7", port, *args, **options), *resolve(literal, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with (
+        CodeOceanClient("https://codeocean.test", "cop_token") as client,
+        pytest.raises(CodeOceanTransportError, match="its host has the address"),
+        client.storage.read(URL.replace("storage.test", "files.test")),
+    ):
+        pass
+    assert connected == []
+
+
+def test_read_through_a_proxy_on_this_machine_is_read(monkeypatch):
+    with (
+        LoopbackServer() as proxy,
+        CodeOceanClient("https://codeocean.test", "cop_token", proxy=proxy.url) as client,
+    ):
+        proxy.answer = (200, {}, BODY)
+        with client.storage.read("http://files.test/file") as part:
+            assert b"".join(part.chunks) == BODY
+        with (
+            pytest.raises(CodeOceanTransportError, match="link-local"),
+            client.storage.read("http://169.254.169.254/"),
+        ):
+            pass
+    assert proxy.connections == 1

@@ -18,7 +18,7 @@ from codeocean.data_asset import DataAssetAttachParams
 from codeocean.models.capsule import CapsuleSortBy
 from codeocean.pipeline import Pipelines
 
-from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from airflow_provider_codeocean.emulator.config import CapsuleConfig, EmulatorConfig
 from airflow_provider_codeocean.emulator.server import EmulatorServer
 from tests.contract.exercises import exercises
 
@@ -39,7 +39,11 @@ def pipeline(env):
 @pytest.fixture
 def fresh() -> Iterator[CodeOcean]:
     """An admin of a deployment where things may be deleted and released."""
-    with EmulatorServer(EmulatorConfig(transitions={"releases": {"reads": 1}})) as server:
+    with EmulatorServer(
+        EmulatorConfig(
+            transitions={"releases": {"reads": 1}}, capsules=[CapsuleConfig(name="Draft", kind="pipeline")]
+        )
+    ) as server:
         client = CodeOcean(server.url, server.env["CODEOCEAN_TOKEN"])
         client.landmarks = server.env
         yield client
@@ -168,9 +172,15 @@ def test_a_capsule_is_synced_released_and_deleted(fresh, pauses):
     assert done.status is CapsuleReleaseJobStatus.Completed
     assert done.release_version.major_version == 2
     assert fresh.capsules.get_capsule(done.release_capsule).versions[-1] == done.release_version
-    fresh.capsules.delete_capsule(capsule)
+    fresh.capsules.archive_capsule(capsule, archive=True)
     with pytest.raises(Error) as caught:
-        fresh.capsules.get_capsule(capsule)
+        fresh.capsules.delete_capsule(capsule)
+    assert caught.value.status_code == 403
+    unreleased = fresh.landmarks["CODEOCEAN_SLOW_CAPSULE_ID"]
+    fresh.capsules.archive_capsule(unreleased, archive=True)
+    fresh.capsules.delete_capsule(unreleased)
+    with pytest.raises(Error) as caught:
+        fresh.capsules.get_capsule(unreleased)
     assert caught.value.status_code == 404
 
 
@@ -191,7 +201,9 @@ def test_a_pipeline_is_released_and_deleted(fresh):
     with pytest.raises(Error) as caught:
         fresh.pipelines.sync_pipeline(pipeline)
     assert caught.value.status_code == 400
-    fresh.pipelines.delete_pipeline(pipeline)
+    [draft] = fresh.pipelines.search_pipelines(CapsuleSearchParams(query="name:Draft")).results
+    fresh.pipelines.archive_pipeline(draft.id, archive=True)
+    fresh.pipelines.delete_pipeline(draft.id)
 
 
 def test_what_a_release_lacks_is_told(fresh):

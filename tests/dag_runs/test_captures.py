@@ -108,7 +108,7 @@ def test_arguments_come_from_other_tasks(run_dag, code_ocean, computation_id):
     run = run_dag("capture_from_xcom", computation_id=computation_id)
     assert set(run.states.values()) == {"success"}
     result = run.xcom("capture")
-    assert (result["name"], result["mount"]) == ("named before", "named before")
+    assert (result["name"], result["mount"]) == ("named before", "named_before")
     assert result["tags"][:2] == ["one", "two"]
     assert result["custom_metadata"] == {"score": 7}
     assert run.xcom("id_of") is True

@@ -20,6 +20,7 @@ RUN_HERE = {
     "capture_after_run",
     "capture_on_completion",
     "combine_for_training",
+    "delete_if_unused",
     "download_results",
     "fan_out",
     "ingest_from_s3",
@@ -75,6 +76,20 @@ def test_share_with_group(run, code_ocean, client):
     asset = run("share_with_group", **conf).xcom("capture")
     (group,) = client.data_assets.get_permissions(asset["id"]).groups
     assert (group.group, group.role) == (conf["group"], "viewer")
+
+
+@pytest.mark.fault("D10")
+def test_delete_if_unused(run, assets, client):
+    used, unused = assets
+    params = {"name": "both", "mount": "both", "tags": [], "data_asset_ids": [used.id]}
+    client.data_assets.create(DataAssetParams.model_validate(params))
+    assert run("delete_if_unused", data_asset_id=unused.id).xcom("delete") is True
+    assert run("delete_if_unused", data_asset_id=used.id).states == {
+        "uses": "success",
+        "check": "skipped",
+        "delete": "skipped",
+    }
+    assert client.data_assets.get(used.id).id == used.id
 
 
 def test_ingest_from_s3(run, code_ocean, client):

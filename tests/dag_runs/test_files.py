@@ -46,6 +46,7 @@ def test_files_are_listed_and_downloaded_once(weather, run, code_ocean, tmp_path
         "files": len(listed),
         "bytes": sum(file["size"] for file in listed),
         "fetched": len(listed),
+        "skipped": 0,
     }
     assert {file["path"]: file["size"] for file in listed} == {
         str(path.relative_to(tmp_path)): path.stat().st_size for path in tmp_path.rglob("*.csv")

@@ -92,10 +92,10 @@ def test_it_runs_one_thing(what):
     [
         ({"run": {"params": {"threshold": 7}}}, "run: 'params' are Airflow's own; .* are 'parameters'"),
         ({"run": {"capsule_id": "c"}}, "run: 'capsule_id' is given by the group itself"),
-        ({"run": {"version": 0}}, "run: version: Input should be greater than or equal to 1"),
+        ({"run": {"version": 0}}, "run: version: must be at least 1, got 0"),
         ({"capture": {"name": "n"}}, "capture: .*name"),
-        ({"capture": {"target": {"bucket": "s3://b"}}}, r"capture: target\.bucket: .*no scheme"),
-        ({"share": {"groups": "lab"}}, "share: groups: Input should be a valid list, got str"),
+        ({"capture": {"target": {"bucket": "s3://b"}}}, r"capture: target\.bucket: .*without scheme"),
+        ({"share": {"groups": "lab"}}, "share: groups: must be a list, got 'lab'"),
         ({"transfer": {}}, "transfer: .*target"),
     ],
 )

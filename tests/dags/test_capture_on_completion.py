@@ -57,7 +57,7 @@ def test_two_of_one_capsule_remember_apart():
     [
         ({"capsule_id": None}, "give exactly one of capsule_id, pipeline_id, got none"),
         ({"pipeline_id": "p1"}, "give exactly one of capsule_id, pipeline_id"),
-        ({"name": " "}, "name must be an identifier"),
+        ({"name": " "}, "name: must not be empty"),
         ({"name": "{{ computation.name }"}, "name is no template"),
         ({"description": "{% if %}"}, "description is no template"),
         ({"status": "done"}, "status must be one of"),
@@ -67,7 +67,7 @@ def test_two_of_one_capsule_remember_apart():
         ({"capture": {"computation_id": "c"}}, "capture: 'computation_id' is given"),
         ({"capture": {"target": {"bucket": "s3://b"}}}, r"capture: target\.bucket"),
         ({"capture": {"description": "d"}}, "capture: .*description"),
-        ({"share_with": {"groups": "lab"}}, "share_with: groups: Input should be a valid list"),
+        ({"share_with": {"groups": "lab"}}, "share_with: groups: must be a list"),
         ({"transfer": {}}, "transfer: .*target"),
         ({"schedule": None}, "schedule is given by the DAG itself"),
         ({"max_active_runs": 3}, "max_active_runs is given by the DAG itself"),

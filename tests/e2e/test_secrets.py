@@ -162,7 +162,7 @@ def test_no_file_holds_one(talkative):
     ("task", "text"),
     [
         ("sync_codeocean_repeats_headers", "***"),
-        ("sync_codeocean_redirects", "redirected to http://sign-in.test"),
+        ("sync_codeocean_redirects", "a redirect to http://sign-in.test"),
         ("sync_codeocean_untrusted", "CERTIFICATE_VERIFY_FAILED"),
     ],
 )

@@ -128,13 +128,23 @@ async def test_archived_ones_are_found_in_the_archive_only(deployment, kind, pat
     )
 
 
-async def test_one_is_deleted_with_its_runs(deployment, path):
-    runs = expect(await deployment.user.get(f"{path}/computations"), 200)
+async def test_delete_archived_capsule_deletes_its_runs(deploy, kind):
+    deployment = deploy(capsules=[{"name": "Draft", "kind": kind}])
+    capsule = next(one for one in deployment.store.capsules.all() if one.name == "Draft")
+    path = f"{kind}s/{capsule.id}"
+    run = expect(await deployment.user.post("computations", json={f"{kind}_id": capsule.id}), 200)
     refusal(await deployment.user.delete(path), 403)
+    expect(await deployment.admin.patch(f"{path}/archive", params={"archive": True}), 204)
     expect(await deployment.admin.delete(path), 204)
     refusal(await deployment.admin.get(path), 404)
-    for run in runs:
-        refusal(await deployment.admin.get(f"computations/{run['id']}"), 404)
+    refusal(await deployment.admin.get(f"computations/{run['id']}"), 404)
+
+
+@pytest.mark.fault("A15")
+async def test_delete_capsule_that_is_not_archived_or_was_released_is_rejected(deployment, path):
+    assert "archive" in refusal(await deployment.admin.delete(path), 403)
+    expect(await deployment.admin.patch(f"{path}/archive", params={"archive": True}), 204)
+    assert "released" in refusal(await deployment.admin.delete(path), 403)
 
 
 async def test_a_linked_repository_is_pulled_once(deployment):

@@ -123,7 +123,6 @@ async def test_permissions_are_added_and_changed(colleague):
     ("permissions", "named"),
     [
         ({"users": [{"email": "nobody@emulator.test", "role": "viewer"}]}, "nobody@emulator.test"),
-        ({"groups": [{"group": "no-lab", "role": "viewer"}]}, "no-lab"),
         ({"users": [{"email": "user@emulator.test", "role": "discoverable"}]}, "users.0.role"),
         ({"groups": [{"group": "ephys-lab", "role": "king"}]}, "groups.0.role"),
         ({"everyone": "owner"}, "everyone"),

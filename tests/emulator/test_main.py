@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,15 +14,11 @@ import httpx
 import pytest
 
 from airflow_provider_codeocean.emulator.__main__ import main
+from scripts.emulator_process import read_env_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-def read_env(path: Path) -> dict[str, str]:
-    lines = (line.partition("=") for line in path.read_text().splitlines())
-    return {name: shlex.split(value)[0] for name, _, value in lines}
 
 
 def wait_for(path: Path, seconds: float = 30) -> dict[str, str]:
@@ -31,7 +26,7 @@ def wait_for(path: Path, seconds: float = 30) -> dict[str, str]:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} was not written"
         threading.Event().wait(0.005)
-    return read_env(path)
+    return read_env_file(path)
 
 
 @pytest.fixture

@@ -82,7 +82,8 @@ async def test_a_failure_a_transfer_and_a_lineage_are_shown(deployment):
     shown = await page(deployment, f"data-assets/{moved['id']}")
     assert "aws: lab-archive/old (external)" in shown
     assert "last transferred" in shown
-    expect(await deployment.admin.delete(f"capsules/{deployment.env['CODEOCEAN_CAPSULE_ID']}"), 204)
+    deployment.store.capsules.delete(deployment.env["CODEOCEAN_CAPSULE_ID"])
+    deployment.store.computations.delete(deployment.env["CODEOCEAN_COMPUTATION_ID"])
     shown = await page(deployment, f"data-assets/{moved['id']}")
     assert deployment.env["CODEOCEAN_COMPUTATION_ID"] in shown
     assert "Run With Parameters" not in await page(deployment, "")

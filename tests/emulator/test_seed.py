@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from airflow_provider_codeocean.emulator.app import create_app
 from airflow_provider_codeocean.emulator.config import ConfigError, EmulatorConfig
 from airflow_provider_codeocean.emulator.environment import environment, landmarks, write_env_file
+from scripts.emulator_process import read_env_file
 from tests.emulator.helpers import AT_ONCE, expect
 
 VARIABLES = {
@@ -108,14 +111,18 @@ def test_nothing_is_told_before_anything_is_planted():
     assert landmarks(Emulator()) == {}
 
 
-def test_the_env_file_can_be_sourced_and_is_written_at_once(tmp_path):
+@pytest.mark.fault("N8")
+def test_env_file_when_sourced_exports_its_variables(tmp_path):
     path = tmp_path / "env"
     values = {"PLAIN": "abc", "ODD": 'it\'s a $HOME `x` "y" #z', "URL": "http://127.0.0.1:1"}
     path.write_text("old")
     write_env_file(path, values)
     assert [entry.name for entry in tmp_path.iterdir()] == ["env"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    lines = path.read_text().splitlines()
-    assert {
-        name: shlex.split(value)[0] for name, _, value in (line.partition("=") for line in lines)
-    } == values
+    names = " ".join(values)
+    child = f'. ./env && {sys.executable} -c "import os, json; print(json.dumps(dict(os.environ)))"'
+    seen = json.loads(
+        subprocess.run(["sh", "-c", child], cwd=tmp_path, check=True, capture_output=True).stdout
+    )
+    assert {name: seen[name] for name in names.split()} == values
+    assert read_env_file(path) == values

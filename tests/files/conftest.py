@@ -53,5 +53,6 @@ def impatient(monkeypatch):
 
 
 def tree(folder):
-    """All files below a folder, hidden ones too, by their paths."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files below a folder by their paths, even hidden ones, except for the record of downloads."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.match(".codeocean-*.jsonl")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -19,12 +19,20 @@ from tests.files.conftest import tree
 FILE = ListedFile("f", "f", 10)
 
 
+def begun(root, source="computation c", file=FILE, *, kind=LocalTarget, overwrite=True):
+    target = kind(str(root))
+    target.begin(source, [file], overwrite=overwrite)
+    return target
+
+
 def write(root, file=FILE, content=b"0123456789", *, finish=True, source="computation c"):
-    """Write a file as far as it goes, and return how much was there; None where all was."""
-    with LocalTarget(str(root)).open(file, source, threading.Event(), 60) as writer:
+    """Write a file, and return how many bytes were there; None if it was complete."""
+    with begun(root, source).open(file, threading.Event(), 60) as writer:
         if writer is None:
             return None
         there = writer.position
+        if not there:
+            writer.restart("validator")
         writer.write(content[there:])
         if finish:
             writer.finish()
@@ -33,7 +41,7 @@ def write(root, file=FILE, content=b"0123456789", *, finish=True, source="comput
 
 def test_what_is_not_finished_is_hidden_and_gone_on_with(tmp_path):
     assert write(tmp_path, content=b"012", finish=False) == 0
-    assert [name.startswith(".") for name in tree(tmp_path)] == [True]
+    assert all(name.startswith(".") for name in tree(tmp_path))
     assert write(tmp_path) == 3
     assert write(tmp_path) is None
     assert tree(tmp_path) == {"f": b"0123456789"}
@@ -48,17 +56,55 @@ def test_a_part_of_another_file_is_not_gone_on_with(tmp_path, file, source):
     assert write(tmp_path, file, source=source) == 0
 
 
-def test_a_part_that_is_too_long_is_not_gone_on_with(tmp_path):
-    write(tmp_path, content=b"x" * 11, finish=False)
-    assert write(tmp_path) == 0
+@pytest.mark.parametrize("content", [b"0123456789", b"0123456789x"])
+def test_open_part_that_is_full_requests_the_last_byte(tmp_path, content):
+    """With it comes the checksum that the whole is compared to."""
+    write(tmp_path, content=content, finish=False)
+    assert write(tmp_path) == 9
     assert tree(tmp_path) == {"f": b"0123456789"}
 
 
-def test_a_file_of_unknown_size_is_written_anew(tmp_path):
+def test_open_unknown_size_continues(tmp_path):
     unknown = ListedFile("f", "f", None)
     write(tmp_path, unknown, b"012", finish=False)
-    assert write(tmp_path, unknown) == 0
-    assert write(tmp_path, unknown) == 0
+    assert write(tmp_path, unknown) == 3
+    assert write(tmp_path, unknown) is None
+
+
+def parts(root):
+    return {path.suffix: path for path in root.iterdir() if ".part" in path.name}
+
+
+@pytest.mark.fault("D9")
+def test_open_part_beyond_what_is_durable_is_cut(tmp_path):
+    """After a power failure, there can be zeros where bytes were not on the disk yet."""
+    write(tmp_path, content=b"012", finish=False)
+    part = parts(tmp_path)[".part"]
+    part.write_bytes(b"012" + b"\0" * 5)
+    assert write(tmp_path) == 3
+    assert tree(tmp_path) == {"f": b"0123456789"}
+
+
+@pytest.mark.parametrize(
+    "saved", [b"", b'{"bytes": 3', b"[]", b'{"bytes": "x", "validator": "v"}', b'{"bytes": 3}']
+)
+def test_open_part_without_its_position_starts_over(tmp_path, saved):
+    write(tmp_path, content=b"012", finish=False)
+    parts(tmp_path)[".json"].write_bytes(saved)
+    assert write(tmp_path) == 0
+
+
+def test_write_saves_position_after_each_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "CHECKPOINT", 4)
+    with begun(tmp_path).open(FILE, threading.Event(), 60) as writer:
+        writer.restart('"v"')
+        for chunk in (b"01", b"2", b"345"):
+            writer.write(chunk)
+        assert parts(tmp_path)[".json"].read_bytes() == b'{"bytes": 6, "validator": "\\"v\\""}'
+        writer.restart(None)
+        assert set(parts(tmp_path)) == {".part"}
+        writer.write(b"01234")
+    assert set(parts(tmp_path)) == {".part"}  # without a validator, nothing can be continued
 
 
 @pytest.fixture
@@ -88,7 +134,7 @@ def test_a_link_to_a_file_of_the_size_does_not_count_as_the_file(tmp_path, outsi
 def test_a_link_to_a_folder_is_not_followed(tmp_path, outside):
     (tmp_path / "d").symlink_to(outside)
     with pytest.raises(
-        DownloadFailed, match="'d' in the target is to be a folder, but it is a sym"
+        DownloadFailed, match="'d' in the target must be a folder, but it is a sym"
     ) as failure:
         write(tmp_path, ListedFile("d/f", "d/f", 10))
     assert not failure.value.transient
@@ -96,7 +142,7 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path, outside):
 
 def test_a_link_in_place_of_a_part_file_is_not_followed(tmp_path, outside):
     write(tmp_path, content=b"012", finish=False)
-    (part,) = [path for path in tmp_path.iterdir() if path.is_file()]
+    part = parts(tmp_path)[".part"]
     part.unlink()
     part.symlink_to(outside / "f")
     with pytest.raises(OSError, match="symbolic link"):
@@ -104,7 +150,7 @@ def test_a_link_in_place_of_a_part_file_is_not_followed(tmp_path, outside):
 
 
 def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_not_followed(tmp_path, outside):
-    with LocalTarget(str(tmp_path)).open(ListedFile("d/f", "d/f", 10), "c", threading.Event(), 60) as writer:
+    with begun(tmp_path).open(ListedFile("d/f", "d/f", 10), threading.Event(), 60) as writer:
         (tmp_path / "d").rename(tmp_path / "moved")
         (tmp_path / "d").symlink_to(outside)
         writer.write(b"0123456789")
@@ -135,7 +181,7 @@ class TestTwoAtOnce:
         """Another process has the part file."""
         monkeypatch.setattr(local, "_LOCK_PAUSE", 0.01)
         write(tmp_path, content=b"012", finish=False)
-        (part,) = tmp_path.iterdir()
+        part = parts(tmp_path)[".part"]
         descriptor = os.open(part, os.O_RDWR)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield part
@@ -152,13 +198,16 @@ class TestTwoAtOnce:
                     then()
                 return super().wait(timeout)
 
-        with LocalTarget(str(root)).open(FILE, "computation c", Watched(), 60) as writer:
+        with begun(root).open(FILE, Watched(), 60) as writer:
             return None if writer is None else writer.position
 
     def test_what_the_other_finishes_is_there(self, tmp_path, monkeypatch, other):
         def finish():
             other.write_bytes(b"0123456789")
             other.rename(tmp_path / "f")
+            parts(tmp_path)[".json"].unlink()
+            writer = begun(tmp_path)
+            writer._add([["f", "f", 10, writer._stamp_at("f")]])
 
         assert self.wait_beside(tmp_path, monkeypatch, finish) is None
         assert tree(tmp_path) == {"f": b"0123456789"}
@@ -168,7 +217,7 @@ class TestTwoAtOnce:
         stop.set()
         with (
             pytest.raises(DownloadFailed, match="another process"),
-            LocalTarget(str(tmp_path)).open(FILE, "computation c", stop, 60),
+            begun(tmp_path).open(FILE, stop, 60),
         ):
             pass
 
@@ -188,28 +237,29 @@ class TestTwoAtOnce:
             pytest.raises(
                 DownloadFailed, match=r"'f' .* another process has its part file .* nothing to it for 60 s"
             ) as failure,
-            LocalTarget(str(tmp_path)).open(FILE, "computation c", Passing(), 60),
+            begun(tmp_path).open(FILE, Passing(), 60),
         ):
             pass
         assert other.name in str(failure.value)
         assert failure.value.transient
         assert clock.now == 140  # at 60 it got on
-        assert caplog.messages == [f"Another process downloads 'f', to {other.name}: waiting for it"]
+        assert caplog.messages == [f"Another process downloads 'f' to {other.name}: waiting for it"]
 
     def test_another_one_is_waited_for_as_long_as_a_mib_may_take_it(self, results, tmp_path, monkeypatch):
         seen = []
 
         class Seeing(LocalTarget):
-            def open(self, file, source, stop, patience):
+            def open(self, file, stop, patience):
                 seen.append(patience)
-                return super().open(file, source, stop, patience)
+                return super().open(file, stop, patience)
 
         monkeypatch.setattr(local, "LocalTarget", Seeing)
         results.put("f", b"abc")
         results.download(tmp_path)
         assert seen == [10 * 30 + 60]
 
-    def test_two_downloads_write_each_file_once(self, results, tmp_path):
+    def test_two_downloads_write_each_file_once(self, results, tmp_path, caplog):
+        caplog.set_level("INFO", local.__name__)
         results.put("f", b"0123456789")
         held = results.server.faults.add(FaultRule(path="/storage/**", kind="hold_before"))
         first = threading.Thread(target=results.download, args=(tmp_path,))
@@ -217,6 +267,9 @@ class TestTwoAtOnce:
         assert held.wait(held=1)
         second = threading.Thread(target=results.download, args=(tmp_path,))
         second.start()
+        while "Another process downloads 'f'" not in caplog.text:
+            second.join(0.02)
+            assert second.is_alive()
         held.release()
         first.join(30)
         second.join(30)

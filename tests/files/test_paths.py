@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.files.paths import Selection, alike, parts_of
+from airflow_provider_codeocean.files.paths import Selection, alike, parts_of, unsafe_reason
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.csv", ".hidden", "…/ü b#c?%41", "a..b/..c", "ab:c", "x" * 255])
@@ -30,6 +30,28 @@ def test_ordinary_paths_are_parted(path):
 def test_paths_that_could_lead_elsewhere_are_refused(path):
     with pytest.raises(ValueError, match="the path"):
         parts_of(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a/\ud800", "is not valid Unicode"),
+        ("/etc/passwd", "starts with a slash, so it would lead out of the target folder"),
+        ("a//b", "has an empty part"),
+        ("raw/", "has an empty part"),
+        ("a/../../b", "has a part of nothing but dots and spaces, which could lead out of the target folder"),
+        ("...", "has a part of nothing but dots and spaces, which could lead out of the target folder"),
+        ("raw\\x.csv", "contains a backslash, which separates folders on Windows"),
+        ("Icon\r", "contains a control character"),
+        ("a\x9b31m", "contains a control character"),
+        ("C:/x", "starts with 'C:', which Windows reads as a drive"),
+        ("1:30.csv", "starts with '1:', which Windows reads as a drive"),
+        ("x" * 256, "is too long: a name may have 255 bytes, a path 4096"),
+        ("/".join(["x" * 100] * 41), "is too long: a name may have 255 bytes, a path 4096"),
+    ],
+)
+def test_unsafe_reason_names_the_problem(path, reason):
+    assert unsafe_reason(path) == reason
 
 
 @settings(deadline=None)
@@ -95,6 +117,16 @@ def test_patterns_choose(pattern, chosen):
     assert [path for path in paths if selected(path)] == chosen.split()
 
 
+def test_selection_excluded_files_are_not_selected():
+    selected = Selection(["**/*.csv", "b*"], exclude=["raw/**", "?.nwb"])
+    assert [path for path in ("a.csv", "b.nwb", "bc.nwb", "raw/a.csv", "x/raw/a.csv") if selected(path)] == [
+        "a.csv",
+        "bc.nwb",
+        "x/raw/a.csv",
+    ]
+    assert not Selection(None, "**")("a")
+
+
 def test_many_stars_take_no_time():
     assert not Selection("/".join(["**", "*a*"] * 20))("/".join("a" * 40) + "/b")
 
@@ -116,3 +148,5 @@ def test_patterns_mean_what_a_regular_expression_says(pattern, parts):
 def test_what_is_no_pattern_is_refused(pattern):
     with pytest.raises(ValueError, match="pattern must be a glob"):
         Selection(pattern)
+    with pytest.raises(ValueError, match="exclude must be a glob"):
+        Selection(None, pattern)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.files.local import CHECKPOINT
 from tests.files.conftest import tree
 from tests.files.generated import MIB, GeneratingServer
 
@@ -52,18 +53,18 @@ def test_a_retry_of_what_was_killed_fetches_only_what_lacks(results, tmp_path):
 
 
 def test_a_retry_goes_on_in_the_middle_of_a_file(results, tmp_path):
-    content = bytes(range(256)) * 4 * 4096
+    content = bytes(range(256)) * 4 * 1024 * 40
     results.put("big", content)
     results.server.faults.add(FaultRule(path="/storage/**", kind="slow_body", delay=6))
     process = start(results.id, tmp_path)
     deadline = time.monotonic() + 60
-    while not any(tree(tmp_path).values()):
+    while not any(name.endswith(".json") and text for name, text in tree(tmp_path).items()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     kill(process)
     results.server.faults.clear()
-    (part,) = tree(tmp_path).values()
-    assert 0 < len(part) < len(content)
+    (part,) = (text for name, text in tree(tmp_path).items() if name.endswith(".part"))
+    assert CHECKPOINT <= len(part) < len(content)
     assert results.download(tmp_path).fetched == 1
     assert results.server.emulator.traffic.statuses["206"] == 1
     assert tree(tmp_path) == {"big": content}

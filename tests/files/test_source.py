@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -149,7 +151,7 @@ def test_folders_without_an_end_are_not_walked_to_the_end():
         path = request.read().decode()[9:-2]
         return 200, folder_in_itself(f"{path}/a".lstrip("/"), "a")
 
-    with pytest.raises(UnexpectedAnswer, match="100 within each other: give a path to begin at"):
+    with pytest.raises(UnexpectedAnswer, match="100 within each other: give a path to start from"):
         list(Server(results=deeper).source().walk())
 
 
@@ -174,6 +176,50 @@ def test_a_server_that_lists_nothing_for_a_file_is_asked_for_its_folder():
     assert list(Server(results=answer).source().walk("f/y")) == []
 
 
+@pytest.mark.fault("D1")
+@pytest.mark.parametrize(
+    ("marker", "folder"),
+    [
+        ({"path": "raw/", "name": "raw"}, ""),
+        ({"path": "", "name": "raw/"}, ""),
+        ({"path": "raw", "name": "raw"}, ""),
+        ({"path": "/", "name": ""}, ""),
+        ({"path": "", "name": ""}, ""),
+        ({"path": "raw/", "name": ""}, "raw"),
+        ({"path": "raw", "name": "raw"}, "raw"),
+        ({"path": "", "name": ""}, "raw"),
+    ],
+)
+def test_walk_marker_of_a_folder_is_no_file(marker, folder):
+    def results(request):
+        listed = json.loads(request.read())["path"]
+        items = {
+            "": [{"name": "raw", "path": "raw", "type": "folder"}, {"name": "b", "path": "b", "size": 0}],
+            "raw": [{"name": "x", "path": "raw/x", "type": "file", "size": 1}],
+        }[listed]
+        return 200, {"items": [{**marker, "type": "file", "size": 0}, *items] if listed == folder else items}
+
+    files = list(Server(results=results).source().walk())
+    assert files == [ListedFile("b", "b", 0), ListedFile("raw/x", "raw/x", 1)]
+
+
+def test_walk_name_of_a_marker_with_content_is_listed():
+    items = [{"name": "raw", "path": "raw/", "type": "file", "size": 7}]
+    assert list(Server(results=(200, {"items": items})).source().walk()) == [ListedFile("raw/", "raw/", 7)]
+
+
+def test_walk_empty_file_by_its_path_is_listed():
+    items = [{"name": "x", "path": "f/x", "type": "file", "size": 0}]
+    assert list(Server(results=(200, {"items": items})).source().walk("f/x")) == [ListedFile("f/x", "x", 0)]
+
+
+@pytest.mark.parametrize("path", ["/", "other", "rawer/x"])
+def test_walk_folder_outside_of_the_listed_one_is_not_walked(path):
+    server = Server(results=(200, {"items": [{"name": "x", "path": path, "type": "folder"}]}))
+    assert list(server.source().walk("raw")) == []
+    assert server.asked == ["results"]
+
+
 URLS = (200, {"download_url": "https://files.test/new"})
 OLD_URL = (200, {"url": "https://files.test/old"})
 MISSING = (404, {"message": "first"})
@@ -189,9 +235,10 @@ def test_a_server_of_today_is_asked_as_it_wants():
     assert server.asked == ["urls", "urls"]
 
 
+@pytest.mark.parametrize("body", [{"message": "Not Found"}, "404 page not found"])
 @pytest.mark.parametrize("status", [404, 405])
-def test_an_older_server_is_asked_as_it_wants_and_that_is_remembered(status):
-    server = Server(urls=(status, {}), download_url=OLD_URL)
+def test_an_older_server_is_asked_as_it_wants_and_that_is_remembered(status, body):
+    server = Server(urls=(status, body), download_url=OLD_URL)
     source = server.source()
     assert [source.url_of("x"), source.url_of("y")] == ["https://files.test/old"] * 2
     assert server.asked == ["urls", "download_url", "download_url"]
@@ -203,12 +250,16 @@ def test_where_both_refuse_the_first_refusal_is_told():
     with pytest.raises(ServerError):
         Server(urls=MISSING, download_url=(500, {})).source().url_of("x")
     with pytest.raises(Forbidden):
-        Server(urls=(403, {})).source().url_of("x")
+        Server(urls=(403, {"message": "no"})).source().url_of("x")
+    with pytest.raises(UnexpectedAnswer):
+        Server(urls=MISSING, download_url=(404, "a page")).source().url_of("x")
+    with pytest.raises(UnexpectedAnswer):
+        Server(urls=(404, "a page"), download_url=MISSING).source().url_of("x")
 
 
 @pytest.mark.parametrize("url", [None, "", "/relative", "file:///etc/passwd"])
 def test_what_is_no_url_is_refused(url):
-    with pytest.raises(UnexpectedAnswer, match=r"no URL for 'x' of computation c"):
+    with pytest.raises(UnexpectedAnswer, match=r"provided no URL for 'x' of computation c"):
         Server(urls=(200, {"download_url": url, "view_url": "https://files.test"})).source().url_of("x")
 
 

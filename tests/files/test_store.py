@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -13,6 +14,7 @@ from fsspec.spec import AbstractBufferedFile
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.files import store
 from airflow_provider_codeocean.files.source import ListedFile
 from airflow_provider_codeocean.files.store import StoreTarget
 from airflow_provider_codeocean.hooks.files import open_target
@@ -21,7 +23,7 @@ MIB = 1024 * 1024
 
 
 def write(target, file, *chunks, finish=True):
-    with target.open(file, "source", threading.Event(), 60) as writer:
+    with target.open(file, threading.Event(), 60) as writer:
         if writer is None:
             return None
         for chunk in chunks:
@@ -61,6 +63,9 @@ class Multipart(MemoryFileSystem):
     def put_whole(self, path, body):
         self.store[path] = MemoryFile(self, path, body)
 
+    def pipe_file(self, path, value, **options):
+        self.put_whole(path, value)
+
     def _open(self, path, mode="rb", block_size=None, **options):
         if mode == "wb":
             return MultipartFile(self, path, mode, block_size=block_size)
@@ -72,17 +77,21 @@ def multipart():
     return Multipart()
 
 
-def target(filesystem):
-    return StoreTarget("store://bucket/prefix", filesystem, "/bucket/prefix")
+def target(filesystem, source="computation c"):
+    begun = StoreTarget("store://bucket/prefix", filesystem, "/bucket/prefix")
+    begun.begin(source, [], overwrite=True)
+    return begun
 
 
 def test_a_file_appears_when_it_is_complete(multipart):
     file = ListedFile("a/f", "a/f", 20 * MIB)
-    with target(multipart).open(file, "source", threading.Event(), 60) as writer:
+    first = target(multipart)
+    with first.open(file, threading.Event(), 60) as writer:
         for _ in range(20):
             writer.write(b"x" * MIB)
         assert multipart.find("/") == []
         writer.finish()
+    first.close()
     assert multipart.size("/bucket/prefix/a/f") == 20 * MIB
     assert multipart.sizes == [8 * MIB, 8 * MIB, 4 * MIB]  # the memory that an upload takes
     assert write(target(multipart), file) is None
@@ -105,7 +114,7 @@ def test_what_breaks_off_leaves_what_was_there(multipart):
 
 def test_what_breaks_off_leaves_what_another_try_has_finished_meanwhile(multipart):
     file = ListedFile("f", "f", 10)
-    with target(multipart).open(file, "source", threading.Event(), 60) as writer:
+    with target(multipart).open(file, threading.Event(), 60) as writer:
         writer.write(b"01234")
         assert write(target(multipart), file, b"0123456789") == 10
     assert multipart.cat_file("/bucket/prefix/f") == b"0123456789"
@@ -113,7 +122,7 @@ def test_what_breaks_off_leaves_what_another_try_has_finished_meanwhile(multipar
 
 def test_an_upload_may_have_only_so_many_parts(multipart):
     file = ListedFile("f", "f", 9_000 * 16 * MIB)
-    with target(multipart).open(file, "source", threading.Event(), 60) as writer:
+    with target(multipart).open(file, threading.Event(), 60) as writer:
         writer.write(b"x" * 15 * MIB)
         assert multipart.sizes == []
         writer.write(b"x" * MIB)
@@ -183,7 +192,8 @@ def memory():
 def content(place):
     filesystem = fsspec.filesystem("memory")
     root = filesystem._strip_protocol(place)
-    return {path.removeprefix(f"{root}/"): filesystem.cat_file(path) for path in filesystem.find(root)}
+    names = [path.removeprefix(f"{root}/") for path in filesystem.find(root)]
+    return {name: filesystem.cat_file(f"{root}/{name}") for name in names if not name.startswith(".")}
 
 
 @pytest.mark.parametrize("kind", [str, ObjectStoragePath])
@@ -205,7 +215,7 @@ def test_nothing_of_a_file_that_fails_is_left_in_an_object_store(results, impati
     results.put("whole", b"x")
     results.put("f", b"0123456789")
     results.server.faults.add(FaultRule(path="/storage/*/f", kind="half_body", times=1))
-    results.server.faults.add(FaultRule(path="/storage/*/f", kind="status", status=404))
+    results.server.faults.add(FaultRule(path="/storage/*/f", kind="status", status=404, times=None))
     with pytest.raises(DownloadFailed, match="404"):
         results.download(memory, max_parallel=1)
     assert "f" not in content(memory)
@@ -223,3 +233,48 @@ def test_the_connection_to_the_store_is_that_of_airflow(monkeypatch):
     monkeypatch.setattr("airflow.providers.common.compat.sdk.ObjectStoragePath", Path, raising=False)
     assert str(open_target("s3://bucket/x", "aws_lab")) == "s3://bucket/x"
     assert seen == {"address": "s3://bucket/x", "conn_id": "aws_lab"}
+
+
+def test_close_record_cannot_be_written_warns(multipart, monkeypatch, caplog):
+    """The files are there. A retry that does not know so downloads them again."""
+    first = target(multipart)
+    write(first, ListedFile("f", "f", 1), b"x")
+
+    def refuse(path, content):
+        raise PermissionError("only tables may be put here")
+
+    monkeypatch.setattr(multipart, "pipe_file", refuse)
+    first.close()
+    assert "only tables may be put here" in caplog.text
+    assert write(target(multipart), ListedFile("f", "f", 1), b"x") == 1
+
+
+def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(store, "time", clock)
+    first = target(multipart)
+    for number in range(3):
+        clock.now = 6.0 * number
+        write(first, ListedFile(f"{number}", f"{number}", 1), b"x")
+    killed = target(multipart)
+    assert [write(killed, ListedFile(f"{number}", f"{number}", 1), b"x") for number in range(3)] == [None] * 3
+    other = target(multipart, "computation d")
+    assert write(other, ListedFile("0", "0", 1), b"x") == 1
+
+
+def test_close_two_tasks_with_one_source_keep_both_records(multipart):
+    files = [ListedFile("a", "a", 1), ListedFile("b", "b", 1)]
+    tasks = [target(multipart), target(multipart)]
+    for task, file in zip(tasks, files, strict=True):
+        write(task, file, b"x")
+    for task in tasks:
+        task.close()
+    assert [write(target(multipart), file, b"x") for file in files] == [None, None]
+
+
+def test_open_store_without_stamps_downloads_again(multipart, monkeypatch):
+    monkeypatch.setattr(store, "_STAMPS", ())
+    first = target(multipart)
+    write(first, ListedFile("f", "f", 1), b"x")
+    first.close()
+    assert write(target(multipart), ListedFile("f", "f", 1), b"x") == 1

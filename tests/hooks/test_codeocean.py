@@ -119,10 +119,20 @@ class TestTheTestOfAConnection:
 
     def test_a_wrong_token(self, code_ocean, connect):
         connect(code_ocean.url, "cop_wrong")
-        assert CodeOceanHook().test_connection() == (
-            False,
-            "Code Ocean does not know this access token: it is wrong, expired or revoked.",
+        works, message = CodeOceanHook().test_connection()
+        assert not works
+        assert message == (
+            "Code Ocean does not know this access token: it is wrong, expired, or revoked. "
+            f"Correct the host if it is not Code Ocean [{code_ocean.url}, connection 'codeocean_default']"
         )
+
+    @pytest.mark.fault("N4")
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_connection_of_a_server_in_trouble_does_not_blame_the_host(self, code_ocean, status):
+        code_ocean.faults.add(FaultRule(kind="status", status=status))
+        works, message = CodeOceanHook().test_connection()
+        assert not works
+        assert message.startswith("Code Ocean, or a proxy in front of it, is in trouble or busy: ")
 
     def test_a_token_without_the_scope(self, connect):
         from airflow_provider_codeocean.emulator.config import EmulatorConfig
@@ -137,20 +147,33 @@ class TestTheTestOfAConnection:
         assert not works
         assert message.startswith("The access token may not read data assets: ")
 
-    def test_a_host_that_is_not_there(self, connect):
+    @pytest.mark.fault("N4")
+    def test_connection_to_a_port_without_a_server_names_it(self, connect):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         connect(f"http://127.0.0.1:{port}", "cop_token")
         works, message = CodeOceanHook().test_connection()
         assert not works
         assert message.startswith("Code Ocean cannot be reached: ")
-        assert "ConnectError" in message
+        assert "nothing listens there" in message
+        assert f"[http://127.0.0.1:{port}, connection 'codeocean_default']" in message
 
-    def test_a_host_that_has_no_name(self, connect):
+    @pytest.mark.fault("N4")
+    def test_connection_to_an_unknown_host_names_it(self, connect):
         connect("https://no-such-host.invalid", "cop_token", timeout=5)
         works, message = CodeOceanHook().test_connection()
         assert not works
         assert message.startswith("Code Ocean cannot be reached: ")
+        assert "the name of the host cannot be resolved" in message
+        assert message.endswith("[https://no-such-host.invalid, connection 'codeocean_default']")
+
+    @pytest.mark.fault("N4")
+    def test_connection_with_https_to_a_server_without_it_names_the_remedy(self, code_ocean, connect):
+        connect(code_ocean.url.replace("http:", "https:"), "cop_token")
+        works, message = CodeOceanHook().test_connection()
+        assert not works
+        assert message.startswith("Code Ocean cannot be reached: ")
+        assert "the server speaks http, not https" in message
 
     @pytest.mark.parametrize(
         "rule",
@@ -160,11 +183,13 @@ class TestTheTestOfAConnection:
             FaultRule(kind="status", status=200, body={"hello": "world"}),
         ],
     )
-    def test_a_host_that_is_another(self, code_ocean, rule):
+    @pytest.mark.fault("N4")
+    def test_connection_to_a_different_server_names_it(self, code_ocean, rule):
         code_ocean.faults.add(rule)
         works, message = CodeOceanHook().test_connection()
         assert not works
         assert message.startswith("The host answers, but not as Code Ocean does")
+        assert f"[{code_ocean.url}, connection 'codeocean_default']" in message
 
     def test_a_host_that_shows_a_page_to_log_in_at(self, code_ocean):
         code_ocean.faults.add(FaultRule(kind="html", status=200))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.client import CodeOceanClient, base_url
+from airflow_provider_codeocean.api.errors import NoCertificates
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.hooks.connection import client_options, with_precedence
+from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
 from tests.faults.test_fuzz import fixed
 
 
@@ -107,18 +111,25 @@ def test_what_lacks_is_named(fields, message):
         ({"timeout": "2.5"}, {"timeout": 2.5}),
         ({"proxy": "http://proxy.test:3128"}, {"proxy": "http://proxy.test:3128"}),
         ({"verify": "", "timeout": None, "proxy": ""}, {}),
-        ({"of_another_provider": 1}, {}),
+        ({"timeout": None, "extra__codeocean__timeout": "7"}, {"timeout": 7.0}),
+        ({"timeout": "5", "extra__codeocean__timeout": "7"}, {"timeout": 5.0}),
+        ({"require_tls": "", "extra__codeocean__require_tls": "true"}, {"require_tls": True}),
     ],
 )
-def test_the_extras(extra, read):
-    assert options(extra) == {"url": "https://co.test", "token": "cop_token"} | read
+def test_client_options_reads_the_extras(extra, read):
+    plain = {"url": "https://co.test", "token": "cop_token", "name": "connection 'lab'"}
+    assert options(extra) == plain | read
 
 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
         ({"verify": 1}, "'lab': extra 'verify' must be true, false or the path"),
-        ({"timeout": 0}, "'lab': extra 'timeout' must be a number of seconds greater than 0, got 0"),
+        (
+            {"timeout": 0},
+            "'lab': extra 'timeout' must be a number of seconds greater than 0, 86400 at most, got 0",
+        ),
+        ({"timeout": 86401}, "86400 at most, got 86401"),
         ({"timeout": "soon"}, "extra 'timeout' must be a number"),
         ({"timeout": True}, "extra 'timeout' must be a number"),
         ({"timeout": [1]}, "extra 'timeout' must be a number"),
@@ -137,6 +148,139 @@ def test_the_error_of_a_proxy_does_not_repeat_its_password():
     with pytest.raises(ValueError, match="'proxy'") as caught:
         options({"proxy": "ftp://user:secret@proxy.test"})
     assert "secret" not in str(caught.value)
+
+
+class TestBrokenExtra:
+    """Airflow reads a broken extra as none at all, which would drop ``require_tls``."""
+
+    @pytest.fixture
+    def connect_with(self, monkeypatch):
+        def connect(extra):
+            fields = {"conn_type": "codeocean", "host": "http://codeocean.test", "password": "cop_token"}
+            monkeypatch.setenv("AIRFLOW_CONN_CODEOCEAN_DEFAULT", json.dumps(fields | {"extra": extra}))
+
+        return connect
+
+    @pytest.mark.fault("D3")
+    @pytest.mark.parametrize(
+        ("extra", "problem"),
+        [
+            ([1, 2], "JSON of type list"),
+            ("[1, 2]", "JSON of type list"),
+            ("7", "JSON of type int"),
+            ("null", "JSON of type NoneType"),
+            ('"require_tls"', "JSON of type str"),
+            ("require_tls=true", "text that is not JSON"),
+            ('{"require_tls": true', "text that is not JSON"),
+            ('{"require_tls": true}\x00', "text that is not JSON"),
+        ],
+    )
+    def test_hook_refuses_an_extra_that_is_no_json_object(self, connect_with, extra, problem):
+        connect_with(extra)
+        with pytest.raises(
+            ValueError, match="connection 'codeocean_default': extra must be a JSON object"
+        ) as caught:
+            CodeOceanHook().get_conn()
+        assert str(caught.value).endswith(f"got {problem}")
+        with pytest.raises(ValueError, match="extra must be a JSON object"):
+            asyncio.run(CodeOceanHook().get_async_conn())
+        assert CodeOceanHook().test_connection() == (False, f"The connection cannot be used: {caught.value}")
+
+    @pytest.mark.fault("D3")
+    @pytest.mark.parametrize(
+        ("extra", "field"),
+        [
+            ({"timeout": 10**400}, "extra 'timeout'"),
+            ({"timeout": "1e300"}, "extra 'timeout'"),
+            ({"token_grace": 10**400}, "extra 'token_grace'"),
+            ({"verify": "/etc/ssl/a\0b.pem"}, "extra 'verify'"),
+            ({"verify": 10**400}, "extra 'verify'"),
+            ({"proxy": "http://proxy\0.test:1"}, "proxy"),
+            ({"require_tls": 10**400}, "extra 'require_tls'"),
+        ],
+    )
+    def test_hook_names_the_connection_and_the_field_that_is_wrong(self, connect_with, extra, field):
+        connect_with(extra)
+        for create in (CodeOceanHook().get_conn, lambda: asyncio.run(CodeOceanHook().get_async_conn())):
+            with pytest.raises(
+                ValueError, match=f"connection 'codeocean_default': {field} must be"
+            ) as caught:
+                create()
+            assert len(str(caught.value)) < 300
+            assert "\0" not in str(caught.value)
+
+    @pytest.mark.fault("D3")
+    @settings(fixed, max_examples=300)
+    @given(
+        st.dictionaries(
+            st.sampled_from(["verify", "timeout", "proxy", "require_tls", "token_grace", "x"]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+                lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+                max_leaves=3,
+            )
+            | st.integers(10**300, 10**320),
+            max_size=3,
+        )
+    )
+    def test_client_options_returns_options_or_names_the_field(self, extra):
+        try:
+            timeout = options(extra).get("timeout", 1)
+        except ValueError as error:
+            field = re.match(r"connection 'lab': extra '(\w+)' must be ", str(error))[1]
+            timeout = 1 if field in extra else 0
+        assert 0 < timeout <= 86_400
+
+    @pytest.mark.fault("D3")
+    def test_check_extra_refuses_what_is_nested_too_deep(self):
+        with pytest.raises(ValueError, match="connection 'lab': extra must be a JSON object"):
+            check_extra(SimpleNamespace(conn_id="lab", extra='{"a": ' + "[" * 100_000))
+
+    @pytest.mark.parametrize("password", ["cop_a\nb", "cop_\x1b", "cop_\udc80"])
+    def test_client_options_refuses_a_token_with_control_characters(self, password):
+        with pytest.raises(ValueError, match="connection 'lab': password must be an access token") as caught:
+            options(password=password)
+        assert password not in str(caught.value)
+
+    @pytest.mark.parametrize("host", ["https://co.test:many", "https://", "https://user:pass@co.test"])
+    def test_hook_names_the_connection_whose_host_is_no_address(self, connect, host):
+        connect(host, "cop_token")
+        with pytest.raises(ValueError, match="connection 'codeocean_default': host must be an address"):
+            CodeOceanHook().get_conn()
+
+    def test_hook_names_the_connection_whose_certificates_are_missing(self, connect, tmp_path):
+        connect("https://co.test", "cop_token", verify=str(tmp_path / "missing.pem"))
+        with pytest.raises(NoCertificates, match="connection 'codeocean_default': verify must be"):
+            CodeOceanHook().get_conn()
+
+
+@pytest.mark.fault("N6")
+class TestUnknownExtras:
+    @pytest.fixture(autouse=True)
+    def nothing_reported(self, monkeypatch):
+        monkeypatch.setattr("airflow_provider_codeocean.hooks.connection._reported", set())
+
+    @pytest.mark.parametrize("name", ["verfy", "token", "requre_tls", "Require_TLS", "__extra__", "a\nb"])
+    def test_unknown_extra_is_reported_once_with_the_known_ones(self, name, caplog):
+        for _ in range(3):
+            options({name: "s3cret", "timeout": 5})
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage() == (
+            f"Connection 'lab' has unknown extras, which are ignored: {name!r}. The known extras are "
+            "'verify', 'timeout', 'proxy', 'require_tls', 'token_grace'"
+        )
+
+    def test_other_unknown_extras_of_the_connection_are_reported(self, caplog):
+        options({"a": 1, "b": 1})
+        options({"a": 1, "c": 1})
+        assert len(caplog.messages) == 2
+        assert "'a', 'b'." in caplog.messages[0]
+
+    @pytest.mark.parametrize("extra", [{}, {"verify": ""}, {"extra__codeocean__verify": "true"}])
+    def test_known_extras_are_not_reported(self, extra, caplog):
+        options(extra)
+        assert caplog.messages == []
 
 
 class TestRequireTLS:

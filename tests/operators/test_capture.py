@@ -110,11 +110,56 @@ def test_what_was_captured_is_gone_on_with_when_its_computation_is_gone(capture,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name_file": ""}, "name_file must be"),
-        ({"name_key": ""}, "name_key must be"),
+        ({"name_file": "../name.json"}, "name_file: must be a path"),
+        ({"name_key": 1.5}, "name_key: must be text"),
         ({"on_no_results": "ignore"}, "on_no_results must be one of 'fail', 'skip'"),
     ],
 )
 def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
     with pytest.raises(ValueError, match=message):
         CodeOceanCaptureResultOperator(task_id="t", computation_id="c", name="n", **arguments)
+
+
+@pytest.mark.fault("A10")
+@pytest.mark.parametrize(
+    ("content", "arguments", "prefix"),
+    [
+        (b'{"name": "ecephys_782149"}', {"name_file": "about.json"}, "sorted/ecephys_782149"),
+        (b'{"name": "a/../b"}', {"name_file": "about.json"}, "sorted/a_.._b"),
+        (b"{}", {"name_file": "about.json"}, "sorted/plain"),
+        (b'{"name": "ecephys_782149"}', {}, "sorted/plain"),
+    ],
+)
+def test_capture_prefix_with_name_uses_the_name_that_was_read(
+    capture, results, code_ocean, content, arguments, prefix
+):
+    results("about.json", content)
+    bucket = code_ocean.env["CODEOCEAN_ARCHIVE_BUCKET"]
+    asset = capture(target={"bucket": bucket, "prefix": "sorted/{name}"}, **arguments)
+    assert asset["source_bucket"]["prefix"].strip("/") == prefix
+    if arguments and prefix == "sorted/ecephys_782149":
+        assert (asset["name"], asset["mount"]) == ("ecephys_782149", "ecephys_782149")
+
+
+def test_capture_prefix_with_name_is_the_same_submission_whatever_the_name(capture, results, code_ocean):
+    """The key does not depend on the file: a retry recognizes the data asset if the file has changed."""
+    target = {"bucket": code_ocean.env["CODEOCEAN_ARCHIVE_BUCKET"], "prefix": "{name}"}
+    results("about.json", b'{"name": "first"}')
+    made = capture(name_file="about.json", target=target)
+    results("about.json", b'{"name": "second"}')
+    assert capture(name_file="about.json", target=target)["id"] == made["id"]
+
+
+@pytest.mark.parametrize("prefix", ["sorted/{nam}", "{}", "{name}/{ name }"])
+def test_capture_prefix_with_unknown_placeholder_is_rejected(capture, prefix):
+    with pytest.raises(ValueError, match=r"target\.prefix: '\{.*\}' is no placeholder; '\{name\}' is"):
+        CodeOceanCaptureResultOperator(
+            task_id="t", computation_id="c", name="n", target={"bucket": "b", "prefix": prefix}
+        )
+
+
+@pytest.mark.parametrize("prefix", ["{{ ds }}", "{{ ds }}/{name}", "{name}", "plain", None, "a}b{c"])
+def test_capture_prefix_with_name_or_template_is_accepted(prefix):
+    CodeOceanCaptureResultOperator(
+        task_id="t", computation_id="c", name="n", target={"bucket": "b", "prefix": prefix}
+    )

@@ -23,22 +23,22 @@ def pipeline(**arguments):
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        (capsule, {"capsule_id": ""}, "capsule_id must be an identifier"),
-        (capsule, {"capsule_id": None}, "capsule_id must be an identifier"),
-        (capsule, {"version": 0}, "version: .*greater than or equal to 1"),
-        (capsule, {"version": "latest"}, "version: .*integer"),
+        (capsule, {"capsule_id": ""}, "capsule_id: must not be empty"),
+        (capsule, {"capsule_id": None}, "capsule_id: must not be None"),
+        (capsule, {"version": 0}, "version: must be at least 1"),
+        (capsule, {"version": "latest"}, "version: must be a whole number"),
         (capsule, {"data_assets": "a1"}, "data_assets: .*list"),
-        (capsule, {"data_assets": [{"mount": "m"}]}, r"data_assets\.0\.id: Field required"),
+        (capsule, {"data_assets": [{"mount": "m"}]}, r"data_assets\.0\.id: is required"),
         (capsule, {"parameters": "fast"}, "parameters: .*list"),
-        (capsule, {"parameters": [True]}, r"parameters\.0: .*string"),
-        (capsule, {"parameters": {"": "x"}}, r"parameters\.0\.param_name: "),
+        (capsule, {"parameters": [True]}, r"parameters\.0: must be text"),
+        (capsule, {"parameters": {"": "x"}}, "parameters: must not be empty"),
         (capsule, {"on_kill": "stop"}, "on_kill must be one of 'leave', 'delete'"),
-        (capsule, {"name": ""}, "name must be"),
-        (pipeline, {"pipeline_id": " "}, "pipeline_id must be an identifier"),
+        (capsule, {"name": 1.5}, "name: must be text"),
+        (pipeline, {"pipeline_id": " "}, "pipeline_id: must not be empty"),
         (pipeline, {"processes": ["sort"]}, r"processes\.0: "),
-        (pipeline, {"processes": {"sort": "fast"}}, r"processes\.0\.parameters: .*list"),
-        (pipeline, {"nextflow_profile": ""}, "nextflow_profile: "),
-        (pipeline, {"resume_run_id": ""}, "resume_run_id: "),
+        (pipeline, {"processes": {"sort": "fast"}}, r"processes\.sort: must be a list"),
+        (pipeline, {"nextflow_profile": 1.5}, "nextflow_profile: must be text"),
+        (pipeline, {"resume_run_id": "r 1"}, "resume_run_id: must be an id"),
     ],
 )
 def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
@@ -60,12 +60,12 @@ def test_templates_are_left_until_they_are_rendered(arguments):
 
 
 def test_the_request_for_a_capsule_says_what_was_asked_for():
-    operator = capsule(version=3, data_assets=["a1", {"id": "a2", "mount": "m"}], parameters=["fast", 0.5])
+    operator = capsule(version=3, data_assets=["a1", {"id": "a2", "mount": "m"}], parameters=["fast", 5])
     assert operator.run_params().to_json() == {
         "capsule_id": "c1",
         "version": 3,
         "data_assets": [{"id": "a1"}, {"id": "a2", "mount": "m"}],
-        "parameters": ["fast", "0.5"],
+        "parameters": ["fast", "5"],
     }
 
 
@@ -95,9 +95,13 @@ def test_the_request_says_no_more_than_that():
 @pytest.mark.parametrize(
     ("operator", "arguments", "message"),
     [
-        (CodeOceanRenameComputationOperator, {"computation_id": "", "name": "n"}, "computation_id must be"),
-        (CodeOceanRenameComputationOperator, {"computation_id": "c", "name": " "}, "name must be"),
-        (CodeOceanDeleteComputationOperator, {"computation_id": None}, "computation_id must be"),
+        (
+            CodeOceanRenameComputationOperator,
+            {"computation_id": "", "name": "n"},
+            "computation_id: must not be empty",
+        ),
+        (CodeOceanRenameComputationOperator, {"computation_id": "c", "name": " "}, "name: must not be empty"),
+        (CodeOceanDeleteComputationOperator, {"computation_id": None}, "computation_id: must not be None"),
     ],
 )
 def test_wrong_identifiers_and_names_are_told_when_the_dag_is_parsed(operator, arguments, message):

@@ -40,17 +40,20 @@ def download(**arguments):
     [
         (listing, {"data_asset_id": None}, "give exactly one of data_asset_id, computation_id, got none"),
         (listing, {"computation_id": "c"}, "got data_asset_id and computation_id"),
-        (listing, {"data_asset_id": " "}, "data_asset_id must be an identifier"),
-        (listing, {"path": 7}, "path must be a path among the files, or empty for all, got 7"),
-        (listing, {"path": None}, "path must be a path"),
+        (listing, {"data_asset_id": " "}, "give exactly one of data_asset_id, computation_id, got none"),
+        (listing, {"path": "a/../b"}, "path: must be a path below the root of the files"),
+        (listing, {"path": 7.5}, "path: must be text, got 7.5"),
         (listing, {"pattern": []}, "pattern must be a glob"),
-        (listing, {"pattern": ["{{ ds }}", ""]}, "pattern must be a glob"),
+        (listing, {"pattern": ["{{ ds }}", ""]}, r"pattern\.1: must not be empty"),
+        (listing, {"exclude": ["{{ ds }}", ""]}, r"exclude\.1: must not be empty"),
         (listing, {"on_empty": "x"}, "on_empty must be one of 'return', 'skip', 'fail', got 'x'"),
         (listing, {"limit": None}, "limit must be a whole number from 1 to 100000, got None"),
         (download, {"target": "data"}, "target must be an absolute path or an address such as s3://"),
         (download, {"target": ""}, "target must be"),
-        (download, {"target": None}, "target must be"),
+        (download, {"target": None}, "target: must not be None"),
         (download, {"target": "file://data"}, "target must be an absolute path"),
+        (download, {"overwrite": "no"}, "overwrite must be True or False, got 'no'"),
+        (download, {"on_unsafe": "return"}, "on_unsafe must be one of 'fail', 'skip', got 'return'"),
         (download, {"max_parallel": 0}, "max_parallel must be a whole number from 1 to 32, got 0"),
     ],
 )
@@ -63,7 +66,7 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
     ("make", "arguments"),
     [
         (listing, {"data_asset_id": "{{ params.id }}", "path": "{{ ds }}", "pattern": "{{ params.some }}"}),
-        (listing, {"pattern": ["*.{{ params.kind }}", "**"]}),
+        (listing, {"pattern": ["*.{{ params.kind }}", "**"], "exclude": "{{ params.exclude }}"}),
         (download, {"target": "{{ params.target }}"}),
         (download, {"target": Path("/data")}),
         (download, {"target": ObjectStoragePath("file:///data")}),
@@ -113,3 +116,26 @@ def test_a_download_that_is_killed_stops(code_ocean, tmp_path, caplog):
     with pytest.raises(DownloadFailed):
         operator.execute({"ti": TaskInstance()})
     assert "Killed: the download stops" in caplog.text
+
+
+def test_download_of_another_computation_without_overwrite_fails_permanently(code_ocean, tmp_path):
+    (tmp_path / "output").write_bytes(b"mine")
+    operator = download(
+        computation_id=code_ocean.env["CODEOCEAN_COMPUTATION_ID"], target=str(tmp_path), overwrite=False
+    )
+    with pytest.raises(
+        AirflowFailException, match="already has 'output', not known to come from computation"
+    ):
+        operator.execute({"ti": TaskInstance()})
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
+def test_download_unsafe_names_and_excluded_files_are_left_out(code_ocean, tmp_path):
+    computation_id = code_ocean.env["CODEOCEAN_COMPUTATION_ID"]
+    code_ocean.store.files.put(f"run-{computation_id}", "1:30.csv", b"x")
+    operator = download(
+        computation_id=computation_id, target=str(tmp_path), exclude="output", on_unsafe="skip"
+    )
+    done = operator.execute({"ti": TaskInstance()})
+    assert done["skipped"] == 1
+    assert not (tmp_path / "output").exists()

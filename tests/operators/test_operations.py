@@ -46,12 +46,17 @@ def make(kind, **arguments):
         (CREATE, {"source": None, "data_asset_ids": []}, "data_asset_ids: "),
         (CREATE, {"source": {}}, "source takes exactly one of aws, gcp, computation and cloud_workstation"),
         (CREATE, {"source": {"aws": {"bucket": "s3://b"}}}, r"source\.aws\.bucket: "),
-        (CREATE, {"source": {"aws": {"key": "x", "bucket": "b"}}}, r"source\.aws\.key: "),
+        (
+            CREATE,
+            {"source": {"aws": {"key": "x", "bucket": "b"}}},
+            r"source\.aws: does not take 'key'; it takes bucket, prefix, ",
+        ),
         (CREATE, {"source": {"gcp": {"bucket": "b", "client_id": "i"}}}, "client_id and client_secret"),
         (CREATE, {"results_info": {}}, "results_info takes exactly one of capsule_id and pipeline_id"),
         (CREATE, {"timeout": 0}, "timeout must be a number of seconds"),
         (UPDATE, {}, "an update needs at least one of name, "),
-        (UPDATE, {"name": " "}, "name: "),
+        (UPDATE, {"name": " "}, "an update needs at least one of name, "),
+        (UPDATE, {"name": 1.5}, "name: must be text, got 1.5"),
         (UPDATE, {"tags": ["a"], "add_tags": ["b"]}, "either tags, or add_tags and remove_tags"),
         (UPDATE, {"add_tags": "a"}, "add_tags: "),
         (UPDATE, {"remove_tags": [""]}, r"remove_tags\.0: "),
@@ -74,12 +79,16 @@ def make(kind, **arguments):
         (SEARCH, {"filters": [{"key": "name"}]}, "exactly one of value, values and range"),
         (ATTACH, {"capsule_id": None}, "exactly one of capsule_id, pipeline_id, computation_id, got none"),
         (ATTACH, {"pipeline_id": "p1"}, "got capsule_id and pipeline_id"),
-        (ATTACH, {"capsule_id": ""}, "capsule_id must be an identifier"),
+        (ATTACH, {"capsule_id": ""}, "exactly one of capsule_id, pipeline_id, computation_id, got none"),
         (ATTACH, {"data_assets": []}, "data_assets must be a list that is not empty"),
         (ATTACH, {"data_assets": "a1"}, "data_assets must be a list that is not empty"),
         (ATTACH, {"data_assets": ["a1", ""]}, r"data_assets\.1\.id: "),
-        (ATTACH, {"data_assets": [{"id": "a1", "folder": "x"}]}, "folder: "),
-        (DETACH, {"data_asset_ids": [7]}, r"data_asset_ids\.0 must be an identifier"),
+        (
+            ATTACH,
+            {"data_assets": [{"id": "a1", "folder": "x"}]},
+            r"data_assets\.0: does not take 'folder'; it takes id, mount",
+        ),
+        (DETACH, {"data_asset_ids": ["a b"]}, r"data_asset_ids\.0: must be an id, .* got 'a b'"),
         (DETACH, {"data_asset_ids": []}, "data_asset_ids must be a list that is not empty"),
     ],
 )
@@ -96,9 +105,9 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(kind, arguments, message):
         CodeOceanGetDataAssetPermissionsOperator,
     ],
 )
-@pytest.mark.parametrize("wrong", ["", None, 7])
-def test_what_is_no_identifier_is_refused(operator, wrong):
-    with pytest.raises(ValueError, match="data_asset_id must be an identifier"):
+@pytest.mark.parametrize(("wrong", "message"), [("", "empty"), (None, "None"), (7.5, "text, got 7.5")])
+def test_what_is_no_identifier_is_refused(operator, wrong, message):
+    with pytest.raises(ValueError, match=f"data_asset_id: must (not )?be {message}"):
         operator(task_id="t", data_asset_id=wrong)
 
 

@@ -174,11 +174,11 @@ def test_killed_while_it_is_started_it_is_named(operator, context, caplog):
     )
 
 
-def test_a_name_that_is_rendered_to_nothing_is_refused(operator, context):
+@pytest.mark.fault("D4")
+def test_run_name_blank_counts_as_not_given(operator, context):
     nameless = operator(name="{{ params.name }}")
-    nameless.name = ""
-    with pytest.raises(AirflowFailException, match="name must be"):
-        nameless.execute(context)
+    nameless.name = " "
+    assert nameless.execute(context)["name"].startswith("Run ")
 
 
 def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch):

@@ -328,7 +328,7 @@ def test_mapping_over_nothing_is_no_error(dag):
             "data_asset_id: the triggerer can be given",
             lambda: partial().expand(data_asset_id=[object()]),
         ),
-        (ValueError, "data_asset_id must be an identifier", lambda: sensor("")),
+        (ValueError, "data_asset_id: must not be empty", lambda: sensor("")),
     ],
 )
 def test_what_else_is_refused(error, message, make):

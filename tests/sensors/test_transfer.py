@@ -13,6 +13,8 @@ from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
 class TaskInstance:
     """What the running task's instance is asked for."""
 
+    map_index = -1
+
     def xcom_push(self, key, value):
         """Take an XCom."""
 
@@ -45,7 +47,7 @@ def looks(data_asset_id, **arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"data_asset_id": ""}, "data_asset_id must be an identifier"),
+        ({"data_asset_id": ""}, "data_asset_id: must not be empty"),
         ({"last_transferred": "yesterday"}, "last_transferred must be a time in Unix seconds, or None"),
         ({"last_transferred": -1}, "last_transferred must be"),
         ({"last_transferred": True}, "last_transferred must be"),
@@ -89,4 +91,5 @@ def test_its_trigger_knows_what_was_before():
         "codeocean_conn_id": "codeocean_default",
         "poll_interval": 5.0,
         "deadline": 9.0,
+        "completion": None,
     }

@@ -24,6 +24,7 @@ from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSens
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 from airflow_provider_codeocean.triggers import sensor as sensor_trigger
 from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
+from tests.triggers.supervisor import Supervisor
 
 pytestmark = pytest.mark.skipif(
     not Feature.STARTS_IN_TRIGGERER.is_there, reason="before Airflow 3.3 they start in workers"
@@ -37,38 +38,6 @@ class UpOperator(BaseOperator):
 
     def __init__(self, *, asset=None, **kwargs):
         super().__init__(**kwargs)
-
-
-class Supervisor:
-    """The triggerer's supervisor, as far as XComs go; what it does not know it does not answer."""
-
-    def __init__(self):
-        self.xcoms = {}
-        self.lengths = {}
-        self.broken = False
-
-    async def asend(self, message):
-        from airflow.sdk.execution_time import comms
-
-        if isinstance(message, comms.GetXCom):
-            assert message.map_index == -1
-            return comms.XComResult(key=message.key, value=self.xcoms.get((message.task_id, message.key)))
-        if isinstance(message, comms.SetXCom):
-            if self.broken:
-                raise RuntimeError("no API server")
-            json.dumps(message.value)
-            self.xcoms[message.task_id, message.key, message.map_index] = message.value
-            self.lengths[message.key] = message.mapped_length
-            return None
-        if isinstance(message, comms.GetConnection):
-            return comms.ErrorResponse()
-        if isinstance(message, comms.MaskSecret):
-            return None
-        return await asyncio.get_running_loop().create_future()
-
-    def send(self, message):
-        """Masks what the test itself asks for; nobody else may block the triggerer."""
-        assert type(message).__name__ == "MaskSecret"
 
 
 @pytest.fixture
@@ -210,8 +179,9 @@ async def test_a_mapped_one_does_not_render_what_another_task_returned(superviso
         up = UpOperator(task_id="up")
         CodeOceanDataAssetSensor.partial(task_id="wait", **START).expand(data_asset_id=up.output)
     told = await told_to_worker(start(dag, map_index=0))
-    assert told["status"] == "error"
-    assert "rendered" not in told["message"]
+    assert told["status"] == "not_begun"
+    assert "must be an id, " in told["message"]
+    assert "got '{{ params.data_asset_id }}'" in told["message"]
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -341,7 +311,7 @@ class NotThereSensor(CodeOceanDataAssetSensor):
 NOT_BEGUN = {
     "a name that is not there": ({"data_asset_id": "{{ params.typo }}"}, "typo"),
     "a template that is none": ({"data_asset_id": "{{ broken"}, "TemplateSyntaxError"),
-    "no identifier": ({"data_asset_id": "{{ '' }}"}, "data_asset_id must be an identifier"),
+    "no identifier": ({"data_asset_id": "{{ '' }}"}, "data_asset_id: must not be empty"),
     "no connection": ({"data_asset_id": "a", "codeocean_conn_id": "not_there"}, "not_there"),
     "a class of a DAG file": ({"data_asset_id": "a", "sensor": NotThereSensor}, "a_dag_file"),
     "native objects": (
@@ -403,7 +373,7 @@ async def test_a_worker_begins_what_could_not_be(code_ocean, create):
     asset = create()
 
     class TaskInstance:
-        start_date = None
+        map_index, start_date = -1, None
 
         def xcom_push(self, key, value):
             pass

@@ -20,6 +20,7 @@ from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataA
 from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
 
 WAIT = {"codeocean_conn_id": "lab", "poll_interval": 60.0, "deadline": 1_800_000_000.5}
+END = {**WAIT, "completion": {"push_result": True, "url": None}}
 WATCH = {"codeocean_conn_id": "lab", "poll_interval": 60.0, "since": None, "watcher": None}
 COMPUTATIONS = {"capsule_id": "c1", "pipeline_id": None, "status": "succeeded"}
 SENSOR = {
@@ -36,18 +37,23 @@ STORED = [
     ("data_asset.CodeOceanDataAssetTrigger", {"data_asset_id": "a1", "on_kill": "delete", **WAIT}),
     (
         "data_asset.CodeOceanDataAssetTrigger",
-        {"data_asset_id": "a1", "on_kill": "delete", "submitted_at": 1.5, **WAIT},
+        {"data_asset_id": "a1", "on_kill": "delete", "submitted_at": 1.5, **END},
     ),
     ("computation.CodeOceanComputationTrigger", {"computation_id": "r1", "on_kill": "leave", **WAIT}),
     (
         "computation.CodeOceanComputationTrigger",
-        {"computation_id": "r1", "on_kill": "leave", "submitted_at": 1.5, **WAIT},
+        {"computation_id": "r1", "on_kill": "leave", "submitted_at": 1.5, **END},
     ),
     (
         "transfer.CodeOceanTransferTrigger",
         {"data_asset_id": "a1", "last_transferred": 1.5, "transfer_error": "none", **WAIT},
     ),
+    (
+        "transfer.CodeOceanTransferTrigger",
+        {"data_asset_id": "a1", "last_transferred": 1.5, "transfer_error": "none", **END},
+    ),
     ("search.CodeOceanDataAssetSearchTrigger", {"params": {"query": "tag:x"}, **WAIT}),
+    ("search.CodeOceanDataAssetSearchTrigger", {"params": {"query": "tag:x"}, **END}),
     ("sensor.CodeOceanSensorTrigger", SENSOR),
     ("events.CodeOceanComputationsFinishedTrigger", {**COMPUTATIONS, **WATCH}),
     ("events.CodeOceanDataAssetsReadyTrigger", {"params": {"query": "tag:x"}, **WATCH}),

@@ -12,7 +12,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from airflow_provider_codeocean.api.printable import printable
+from airflow_provider_codeocean.api.text import (
+    describe,
+    is_blank,
+    to_capsule_id,
+    to_folder,
+    to_id,
+    to_name,
+    to_new_folder,
+    to_nonempty,
+    to_path,
+    to_prefix,
+    to_text,
+)
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -59,11 +74,34 @@ class Payload(BaseModel):
 
 
 class Params(BaseModel):
-    """Base of what the API is sent: nothing unknown, nothing wrong. Errors do not repeat the values given."""
+    """Base of what the API is sent: nothing unknown, nothing wrong. Errors do not repeat the values given.
+
+    An optional field that is given as a blank text counts as not given: templates of forms render to one.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True, allow_inf_nan=False
     )
+
+    #: Optional fields for which an empty text is a value.
+    blank_is_a_value: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blanks(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        unknown = [str(name) for name in data if name not in cls.model_fields]
+        if unknown:
+            raise ValueError(
+                f"does not take {', '.join(map(repr, unknown))}; it takes {', '.join(cls.model_fields)}"
+            )
+        needed = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return {
+            name: value
+            for name, value in data.items()
+            if name in needed | cls.blank_is_a_value or not is_blank(value)
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the request's body: what was given, without nulls."""
@@ -135,7 +173,7 @@ def read_fields(value: Any) -> dict[str, Any]:
 
 
 def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | str | None]:
-    """Make a reader of an enum's values that keeps an unknown one as the plain string it is.
+    """Make a reader of an enum's values that keeps an unknown one as a string without control characters.
 
     :param enum: the enum.
     :param **former: values of older servers, in lower case, and what they are today; the name of the enum
@@ -150,9 +188,48 @@ def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | s
             return None
         plain = text.strip().lower().removeprefix(prefix)
         plain = former.get(plain.replace("-", "_"), plain)
-        return enum(plain) if plain in enum.__members__.values() else text
+        return enum(plain) if plain in enum.__members__.values() else printable(text)
 
     return read
+
+
+def to_scalar(value: Any) -> str | int | float:
+    """Return a text or a finite number.
+
+    :param value: the value.
+    :returns: the value.
+    :raises ValueError: if it is neither.
+    """
+    if isinstance(value, str):
+        return to_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be text or a number, got {describe(value)}")  # noqa: TRY004
+    return to_number(value)
+
+
+def to_number(value: Any) -> int | float:
+    """Return a finite number, also one that is given as text: templates render to text.
+
+    :param value: the value.
+    :returns: the number.
+    :raises ValueError: if it is none.
+    """
+    number = read_number(value)
+    if number is None:
+        raise ValueError(f"must be a finite number, got {describe(value)}")
+    return number
+
+
+def not_a_flag(value: Any) -> Any:
+    """Reject true and false, which pydantic reads as 1 and 0.
+
+    :param value: the value.
+    :returns: the value.
+    :raises ValueError: if it is true or false.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"must be a whole number, got {value}")  # noqa: TRY004
+    return value
 
 
 #: Read leniently; see the functions of the same names above.
@@ -162,13 +239,24 @@ Integer = Annotated[int | None, BeforeValidator(read_integer)]
 Flag = Annotated[bool | None, BeforeValidator(read_flag)]
 Texts = Annotated[list[str], BeforeValidator(read_texts)]
 Fields = Annotated[dict[str, Any], BeforeValidator(read_fields)]
-#: An identifier or name: empty where the server sent none.
+#: An identifier, without control characters: it is in many log lines. Empty if the server sent none.
+ResponseId = Annotated[str, BeforeValidator(lambda value: printable(read_text(value) or ""))]
+#: A name: empty where the server sent none.
 Name = Annotated[str, BeforeValidator(lambda value: read_text(value) or "")]
 Maybe = Annotated[M | None, BeforeValidator(read_object)]
 Many = Annotated[list[M], BeforeValidator(read_objects)]
 
-#: Parameters, read strictly. A number is a name as well: "20260102" is one after a template is rendered
-#: natively.
-_NumberAsText = BeforeValidator(lambda value: value if isinstance(value, bool) else read_text(value) or value)
-AnyText = Annotated[str, _NumberAsText]
-NonEmpty = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), _NumberAsText]
+#: Parameters, read strictly; see the functions of :mod:`airflow_provider_codeocean.api.text`.
+AnyText = Annotated[str, BeforeValidator(to_text)]
+NonEmpty = Annotated[str, BeforeValidator(to_nonempty)]
+DisplayName = Annotated[str, BeforeValidator(to_name)]
+Folder = Annotated[str, BeforeValidator(to_folder)]
+NewFolder = Annotated[str, BeforeValidator(to_new_folder)]
+FilePath = Annotated[str, BeforeValidator(to_path)]
+Prefix = Annotated[str, BeforeValidator(to_prefix)]
+Id = Annotated[str, BeforeValidator(to_id)]
+CapsuleId = Annotated[str, BeforeValidator(to_capsule_id)]
+#: A text or a number, as it is; a number; a whole number from 1.
+Scalar = Annotated[str | int | float, PlainValidator(to_scalar)]
+FiniteNumber = Annotated[int | float, PlainValidator(to_number)]
+Version = Annotated[int, BeforeValidator(not_a_flag), Field(ge=1)]

@@ -16,6 +16,7 @@ from airflow_provider_codeocean.api.models.base import (
     Name,
     Number,
     Payload,
+    ResponseId,
     Text,
     Texts,
     reader_of,
@@ -33,7 +34,7 @@ class CapsuleStatus(StrEnum):
 class OriginalCapsule(Payload):
     """The capsule that one was duplicated from."""
 
-    id: Name = ""
+    id: ResponseId = ""
     name: Text = None
     major_version: Integer = None
     minor_version: Integer = None
@@ -74,7 +75,7 @@ class Capsule(Payload):
     essential = ("id",)
     former_names: ClassVar = {"keywords": "tags", "published_capsule": "release_capsule"}
 
-    id: Name = ""
+    id: ResponseId = ""
     created: Number = None
     name: Name = ""
     status: Annotated[
@@ -99,7 +100,7 @@ class Capsule(Payload):
 class AppPanelDataAsset(Payload):
     """A data asset that the App Panel offers to replace."""
 
-    id: Name = ""
+    id: ResponseId = ""
     mount: Text = None
     name: Text = None
     kind: Text = None
@@ -111,7 +112,7 @@ class AppPanelDataAsset(Payload):
 class AppPanelCategory(Payload):
     """A group of parameters in the App Panel."""
 
-    id: Name = ""
+    id: ResponseId = ""
     name: Text = None
     description: Text = None
     help_text: Text = None

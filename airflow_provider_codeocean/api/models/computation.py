@@ -8,7 +8,11 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from airflow_provider_codeocean.api.models.base import (
+    AnyText,
+    CapsuleId,
     Flag,
+    Folder,
+    Id,
     Integer,
     Many,
     Name,
@@ -16,7 +20,9 @@ from airflow_provider_codeocean.api.models.base import (
     Number,
     Params,
     Payload,
+    ResponseId,
     Text,
+    Version,
     reader_of,
 )
 
@@ -60,7 +66,7 @@ class Process(Payload):
 class InputDataAsset(Payload):
     """A data asset that a computation reads."""
 
-    id: Name = ""
+    id: ResponseId = ""
     mount: Text = None
 
 
@@ -86,7 +92,7 @@ class Computation(Payload):
 
     essential = ("id",)
 
-    id: Name = ""
+    id: ResponseId = ""
     created: Number = None
     name: Name = ""
     owner: Text = None
@@ -112,8 +118,8 @@ class RunDataAsset(Params):
     :param mount: folder to mount it at; the data asset's own if left out.
     """
 
-    id: NonEmpty
-    mount: NonEmpty | None = None
+    id: Id
+    mount: Folder | None = None
 
 
 class NamedParameter(Params):
@@ -124,7 +130,7 @@ class NamedParameter(Params):
     """
 
     param_name: NonEmpty
-    value: str
+    value: AnyText
 
 
 class ProcessParams(Params):
@@ -136,7 +142,7 @@ class ProcessParams(Params):
     """
 
     name: NonEmpty
-    parameters: list[str] | None = None
+    parameters: list[AnyText] | None = None
     named_parameters: list[NamedParameter] | None = None
 
 
@@ -154,13 +160,13 @@ class RunParams(Params):
     :param processes: parameters of a pipeline's processes.
     """
 
-    capsule_id: NonEmpty | None = None
-    pipeline_id: NonEmpty | None = None
-    version: Annotated[int, Field(ge=1)] | None = None
-    resume_run_id: NonEmpty | None = None
+    capsule_id: CapsuleId | None = None
+    pipeline_id: CapsuleId | None = None
+    version: Version | None = None
+    resume_run_id: Id | None = None
     nextflow_profile: NonEmpty | None = None
     data_assets: list[RunDataAsset] | None = None
-    parameters: list[str] | None = None
+    parameters: list[AnyText] | None = None
     named_parameters: list[NamedParameter] | None = None
     processes: list[ProcessParams] | None = None
 

@@ -16,6 +16,7 @@ from airflow_provider_codeocean.api.models.base import (
     Name,
     Number,
     Payload,
+    ResponseId,
     Text,
     Texts,
     reader_of,
@@ -91,7 +92,7 @@ class AppParameter(Payload):
 class ContainedDataAsset(Payload):
     """A data asset within a combined one."""
 
-    id: Name = ""
+    id: ResponseId = ""
     mount: Text = None
     size: Integer = None
 
@@ -126,7 +127,7 @@ class DataAsset(Payload):
     essential = ("id",)
     former_names: ClassVar = {"size_in_bytes": "size"}
 
-    id: Name = ""
+    id: ResponseId = ""
     created: Number = None
     name: Name = ""
     mount: Text = None
@@ -161,7 +162,7 @@ class DataAssetAttachment(Payload):
     :ivar ready: whether it can be used.
     """
 
-    id: Name = ""
+    id: ResponseId = ""
     mount: Text = None
     mount_state: Text = None
     job_id: Text = None

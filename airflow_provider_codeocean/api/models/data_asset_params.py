@@ -7,36 +7,66 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, field_serializer, model_validator
 
-from airflow_provider_codeocean.api.models.base import AnyText, NonEmpty, Params
+from airflow_provider_codeocean.api.models.base import (
+    AnyText,
+    CapsuleId,
+    DisplayName,
+    FilePath,
+    Folder,
+    Id,
+    NewFolder,
+    NonEmpty,
+    Params,
+    Prefix,
+    Version,
+    to_scalar,
+)
 from airflow_provider_codeocean.api.models.data_asset import DataAssetType
 from airflow_provider_codeocean.api.models.search import SearchParams
+from airflow_provider_codeocean.api.text import describe, to_nonempty, to_text
 
 
-def _to_unix_seconds(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a value is a string, a number or a date, not true or false")  # noqa: TRY004
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("a date needs a time zone")
-        return int(value.timestamp())
-    return value
-
-
-def _check_bucket(name: str) -> str:
+def _check_bucket(value: object) -> str:
+    name = to_nonempty(value)
     if re.fullmatch(r"[^/:\s]+", name) is None:
-        raise ValueError("a bucket's name has no scheme (s3://), slash, colon or space")
+        raise ValueError(
+            f"must be a bucket's name, without scheme (s3://), slash, colon, and space, got {describe(name)}"
+        )
     return name
 
 
-_Scalar = Annotated[str | int | float, BeforeValidator(_to_unix_seconds)]
+def _to_secret(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value
+    try:
+        return to_text(value)
+    except ValueError:  # whose message shows the value
+        raise ValueError("must be text; put a template in quotes if it renders to a number") from None
+
+
+def _to_metadata(value: object) -> str | int | float | list[str | int | float]:
+    if isinstance(value, list | tuple):
+        return [_to_metadata_scalar(item) for item in value]
+    return _to_metadata_scalar(value)
+
+
+def _to_metadata_scalar(value: object) -> str | int | float:
+    if not isinstance(value, datetime):
+        return to_scalar(value)
+    if value.tzinfo is None:
+        raise ValueError(f"must have a time zone, got {value}")
+    return int(value.timestamp())
+
 
 #: A bucket's name. What exactly is allowed differs by cloud; a URL or a path is allowed by none.
-_Bucket = Annotated[str, AfterValidator(_check_bucket)]
+_Bucket = Annotated[str, BeforeValidator(_check_bucket)]
 #: Values of custom metadata by key: a string, a number, a date (a time with a zone, or Unix seconds), or a
 #: list of them.
-CustomMetadataValues = dict[NonEmpty, _Scalar | list[_Scalar]]
+CustomMetadataValues = dict[
+    NonEmpty, Annotated[str | int | float | list[str | int | float], PlainValidator(_to_metadata)]
+]
 Tags = list[NonEmpty]
 
 
@@ -53,7 +83,7 @@ class AWSSource(Params):
     """
 
     bucket: _Bucket | None = None
-    prefix: AnyText | None = None
+    prefix: Prefix | None = None
     endpoint_name: NonEmpty | None = None
     keep_on_external_storage: bool | None = None
     public: bool | None = None
@@ -79,9 +109,9 @@ class GCPSource(Params):
     """
 
     bucket: _Bucket
-    prefix: AnyText | None = None
+    prefix: Prefix | None = None
     client_id: NonEmpty | None = None
-    client_secret: Annotated[SecretStr, Field(min_length=1)] | None = None
+    client_secret: Annotated[SecretStr, BeforeValidator(_to_secret)] | None = None
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
@@ -101,8 +131,8 @@ class ComputationSource(Params):
     :param path: file or folder among the results; empty means all of them.
     """
 
-    id: NonEmpty
-    path: AnyText | None = None
+    id: Id
+    path: FilePath | None = None
 
 
 class CloudWorkstationSource(Params):
@@ -114,7 +144,7 @@ class CloudWorkstationSource(Params):
         result.
     """
 
-    id: NonEmpty
+    id: Id
     path: NonEmpty
     run_script: NonEmpty | None = None
 
@@ -160,17 +190,19 @@ class Target(Params):
 class ResultParameter(Params):
     """A parameter that imported results were made with."""
 
-    name: str | None = None
-    param_name: str | None = None
-    value: str | None = None
+    blank_is_a_value = frozenset({"value"})
+
+    name: AnyText | None = None
+    param_name: AnyText | None = None
+    value: AnyText | None = None
 
 
 class ResultProcess(Params):
     """A process of the pipeline that imported results were made with."""
 
     name: NonEmpty
-    capsule_id: NonEmpty
-    version: Annotated[int, Field(ge=1)] | None = None
+    capsule_id: CapsuleId
+    version: Version | None = None
     public: bool | None = None
     parameters: list[ResultParameter] | None = None
 
@@ -189,12 +221,12 @@ class ResultsInfo(Params):
     :param processes: processes of the pipeline.
     """
 
-    capsule_id: NonEmpty | None = None
-    pipeline_id: NonEmpty | None = None
-    version: Annotated[int, Field(ge=1)] | None = None
+    capsule_id: CapsuleId | None = None
+    pipeline_id: CapsuleId | None = None
+    version: Version | None = None
     commit: NonEmpty | None = None
     run_script: NonEmpty | None = None
-    data_assets: list[NonEmpty] | None = None
+    data_assets: list[Id] | None = None
     parameters: list[ResultParameter] | None = None
     nextflow_profile: NonEmpty | None = None
     processes: list[ResultProcess] | None = None
@@ -220,13 +252,13 @@ class DataAssetParams(Params):
     :param custom_metadata: values of the deployment's custom fields.
     """
 
-    name: NonEmpty
+    name: DisplayName
     tags: Tags
-    mount: NonEmpty
+    mount: NewFolder
     description: AnyText | None = None
     source: Source | None = None
     target: Target | None = None
-    data_asset_ids: Annotated[list[NonEmpty], Field(min_length=1)] | None = None
+    data_asset_ids: Annotated[list[Id], Field(min_length=1)] | None = None
     results_info: ResultsInfo | None = None
     custom_metadata: CustomMetadataValues | None = None
 
@@ -251,7 +283,9 @@ class DataAssetUpdateParams(Params):
     :param custom_metadata: values of the deployment's custom fields.
     """
 
-    name: NonEmpty | None = None
+    blank_is_a_value = frozenset({"description"})
+
+    name: DisplayName | None = None
     description: AnyText | None = None
     tags: Tags | None = None
     mount: NonEmpty | None = None
@@ -282,8 +316,8 @@ class AttachParams(Params):
     :param mount: folder to mount it at; the data asset's own if left out.
     """
 
-    id: NonEmpty
-    mount: NonEmpty | None = None
+    id: Id
+    mount: Folder | None = None
 
 
 class DataAssetSortField(StrEnum):

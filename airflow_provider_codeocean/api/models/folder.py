@@ -57,6 +57,8 @@ class FolderParams(Params):
     :param path: path from the root; empty means the root.
     """
 
+    blank_is_a_value = frozenset({"path"})
+
     path: str = ""
 
 

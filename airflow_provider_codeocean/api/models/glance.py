@@ -11,6 +11,7 @@ import msgspec
 
 from airflow_provider_codeocean.api.models.base import read_number, read_text, reader_of
 from airflow_provider_codeocean.api.models.data_asset import DataAssetState
+from airflow_provider_codeocean.api.printable import printable
 
 _read_state = reader_of(DataAssetState)
 _STATES = {state.value: state for state in DataAssetState}
@@ -29,7 +30,7 @@ class Glance(msgspec.Struct, gc=False, frozen=True):
     def id(self) -> str:
         """Identifier of the data asset, empty where it is none."""
         raw = self.raw_id
-        return raw if isinstance(raw, str) else ""
+        return printable(raw) if isinstance(raw, str) else ""
 
     @property
     def state(self) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from airflow_provider_codeocean.api.models.base import Flag, Many, Name, NonEmpty, Params, Payload, reader_of
+from airflow_provider_codeocean.api.text import describe, to_nonempty
 
 
 class UserRole(StrEnum):
@@ -66,6 +68,13 @@ class Permissions(Payload):
     share_assets: Flag = None
 
 
+def _to_email(value: object) -> str:
+    email = to_nonempty(value)
+    if re.fullmatch(r"[^@\s]+@[^@\s]+", email) is None:
+        raise ValueError(f"must be an email address, got {describe(email)}")
+    return email
+
+
 class UserGrant(Params):
     """A role for a user.
 
@@ -73,7 +82,7 @@ class UserGrant(Params):
     :param role: ``owner``, ``editor`` or ``viewer``.
     """
 
-    email: Annotated[NonEmpty, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    email: Annotated[str, BeforeValidator(_to_email)]
     role: UserRole
 
 
@@ -103,7 +112,12 @@ class PermissionsParams(Params):
     share_assets: bool | None = None
 
     @model_validator(mode="after")
-    def _check_anything_given(self) -> Self:
+    def _check_grants(self) -> Self:
         if not self.users and not self.groups and self.everyone is None:
             raise ValueError("permissions need at least one of users, groups and everyone")
+        roles: dict[str, str] = {}
+        named = [(f"user {user.email!r}", user.role) for user in self.users or ()]
+        for name, role in [*named, *((f"group {one.group!r}", one.role) for one in self.groups or ())]:
+            if roles.setdefault(name.lower(), role) != role:
+                raise ValueError(f"{name} is listed with two roles: {roles[name.lower()]} and {role}")
         return self

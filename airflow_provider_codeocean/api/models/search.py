@@ -5,15 +5,28 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from airflow_provider_codeocean.api.models.base import Flag, Many, NonEmpty, Params, Payload, Text
+from airflow_provider_codeocean.api.models.base import (
+    AnyText,
+    FiniteNumber,
+    Flag,
+    Many,
+    NonEmpty,
+    Params,
+    Payload,
+    Scalar,
+    Text,
+)
+from airflow_provider_codeocean.api.text import EMPTY, is_blank, to_text
 
 P = TypeVar("P", bound=Payload)
 
 #: The most results that one page can hold, and how many it holds if nothing is said.
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
+#: Keys of filters whose values are text; all others are keys of custom metadata.
+TEXT_KEYS = frozenset({"name", "description", "tags"})
 
 
 class SortOrder(StrEnum):
@@ -48,8 +61,8 @@ class Page(Payload, Generic[P]):
 class FilterRange(Params):
     """A range of numbers or of times in Unix seconds, open where one end is not given."""
 
-    min: int | float | None = None
-    max: int | float | None = None
+    min: FiniteNumber | None = None
+    max: FiniteNumber | None = None
 
     @model_validator(mode="after")
     def _check_ends(self) -> Self:
@@ -70,11 +83,23 @@ class SearchFilter(Params):
     :param exclude: turn the filter around.
     """
 
+    blank_is_a_value = frozenset({"value"})
+
     key: NonEmpty
-    value: str | int | float | None = None
-    values: Annotated[list[str | int | float], Field(min_length=1)] | None = None
+    value: Scalar | None = None
+    values: Annotated[list[Scalar], Field(min_length=1)] | None = None
     range: FilterRange | None = None
     exclude: bool | None = None
+
+    @field_validator("value", "values")
+    @classmethod
+    def _as_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Convert values of fields that are text to text; the deployment defines the types of others."""
+        if any(is_blank(item) for item in (value if isinstance(value, list) else [value])):
+            raise ValueError(EMPTY)
+        if value is None or info.data.get("key") not in TEXT_KEYS:
+            return value
+        return [to_text(item) for item in value] if isinstance(value, list) else to_text(value)
 
     @model_validator(mode="after")
     def _check_one_condition(self) -> Self:
@@ -101,7 +126,7 @@ class SearchParams(Params):
     :param filters: conditions on single fields, all of which must hold.
     """
 
-    query: str | None = None
+    query: AnyText | None = None
     offset: Annotated[int, Field(ge=0)] | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] | None = None
     next_token: NonEmpty | None = None

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
 
 #: Text that is not only blanks.
 names = st.text(min_size=1, max_size=12).filter(str.strip)
+ids = st.from_regex(r"[a-z][a-z0-9-]{0,11}", fullmatch=True)
+folders = st.from_regex(r"[\w-][\w.-]{0,11}", fullmatch=True)
 buckets = st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}", fullmatch=True)
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -16,7 +16,7 @@ from airflow_provider_codeocean.api.models.computation import (
     RunDataAsset,
     RunParams,
 )
-from tests.api.models.params import assert_survives_json, maybe, names
+from tests.api.models.params import assert_survives_json, folders, ids, maybe, names
 
 
 def test_a_run_that_ended():
@@ -46,7 +46,7 @@ def test_the_value_of_a_parameter_is_text_and_not_looked_into():
         ({"capsule_id": "c", "nextflow_profile": "p"}, "nextflow_profile goes with pipeline_id only"),
         ({"capsule_id": "c", "version": 0}, "version"),
         ({"capsule_id": "c", "data_assets": [{"mount": "m"}]}, r"data_assets\.0\.id"),
-        ({"capsule_id": "c", "parameters": [1]}, r"parameters\.0"),
+        ({"capsule_id": "c", "parameters": [1.5]}, r"parameters\.0"),
         ({"capsule_id": "c", "named_parameters": [{"value": "v"}]}, r"named_parameters\.0\.param_name"),
         ({"pipeline_id": "p", "processes": [{"name": ""}]}, r"processes\.0\.name"),
         ({"capsule_id": "c", "cpu": 4}, "cpu"),
@@ -61,8 +61,8 @@ named = st.lists(st.builds(NamedParameter, param_name=names, value=st.text()), m
 values = st.lists(st.text(), max_size=2)
 common = {
     "version": maybe(st.integers(min_value=1)),
-    "resume_run_id": maybe(names),
-    "data_assets": maybe(st.lists(st.builds(RunDataAsset, id=names, mount=maybe(names)), max_size=2)),
+    "resume_run_id": maybe(ids),
+    "data_assets": maybe(st.lists(st.builds(RunDataAsset, id=ids, mount=maybe(folders)), max_size=2)),
     "parameters": maybe(values),
     "named_parameters": maybe(named),
 }
@@ -70,10 +70,10 @@ processes = st.builds(ProcessParams, name=names, parameters=maybe(values), named
 
 
 @given(
-    st.builds(RunParams, capsule_id=names, **common)
+    st.builds(RunParams, capsule_id=ids, **common)
     | st.builds(
         RunParams,
-        pipeline_id=names,
+        pipeline_id=ids,
         nextflow_profile=maybe(names),
         processes=maybe(st.lists(processes, max_size=2)),
         **common,

@@ -60,8 +60,8 @@ groups = st.builds(GroupGrant, group=names, role=st.sampled_from(GroupRole))
 @given(
     st.builds(
         PermissionsParams,
-        users=maybe(st.lists(users, max_size=2)),
-        groups=maybe(st.lists(groups, max_size=2)),
+        users=maybe(st.lists(users, max_size=2, unique_by=lambda user: user.email.lower())),
+        groups=maybe(st.lists(groups, max_size=2, unique_by=lambda group: group.group.lower())),
         everyone=st.sampled_from(EveryoneRole),
         share_assets=maybe(st.booleans()),
     )

@@ -1,0 +1,252 @@
+"""Text that requests send: which values are accepted as text, and which texts are names, ids, and paths.
+
+With ``render_template_as_native_obj=True``, Airflow evaluates a rendered template as a Python literal:
+``782149`` becomes an integer and ``1e5`` a float. An integer is sent as its digits. A float is rejected,
+because the text that it was rendered from cannot be restored.
+
+Each function returns the text to send, and raises :class:`ValueError` with the problem and the remedy. None
+of them needs pydantic, so operators can use them when a DAG is parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+#: Code Ocean documents no limit. A longer display name is a mistake, such as a file rendered into the name.
+MAX_NAME_CHARACTERS = 1000
+#: A mount is the name of a folder, and file systems limit names to this.
+MAX_FOLDER_BYTES = 255
+#: A longer text is not evaluated as the result of an operator.
+MAX_RESULT_CHARACTERS = 1_000_000
+
+#: Where users find an id, by the argument that it is for. Source: user guide, "Code Ocean API".
+WHERE_IDS_ARE = {
+    "capsule_id": "Code Ocean shows the id of a capsule on its metadata page",
+    "pipeline_id": "Code Ocean shows the id of a pipeline on its metadata page",
+    "data_asset_id": "Code Ocean shows the id of a data asset below its title",
+    "computation_id": "The id of a computation is in the result of the task that ran it",
+}
+#: Problems that a template is the usual cause of.
+EMPTY = "must not be empty"
+NONE = "must not be None"
+_QUOTE = (
+    "render_template_as_native_obj turns text such as '1e5' or 'True' into other values, so put the template "
+    "in quotes (\"'{{ params.subject }}'\") or write the value as text"
+)
+_NOT_IN_IDS = re.compile(r"[\s/\\{}\[\]<>?#%'\"]")
+_NOT_IN_FOLDERS = re.compile(r"[/\\\x00-\x1f\x7f]")
+_SPACE = re.compile(r"\s")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_SHOWN = 80
+
+
+def describe(value: Any) -> str:
+    """Return a value as an error message shows it: scalars as they are, containers by their kind.
+
+    :param value: the value.
+    :returns: the description.
+    """
+    if isinstance(value, str):
+        return repr(value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 10**20 else "a number of more than 20 digits"
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple | set) else f"a value of type {type(value).__name__}"
+
+
+def not_text(value: float | bool) -> str:
+    """Return the error message for a value that a native template may have been rendered to."""
+    return f"must be text, got {value!r}: {_QUOTE}"
+
+
+def is_blank(value: Any) -> bool:
+    """Return whether a value is a text without content; as an optional argument, it counts as not given."""
+    return isinstance(value, str) and not value.strip()
+
+
+def to_text(value: Any) -> str:
+    """Return a value as text: a text as it is, an integer as its digits.
+
+    :param value: the value.
+    :returns: the text.
+    :raises ValueError: for any other value.
+    """
+    if isinstance(value, str):
+        text = str.__str__(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"must be Unicode text, got {text[:_MAX_SHOWN]!a}") from None
+        return text
+    if isinstance(value, bool | float):
+        raise ValueError(not_text(value))  # noqa: TRY004
+    if isinstance(value, int):
+        try:
+            return str(value)
+        except ValueError:  # more digits than Python converts
+            raise ValueError(f"must be text, got {describe(value)}") from None
+    raise ValueError(NONE if value is None else f"must be text, got {describe(value)}")
+
+
+def to_nonempty(value: Any) -> str:
+    """Return a text without surrounding white space.
+
+    :param value: the value.
+    :returns: the text.
+    :raises ValueError: if it is not text, or blank.
+    """
+    text = to_text(value).strip()
+    if not text:
+        raise ValueError(EMPTY)
+    return text
+
+
+def to_name(value: Any) -> str:
+    """Return a display name.
+
+    :param value: the value.
+    :returns: the name.
+    :raises ValueError: if it is not text, blank, ``None`` as text, or longer than 1,000 characters.
+    """
+    text = to_nonempty(value)
+    if text == "None":
+        raise ValueError(NONE)
+    if len(text) > MAX_NAME_CHARACTERS:
+        raise ValueError(f"must have at most {MAX_NAME_CHARACTERS} characters, got {len(text)}")
+    return text
+
+
+def to_folder(value: Any) -> str:
+    """Return the name of a folder to mount a data asset at, which Code Ocean creates below ``/data``.
+
+    :param value: the value.
+    :returns: the name.
+    :raises ValueError: if it is not the name of one folder.
+    """
+    text = to_nonempty(value)
+    if text in (".", "..") or _NOT_IN_FOLDERS.search(text):
+        raise ValueError(
+            f"must be the name of one folder, without slashes: Code Ocean creates it below /data, got "
+            f"{describe(text)}"
+        )
+    if len(text.encode()) > MAX_FOLDER_BYTES:
+        raise ValueError(
+            f"must have at most {MAX_FOLDER_BYTES} bytes, as names of folders, got {describe(text)}"
+        )
+    return text
+
+
+def to_new_folder(value: Any) -> str:
+    """Return the name of the folder that a new or changed data asset is mounted at.
+
+    Source: user guide, "Creating a New Data Asset": spaces are not allowed in the folder name.
+
+    :param value: the value.
+    :returns: the name.
+    :raises ValueError: if it is not the name of one folder, or contains spaces.
+    """
+    text = to_folder(value)
+    if _SPACE.search(text):
+        raise ValueError(
+            f"must not contain spaces, which Code Ocean does not allow in names of folders, got {text!r}"
+        )
+    return text
+
+
+def folder_of(name: str) -> str:
+    """Return the folder to mount a data asset at if only its name is given.
+
+    :param name: the display name.
+    :returns: the name with an underscore in place of each run of spaces, slashes, and control characters.
+    :raises ValueError: if that is not the name of a folder, because it is too long or consists of dots.
+    """
+    return to_new_folder(re.sub(r"[\s/\\\x00-\x1f\x7f]+", "_", name))
+
+
+def to_path(value: Any) -> str:
+    """Return a path of files, relative to the root of a data asset or of results, as the API takes it.
+
+    :param value: the value.
+    :returns: the path without leading slashes; empty for the root.
+    :raises ValueError: if it is not text, or has ``.`` or ``..`` as a part, or control characters.
+    """
+    text = to_text(value)
+    path = "" if is_blank(text) else text.lstrip("/")
+    if _CONTROL.search(path) or not {".", ".."}.isdisjoint(path.split("/")):
+        raise ValueError(
+            f"must be a path below the root of the files, without '.', '..', and control characters, got "
+            f"{describe(text)}"
+        )
+    return path
+
+
+def to_prefix(value: Any) -> str:
+    """Return a prefix in a bucket.
+
+    Source: user guide, "Import From a Cloud Provider": the path must not begin with a slash.
+
+    :param value: the value.
+    :returns: the prefix.
+    :raises ValueError: if it is not text, or begins with a slash.
+    """
+    text = to_text(value)
+    if text.startswith("/"):
+        raise ValueError(f"must not begin with a slash, got {describe(text)}")
+    return text
+
+
+def to_id(value: Any) -> str:
+    """Return an id, also of what an operator returned: a mapping with a text ``id``, or the text of one.
+
+    :param value: the value.
+    :returns: the id.
+    :raises ValueError: if it is not an id.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _result_in(value)
+    if isinstance(value, Mapping):
+        value = value.get("id")
+        if not isinstance(value, str):
+            raise ValueError("must be an id, got a mapping without a text 'id'")  # noqa: TRY004
+    text = to_nonempty(value)
+    if text == "None":
+        raise ValueError(NONE)
+    if "://" in text:
+        raise ValueError(f"must be an id, got the address {describe(text)}")
+    if _NOT_IN_IDS.search(text):
+        raise ValueError(
+            f"must be an id, which has no spaces, slashes, quotes, and brackets, got {describe(text)}"
+        )
+    return text
+
+
+def to_capsule_id(value: Any) -> str:
+    """Return the id of a capsule or pipeline.
+
+    :param value: the value.
+    :returns: the id.
+    :raises ValueError: if it is not an id, or the number in the address of the page.
+    """
+    text = to_id(value)
+    if text.isdecimal():
+        raise ValueError(f"must be an id, got {text}, which is the number in the address of its page")
+    return text
+
+
+def _result_in(text: str) -> Any:
+    """Return the result that ``{{ ti.xcom_pull('run') }}`` renders to a text; the text if it is not one."""
+    if len(text) <= MAX_RESULT_CHARACTERS:
+        for parse in (ast.literal_eval, json.loads):
+            with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+                result = parse(text.strip())
+                if isinstance(result, Mapping):
+                    return result
+    return text

@@ -1,0 +1,1 @@
+"""Many short deferrals on a busy machine."""

@@ -1,0 +1,132 @@
+"""Files that are in the target already: from the same source, from another one, from nobody knows where."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from airflow_provider_codeocean.api.errors import DownloadFailed
+from airflow_provider_codeocean.files.source import ListedFile
+from tests.files.fake_host import Host, file, page
+from tests.files.test_verified import ETAG, Place
+
+OLD, NEW = b"old", b"new"
+
+
+@pytest.fixture(params=["local", "store"])
+def place(request, tmp_path):
+    return Place(request.param, tmp_path)
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize("other", [{"computation_id": "d"}, {"url": "https://other.test"}])
+def test_download_file_of_another_source_is_replaced(place, other):
+    Host(file(OLD, **ETAG)).download(place.target, 3)
+    second = Host(file(NEW, **ETAG), **other)
+    assert second.download(place.target, 3).fetched == 1
+    assert place.files == {"f": NEW}
+    first = Host(file(OLD, **ETAG))
+    assert first.download(place.target, 3).fetched == 1  # its record is there, its file is not
+    assert place.files == {"f": OLD}
+
+
+@pytest.mark.fault("A3")
+def test_download_file_of_the_same_source_from_another_folder_is_replaced(place):
+    Host(file(OLD, **ETAG)).download(place.target, files=[ListedFile("a/f", "f", 3)])
+    Host(file(NEW, **ETAG)).download(place.target, files=[ListedFile("b/f", "f", 3)])
+    assert place.files == {"f": NEW}
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize("before", [False, True], ids=["foreign", "changed since"])
+def test_download_file_of_unknown_origin_is_replaced(place, before):
+    if before:
+        Host(file(NEW, **ETAG)).download(place.target, 3)
+    place.put("f", OLD)
+    assert Host(file(NEW, **ETAG)).download(place.target, 3).fetched == 1
+    assert place.files == {"f": NEW}
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_download_same_source_is_not_fetched_again(place, overwrite):
+    Host(file(OLD, **ETAG)).download(place.target, 3, overwrite=overwrite)
+    again = Host(file(NEW, **ETAG))
+    done = again.download(place.target, 3, overwrite=overwrite)
+    assert (done.files, done.bytes, done.fetched) == (1, 3, 0)
+    assert again.requests == []
+
+
+FILES = [ListedFile(name, name, 3) for name in ("a", "b", "c")]
+
+
+def test_download_retry_after_failure_fetches_missing_files_only(place):
+    with pytest.raises(DownloadFailed):
+        Host(file(OLD, **ETAG), page, retry_budget=0).download(place.target, files=FILES)
+    again = Host(file(OLD, **ETAG))
+    assert again.download(place.target, files=FILES).fetched == 2
+    assert place.files == dict.fromkeys("abc", OLD)
+
+
+def test_download_without_overwrite_foreign_files_fail_before_anything_is_fetched(place):
+    for name in "ab":
+        place.put(name, OLD)
+    host = Host(file(NEW, **ETAG))
+    with pytest.raises(
+        DownloadFailed, match="already has 'a', 'b', not known to come from computation c of"
+    ) as error:
+        host.download(place.target, files=FILES, overwrite=False)
+    assert not error.value.transient
+    assert host.requests == []
+    assert place.files == dict.fromkeys("ab", OLD)
+
+
+@pytest.mark.parametrize("there", [[], ["f7", "f150"]])
+def test_download_without_overwrite_many_files_are_checked_by_one_listing(there):
+    place = Place("store", None)
+    for name in there:
+        place.put(name, OLD)
+    many = [ListedFile(f"f{number}", f"f{number}", 3) for number in range(200)]
+    host = Host(file(NEW, **ETAG))
+    if not there:
+        assert host.download(place.target, files=many, overwrite=False).fetched == 200
+        return
+    with pytest.raises(DownloadFailed, match="already has 'f7', 'f150', not known"):
+        host.download(place.target, files=many, overwrite=False)
+
+
+def test_download_without_overwrite_file_changed_since_fails(place):
+    Host(file(NEW, **ETAG)).download(place.target, 3, overwrite=False)
+    place.put("f", OLD)
+    with pytest.raises(DownloadFailed, match="already has 'f'"):
+        Host(file(NEW, **ETAG)).download(place.target, 3, overwrite=False)
+    assert place.files == {"f": OLD}
+
+
+def test_download_without_overwrite_retry_after_kill_replaces_its_own_file(place, monkeypatch):
+    """A process can be killed after a file is in its place, and before the record says so."""
+    target = place.target
+    monkeypatch.setattr(
+        target, "_add", lambda lines: type(target)._add(target, lines) if lines[0][-1] is None else 0
+    )
+    Host(file(NEW, **ETAG)).download(target, files=FILES, overwrite=False)
+    assert Host(file(NEW, **ETAG)).download(place.target, files=FILES, overwrite=False).fetched == 3
+
+
+def test_download_record_that_was_cut_off_counts_as_far_as_it_goes(tmp_path):
+    place = Place("local", tmp_path)
+    Host(file(OLD, **ETAG)).download(place.target, files=FILES)
+    (record,) = tmp_path.glob(".codeocean-*.jsonl")
+    record.write_bytes(record.read_bytes()[:-9] + b'\n[]\n{}\n"x"\n[[], 1]')
+    again = Host(file(OLD, **ETAG))
+    assert again.download(place.target, files=FILES).fetched == 1
+    assert Host(file(OLD, **ETAG)).download(place.target, files=FILES).fetched == 0
+
+
+def test_download_fifo_in_place_of_the_record_fails(tmp_path):
+    place = Place("local", tmp_path)
+    target = place.target
+    target._source = "computation c of https://co.test"
+    os.mkfifo(tmp_path / target._record)
+    with pytest.raises(DownloadFailed, match="No such device or address"):
+        Host(file(OLD, **ETAG), retry_budget=0).download(place.target, 3)

@@ -1,0 +1,350 @@
+"""Nothing but the file counts as the file: proxies, changing versions, missing validators, checksums."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tempfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_codeocean.api.errors import DownloadFailed
+from airflow_provider_codeocean.files.local import LocalTarget
+from airflow_provider_codeocean.files.memory import MemoryTarget
+from airflow_provider_codeocean.files.store import StoreTarget
+from tests.files.conftest import tree
+from tests.files.fake_host import PAGE, Body, Host, file, page
+
+MIB = 1024 * 1024
+SIZE = 3 * MIB
+#: Bytes after which a connection breaks; whole MiB arrive.
+BREAK = 2 * MIB
+OLD = b"o" * SIZE
+NEW = b"n" * SIZE
+ETAG = {"ETag": '"1"'}
+DATED = {"Last_Modified": "Mon, 05 Jan 2026 10:00:00 GMT", "Date": "Mon, 05 Jan 2026 10:00:01 GMT"}
+
+
+class Memory(MemoryFileSystem):
+    """A memory of its own."""
+
+    cachable = False
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.store, self.pseudo_dirs = {}, ["", "/bucket"]
+
+
+class Place:
+    """A place for files: each attempt gets a target of its own there."""
+
+    def __init__(self, kind, folder):
+        self.kind = kind
+        self.folder = folder
+        self.filesystem = Memory()
+
+    @property
+    def target(self):
+        if self.kind == "local":
+            return LocalTarget(str(self.folder))
+        return StoreTarget("memory://bucket", self.filesystem, "/bucket")
+
+    def put(self, name, content):
+        if self.kind == "local":
+            (self.folder / name).write_bytes(content)
+        else:
+            self.filesystem.pipe_file(f"/bucket/{name}", content)
+
+    @property
+    def files(self):
+        """The visible files."""
+        if self.kind == "local":
+            found = tree(self.folder)
+        else:
+            names = self.filesystem.find("/bucket")
+            found = {name.removeprefix("/bucket/"): self.filesystem.cat_file(name) for name in names}
+        return {name: content for name, content in found.items() if not name.startswith(".")}
+
+
+@pytest.fixture(params=["local", "store"])
+def place(request, tmp_path):
+    return Place(request.param, tmp_path)
+
+
+@pytest.mark.fault("A1")
+def test_download_page_of_unstated_length_starts_over(place):
+    host = Host(page, file(OLD, **ETAG))
+    assert host.download(place.target, SIZE).fetched == 1
+    assert place.files == {"f": OLD}
+    assert host.starts == [0, 0]
+
+
+@pytest.mark.fault("A1")
+@pytest.mark.parametrize("headers", [{}, ETAG, DATED])
+def test_download_page_before_the_attempt_ends_is_not_kept_for_the_next(tmp_path, headers):
+    place = Place("local", tmp_path)
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def breaking_page(request):
+        return httpx.Response(200, headers=headers, stream=Body(PAGE * 30_000, breaks=True))
+
+    with pytest.raises(DownloadFailed):
+        Host(breaking_page, retry_budget=0).download(place.target, SIZE)
+    assert place.files == {}
+    assert Host(file(OLD, ETag='"2"')).download(place.target, SIZE).fetched == 1
+    assert place.files == {"f": OLD}
+
+
+@pytest.mark.fault("A1")
+def test_read_into_memory_page_of_unstated_length_starts_over():
+    target = MemoryTarget(SIZE)
+    Host(page, file(OLD, **ETAG)).download(target, SIZE)
+    assert target.content == OLD
+
+
+def test_download_unstated_length_with_exact_end_succeeds(place):
+    Host(lambda _: httpx.Response(200, stream=Body(OLD))).download(place.target, SIZE)
+    assert place.files == {"f": OLD}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": str(len(PAGE))}, ETAG])
+def test_download_unknown_size_needs_length_and_validator(place, headers):
+    """If Code Ocean lists no size, any page could be the file."""
+    with pytest.raises(DownloadFailed, match="does not list its size, and its host does not vouch for it"):
+        Host(lambda _: httpx.Response(200, headers=headers, stream=Body(PAGE))).download(place.target)
+    assert place.files == {}
+    Host(file(OLD, **ETAG)).download(place.target)
+    assert place.files == {"f": OLD}
+
+
+@pytest.mark.fault("A2")
+@pytest.mark.parametrize("check_if_range", [True, False], ids=["", "If-Range is ignored"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ETAG, {"ETag": '"2"'}),
+        (DATED, DATED | {"Last_Modified": "Mon, 05 Jan 2026 09:59:59 GMT"}),
+        ({}, {}),
+        (ETAG, {}),
+        ({}, ETAG),
+        ({"ETag": 'W/"1"'}, {"ETag": 'W/"1"'}),
+        (DATED | {"Date": DATED["Last_Modified"]}, DATED),
+    ],
+    ids=["ETag", "date", "none", "lost", "new", "weak ETag", "date of the same second"],
+)
+@pytest.mark.parametrize(("kind", "attempts"), [("local", 1), ("local", 2), ("store", 1)])
+def test_download_version_that_may_have_changed_starts_over(
+    tmp_path, kind, before, after, check_if_range, attempts
+):
+    place = Place(kind, tmp_path)
+    broken = file(OLD, breaks_after=BREAK, **before)
+    rest = file(NEW, check_if_range=check_if_range, **after)
+    if attempts == 1:
+        Host(broken, rest).download(place.target, SIZE)
+    else:
+        with pytest.raises(DownloadFailed):
+            Host(broken, retry_budget=0).download(place.target, SIZE)
+        Host(rest).download(place.target, SIZE)
+    assert place.files == {"f": NEW}
+
+
+@pytest.mark.parametrize("headers", [ETAG, DATED])
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_download_same_version_continues(tmp_path, headers, attempts):
+    place = Place("local", tmp_path)
+    broken = file(OLD, breaks_after=BREAK, **headers)
+    host = Host(broken, file(OLD, **headers))
+    if attempts == 2:
+        with pytest.raises(DownloadFailed):
+            Host(broken, retry_budget=0).download(place.target, SIZE)
+        host = Host(file(OLD, **headers))
+    host.download(place.target, SIZE)
+    assert place.files == {"f": OLD}
+    assert host.starts == [0, BREAK][-len(host.starts) :]
+    assert host.requests[-1].headers["if-range"] in headers.values()
+    assert set(tree(tmp_path)) == {"f"}
+
+
+@pytest.mark.parametrize("status", [400, 412, 416])
+def test_download_refused_range_starts_over(place, status):
+    host = Host(
+        file(OLD, breaks_after=BREAK, **ETAG),
+        lambda _: httpx.Response(status),
+        file(OLD, ranges=False, **ETAG),
+    )
+    host.download(place.target, SIZE)
+    assert host.starts == [0, BREAK, 0]
+    assert place.files == {"f": OLD}
+
+
+def test_download_ranges_of_limited_length_continue(place):
+    def limited(request):
+        start = int(request.headers.get("range", "bytes=0-")[6:-1])
+        stated = {"Content-Range": f"bytes {start}-{start + MIB - 1}/{SIZE}", **ETAG}
+        return httpx.Response(206, headers=stated, stream=Body(OLD[start : start + MIB]))
+
+    host = Host(limited)
+    host.download(place.target, SIZE)
+    assert host.starts == [0, MIB, 2 * MIB]
+    assert place.files == {"f": OLD}
+
+
+ANSWERS = st.one_of(
+    st.just(page),
+    st.builds(
+        lambda version, headers, broken, ranges, if_range: file(
+            version, breaks_after=broken, ranges=ranges, check_if_range=if_range, **headers(version)
+        ),
+        st.sampled_from([OLD, NEW]),
+        st.sampled_from(
+            [
+                lambda version: {},
+                lambda version: {"ETag": f'"{version[:1].decode()}"'},
+                lambda version: {"ETag": 'W/"same"'},
+                lambda version: DATED | {"Last_Modified": f"Mon, 05 Jan 2026 09:5{version[0] % 10}:00 GMT"},
+            ]
+        ),
+        st.sampled_from([None, 1, BREAK, SIZE - 1]),
+        st.booleans(),
+        st.booleans(),
+    ),
+)
+
+
+@pytest.mark.fault("A2")
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(ANSWERS, min_size=1, max_size=4), min_size=1, max_size=3),
+    st.sampled_from(["local", "store"]),
+)
+def test_download_whatever_hosts_do_brings_one_version_or_fails(attempts, kind):
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(kind, Path(folder))
+        for answers in attempts:
+            with suppress(DownloadFailed):
+                Host(*answers, retry_budget=10).download(place.target, SIZE)
+                assert place.files in ({"f": OLD}, {"f": NEW})
+        assert place.files in ({}, {"f": OLD}, {"f": NEW})
+
+
+def b64(digest):
+    return base64.b64encode(digest).decode()
+
+
+def checksums(content):
+    md5, sha = hashlib.md5(content).digest(), hashlib.sha256(content).digest()
+    s3 = {"ETag": f'"{md5.hex()}"', "x_amz_request_id": "1"}
+    return {
+        "Content-MD5": {"Content_MD5": b64(md5)},
+        "Digest": {"Digest": f"SHA-256={b64(sha)}"},
+        "Repr-Digest": {"Repr_Digest": f"sha-256=:{b64(sha)}:, sha-512=:nonsense:"},
+        "Content-Digest": {"Content_Digest": f"md5=:{b64(md5)}:"},
+        "S3 sha256": {"x_amz_checksum_sha256": b64(sha)},
+        "S3 sha1": {"x_amz_checksum_sha1": b64(hashlib.sha1(content).digest())},
+        "Google": {"x_goog_hash": f"crc32c=AAAAAA==,md5={b64(md5)}"},
+        "Azure": {"x_ms_blob_content_md5": b64(md5)},
+        "S3 ETag": s3,
+        "S3 ETag, encrypted": s3 | {"x_amz_server_side_encryption": "AES256"},
+    }
+
+
+@pytest.mark.parametrize("kind", checksums(b""))
+def test_download_checksum_of_other_bytes_starts_over(place, kind):
+    stated = checksums(OLD)[kind]
+    host = Host(file(NEW, **stated), file(OLD, **stated))
+    host.download(place.target, SIZE)
+    assert place.files == {"f": OLD}
+    assert host.starts == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["Digest", "Repr-Digest", "Google", "Azure", "S3 ETag"])
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_download_checksum_of_continued_file_covers_all_of_it(place, kind, attempts):
+    stated = ETAG | checksums(OLD)[kind]
+    damaged = file(b"x" + OLD[1:], breaks_after=BREAK, **stated)
+    if attempts == 2:
+        with pytest.raises(DownloadFailed):
+            Host(damaged, retry_budget=0).download(place.target, SIZE)
+        host = Host(file(OLD, **stated))
+    else:
+        host = Host(damaged, file(OLD, **stated))
+    host.download(place.target, SIZE)
+    assert place.files == {"f": OLD}
+    assert host.starts[-1] == 0
+
+
+def test_download_checksum_that_never_matches_fails(place):
+    with pytest.raises(DownloadFailed, match=r"its md5 is .*, but its host states") as failure:
+        Host(file(NEW, **checksums(OLD)["Content-MD5"])).download(place.target, SIZE)
+    assert failure.value.transient
+    assert place.files == {}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": f'"{"0" * 32}"'},
+        {"ETag": f'"{"0" * 32}-2"', "Server": "AmazonS3"},
+        {"ETag": f'"{"0" * 32}"', "Server": "AmazonS3", "x_amz_server_side_encryption": "aws:kms"},
+        {
+            "ETag": f'"{"0" * 32}"',
+            "Server": "AmazonS3",
+            "x_amz_server_side_encryption_customer_algorithm": "AES256",
+        },
+        {"ETag": f'"{"0" * 32}"', "Server": "AmazonS3", "x_amz_storage_class": "EXPRESS_ONEZONE"},
+        {"x_amz_checksum_sha256": f"{b64(b'0' * 32)}-3"},
+        {"x_amz_checksum_crc32": b64(zlib.crc32(NEW).to_bytes(4, "big"))},
+        {"Content_MD5": "not Base64", "Digest": "md5=AAAA"},
+    ],
+)
+def test_download_header_that_is_no_checksum_is_ignored(place, headers):
+    host = Host(file(OLD, **headers))
+    host.download(place.target, SIZE)
+    assert len(host.requests) == 1
+    assert place.files == {"f": OLD}
+
+
+def test_download_etag_that_is_twice_no_md5_of_the_same_bytes_succeeds_with_warning(place, caplog):
+    """Some stores that imitate S3 use other ETags: what arrives the same twice was not damaged on the way."""
+    host = Host(file(OLD, ETag=f'"{"0" * 32}"', x_amz_request_id="1"))
+    host.download(place.target, SIZE)
+    assert len(host.requests) == 2
+    assert place.files == {"f": OLD}
+    assert "The ETag of 'f' is not its MD5" in caplog.text
+
+
+@pytest.mark.fault("D9")
+def test_download_syncs_file_and_folders_before_it_ends(tmp_path, monkeypatch):
+    import os
+
+    done = []
+    fsync, rename = os.fsync, os.rename
+
+    def path_of(descriptor):
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    def traced_fsync(descriptor):
+        done.append(("fsync", path_of(descriptor)))
+        fsync(descriptor)
+
+    def traced_rename(source, name, *, src_dir_fd, dst_dir_fd):
+        done.append(("rename", f"{path_of(src_dir_fd)}/{source}"))
+        rename(source, name, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "rename", traced_rename)
+    from airflow_provider_codeocean.files.source import ListedFile
+
+    root = tmp_path / "new" / "target"
+    Host(file(OLD, **ETAG)).download(LocalTarget(str(root)), files=[ListedFile("d/f", "d/f", SIZE)])
+    renamed = next(number for number, (what, _) in enumerate(done) if what == "rename")
+    assert ("fsync", done[renamed][1]) in done[:renamed]
+    synced = {path for what, path in done[renamed:] if what == "fsync"}
+    assert {str(tmp_path), str(tmp_path / "new"), str(root), str(root / "d")} <= synced
