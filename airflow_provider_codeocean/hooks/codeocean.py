@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
     CodeOceanError,
+    CodeOceanTransportError,
     Forbidden,
     NoCertificates,
     RateLimited,
@@ -267,8 +268,11 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                 try:
                     seen = current.client.send(wait.call)
                 except CodeOceanError as error:
-                    if may_need_another_client(error) and current.refresh(MIN_REREAD_SECONDS):
-                        continue
+                    if may_need_another_client(error):
+                        if isinstance(error, CodeOceanTransportError):  # which ends the wait
+                            time.sleep(max(0.0, current.read_at + MIN_REREAD_SECONDS - time.monotonic()))
+                        if current.refresh(MIN_REREAD_SECONDS):
+                            continue
                     wait.bear(grace.classify(error))
                     log.warning(
                         "%s %s could not be polled, trying again: %s", kind.capitalize(), wait.id, error
@@ -345,12 +349,13 @@ class _CurrentClient:
 
     :param hook: the hook.
     :ivar client: the client.
+    :ivar read_at: when the connection was read, by the monotonic clock.
     """
 
     def __init__(self, hook: CodeOceanHook) -> None:
         self._hook = hook
         self._options = hook._read()  # noqa: SLF001 - of this module
-        self._read_at = time.monotonic()
+        self.read_at = time.monotonic()
         self.client = self._make(self._options)
 
     def _make(self, options: Mapping[str, Any]) -> CodeOceanClient:
@@ -363,9 +368,9 @@ class _CurrentClient:
         :param at_most_every: after how many seconds.
         :returns: whether there is another client.
         """
-        if time.monotonic() - self._read_at < at_most_every:
+        if time.monotonic() - self.read_at < at_most_every:
             return False
-        self._read_at = time.monotonic()
+        self.read_at = time.monotonic()
         name = self._hook.codeocean_conn_id
         try:
             options = self._hook._read()  # noqa: SLF001

@@ -138,6 +138,8 @@ class SharedClient:
                 return await self._send(client, call, kind, limit)
             except CodeOceanError as error:
                 if is_first and may_need_another_client(error):
+                    if isinstance(error, CodeOceanTransportError):  # which ends the waits, so it must be read
+                        await asyncio.sleep(self._reread_at + MIN_REREAD_SECONDS - self._now())
                     await self._reread(at_most_every=MIN_REREAD_SECONDS)
                     if self._client is not client:
                         continue
