@@ -284,7 +284,10 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                         log.info("%s %s is in state %s", kind.capitalize(), wait.id, wait.last_state)
                     if over:
                         return seen
-                time.sleep(wait.pause())
+                pause = wait.pause()
+                if grace.is_refused:
+                    pause = min(pause, _REFUSED_PAUSE, grace.remaining())
+                time.sleep(pause)
 
     def send_patiently(self, client: CodeOceanClient, call: Call[T], *, at_most: float) -> T:
         """Send a request, and retry it while the access token is refused and that is tolerated.

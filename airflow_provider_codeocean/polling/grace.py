@@ -53,6 +53,15 @@ class AuthGracePeriod:
             log.warning("Connection %s: Code Ocean accepts the access token again", self._name)
             self._since = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the token is refused at present."""
+        return self._since is not None
+
+    def remaining(self) -> float:
+        """Return the seconds for which a refusal is still tolerated."""
+        return max(0.0, self.seconds - (0.0 if self._since is None else self._now() - self._since))
+
     def _refused(self, error: Unauthorized) -> Unauthorized:
         now = self._now()
         if self._since is None:

@@ -65,6 +65,7 @@ def slept(monkeypatch):
     """What was slept: it takes no time, but on the clock of the grace, which knows nothing else."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(hooks, "MIN_REREAD_SECONDS", 0.0)
     monkeypatch.setattr(hooks, "AuthGracePeriod", lambda *of: AuthGracePeriod(*of, now=lambda: sum(slept)))
     return slept
 
