@@ -1,4 +1,4 @@
-"""The connection is edited while waits and watchers use it, in a worker and deferred. With real servers."""
+"""The connection is edited while waits and watchers use it. With real servers."""
 
 from __future__ import annotations
 
