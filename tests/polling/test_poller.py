@@ -26,7 +26,7 @@ from airflow_provider_codeocean.api.errors import (
 from airflow_provider_codeocean.polling import poller as polling
 from airflow_provider_codeocean.polling import searching
 from airflow_provider_codeocean.polling.poller import wait_together
-from airflow_provider_codeocean.polling.reading import Reading
+from airflow_provider_codeocean.polling.reading import SingleReader
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
 from tests.polling.deployment import HOUR, Asset, Deployment
 from tests.polling.virtual_time import run
@@ -481,7 +481,7 @@ def test_a_mistake_in_searching_is_told_and_ends_no_wait(monkeypatch, caplog):
         asked.append(places)
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(searching, "choose", wrong)
+    monkeypatch.setattr(searching, "plan_search", wrong)
     waiting = wait_for(*many(50), monkeypatch=monkeypatch)
     assert len(waiting.noticed) == 50
     assert 1 < len(asked) < 5
@@ -499,7 +499,7 @@ def test_nobody_waits_for_ever_where_the_poller_is_wrong(monkeypatch):
     def wrong(_):
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(Reading, "to_check", wrong)
+    monkeypatch.setattr(SingleReader, "pick_for_verification", wrong)
     deployment = Deployment(*many(3))
     waiting = Waiting(deployment)
     run(waiting.all(), monkeypatch)
