@@ -239,7 +239,7 @@ class SingleReader:
             )
 
     def _reject(self, target: PollTarget, started: float, retry_after: float | None) -> None:
-        """Record a 429. It is about all reads, unless the others succeed while this target is rejected again."""
+        """Record a 429: it is about all reads, unless others succeed while this target is rejected again."""
         limiter = self._client.limiters["read"]
         is_alone = target.rejected_at is not None and limiter.has_succeeded_since(target.rejected_at)
         limiter.record_rejection(started, retry_after, pause=not is_alone)

@@ -119,8 +119,8 @@ class SharedClient:
     async def acquire_slot(self, kind: str) -> None:
         """Wait until the rate of a kind of request lets one be sent."""
         limiter = self.limiters[kind]
-        while (seconds := limiter.delay()) > 0:
-            await asyncio.sleep(min(seconds, _MAX_SLEEP))  # another client may end the pause
+        while (seconds := limiter.delay()) > 0:  # another client may end the pause
+            await asyncio.sleep(min(seconds, _MAX_SLEEP))  # noqa: ASYNC110 - time has to pass, not an event
         limiter.acquire()
 
     async def send(self, call: Call[T], kind: str, *, limit: float | None = None) -> T:

@@ -46,7 +46,7 @@ class PollTarget:
     :ivar queued_at: when it was queued last.
     :ivar failures: how many reads have failed in a row.
     :ivar has_answered: whether a read has been answered.
-    :ivar is_slow: whether a read took longer than reads usually take, so that the next one is given more time.
+    :ivar is_slow: whether the last read took longer than reads usually take: the next one is given more time.
     :ivar rejected_at: when a read was last rejected with a 429, if the last one was.
     """
 

@@ -418,11 +418,11 @@ def before_it_connects(deployment, times, happens):
     """Let something else come of reading the connection, the first few times."""
     right, calls = deployment.connect, []
 
-    async def connect():
+    async def connect(current):
         calls.append(1)
         if len(calls) <= times:
             await happens()
-        return await right()
+        return await right(current)
 
     deployment.connect = connect
 
@@ -457,7 +457,7 @@ def test_a_connection_that_cannot_be_used_ends_all_waits(monkeypatch):
     deployment = Deployment(*many(3))
     waiting = Waiting(deployment)
 
-    async def wrong():
+    async def wrong(_):
         raise ValueError("no host")
 
     deployment.connect = wrong
