@@ -119,8 +119,8 @@ class SharedClient:
     async def acquire_slot(self, kind: str) -> None:
         """Wait until the rate of a kind of request lets one be sent."""
         limiter = self.limiters[kind]
-        while (seconds := limiter.delay()) > 0:  # another client may end the pause
-            await asyncio.sleep(min(seconds, _MAX_SLEEP))  # noqa: ASYNC110 - time has to pass, not an event
+        while (seconds := limiter.delay()) > 0:  # noqa: ASYNC110 - what it waits for is time
+            await asyncio.sleep(min(seconds, _MAX_SLEEP))  # another client may end the pause
         limiter.acquire()
 
     async def send(self, call: Call[T], kind: str, *, limit: float | None = None) -> T:
