@@ -156,8 +156,6 @@ def connecting(said, status=200):
         if current is not None:
             return current
         return CodeOceanAsyncClient("https://codeocean.test", TOKEN, retry_budget=0, transport=transport)
-            "https://codeocean.test", TOKEN, retry_budget=0, transport=transport
-        )
 
     return connect
 
