@@ -194,9 +194,8 @@ class SingleReader:
         target.mark_read(now, getattr(seen, "created", None))
         if target.kind in _SINGLE:
             self._record_latency(target, now - started)
-        if self._client.breaker.record_success():
+        if self._end_outage():
             self._latency = now - started if self._latency is None else max(self._latency, now - started)
-            self._client.on_recovery()
         is_over = None
         for wait in list(target.waits):
             try:
@@ -211,6 +210,13 @@ class SingleReader:
             self._monitor.expect_in_search(is_over, now)
         self._registry.reschedule(target, jitter_factor())
 
+    def _end_outage(self) -> bool:
+        """Record that the server has answered; return whether that ended an outage."""
+        was_open = self._client.breaker.record_success()
+        if was_open:
+            self._client.on_recovery()
+        return was_open
+
     def _record_latency(self, target: PollTarget, seconds: float) -> None:
         target.is_slow = self._latency is not None and seconds > (self._limit(target) or seconds)
         if self._latency is None or not target.is_slow:
@@ -223,13 +229,15 @@ class SingleReader:
                 wait.bear(error)
             except CodeOceanError as permanent:
                 self._registry.resolve(target, wait, permanent)
+        if not error.transient:  # an answer, though not the one that was wanted
+            self._end_outage()
         if not target.waits:
             return
         now = self._now()
         retry_after = getattr(error, "retry_after", None)
         if isinstance(error, RateLimited):
             self._reject(target, started, retry_after)
-        elif not error.transient:  # an answer, though not the one that was wanted
+        elif not error.transient:
             self._registry.reschedule(target, jitter_factor())
         else:
             answered_before = target.has_answered and not target.is_suspect
