@@ -9,7 +9,7 @@ from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited
+from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, Unauthorized
 from airflow_provider_codeocean.polling.wait import LONGEST_RETRY_AFTER, Kind
 from airflow_provider_codeocean.polling.watched import jitter_factor
 
@@ -229,7 +229,9 @@ class SingleReader:
                 wait.bear(error)
             except CodeOceanError as permanent:
                 self._registry.resolve(target, wait, permanent)
-        if not error.transient:  # an answer, though not the one that was wanted
+        if isinstance(error, Unauthorized) and not error.transient:  # as for all waits by now
+            self._client.breaker.record_success()
+        elif not error.transient:  # an answer, though not the one that was wanted
             self._end_outage()
         if not target.waits:
             return

@@ -42,7 +42,9 @@ class Glance(msgspec.Struct, gc=False, frozen=True):
     def created(self) -> float | None:
         """When it was created, in Unix seconds."""
         raw = self.raw_created
-        return raw if type(raw) is int else read_number(raw)  # as servers send it
+        if type(raw) is int:  # as servers send it
+            return raw if 0 <= raw < _MAX_SECONDS else None
+        return read_number(raw)
 
     @property
     def last_transferred(self) -> float | None:
@@ -80,5 +82,8 @@ class GlancePage(msgspec.Struct):
         except msgspec.MsgspecError as error:
             raise ValueError(str(error)) from error
 
+
+#: Seconds since 1970 from which an integer is no time.
+_MAX_SECONDS = 10**12
 
 _decoder = msgspec.json.Decoder(GlancePage)
