@@ -2,21 +2,21 @@
 
 A problem with one wait stays with that wait:
 
-- The scheduling loop does no I/O. It looks for targets that are due, starts a search if that saves requests, and
-  queues the others for a read. A search runs in its own task, and targets that it may show are left to it for a
-  moment only, so a slow search delays no wait, and slow reads delay no search.
-- A target whose read fails or hangs is a suspect: it has its own backoff, honors its own ``Retry-After``, and shares
-  a few slots with other suspects. Targets that answer keep theirs.
+- The scheduling loop does no I/O. It selects the targets that are due, starts a search if that saves
+  requests, and queues the others for a read. A search runs in its own task, and targets that it may show are
+  left to it for a moment only, so a slow search delays no wait, and slow reads delay no search.
+- A target whose read fails or hangs is a suspect: it has its own backoff, honors its own ``Retry-After``, and
+  shares a few slots with other suspects. Targets that answer keep theirs.
 - A 429 slows the kind of request that was rejected: searches or reads.
-- An outage is declared only if several different targets fail in a row that answered before. Then one request at a
-  time probes the server, and the rate starts low again after it.
+- An outage is declared only if several different targets fail in a row that answered before. Then one request
+  at a time probes the server, and the rate starts low again after it.
 - Whatever is raised while a response is handled ends the waits for that target with this error.
 - The connection is read again once a minute, and at once after a refused token or an untrusted certificate
   (:mod:`~airflow_provider_codeocean.polling.sender`).
 
 Searches are never the last word: targets that they show pending are also read, in turn
-(:mod:`~airflow_provider_codeocean.polling.trust`), so a search that lags, leaves something out, or is stale delays a wait
-but never loses it.
+(:mod:`~airflow_provider_codeocean.polling.trust`), so a search that lags, leaves something out, or is stale
+delays a wait but never loses it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited
+from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, Unauthorized
 from airflow_provider_codeocean.polling.wait import LONGEST_RETRY_AFTER, Kind
 from airflow_provider_codeocean.polling.watched import jitter_factor
 
@@ -194,9 +194,8 @@ class SingleReader:
         target.mark_read(now, getattr(seen, "created", None))
         if target.kind in _SINGLE:
             self._record_latency(target, now - started)
-        if self._client.breaker.record_success():
+        if self._end_outage():
             self._latency = now - started if self._latency is None else max(self._latency, now - started)
-            self._client.on_recovery()
         is_over = None
         for wait in list(target.waits):
             try:
@@ -211,6 +210,13 @@ class SingleReader:
             self._monitor.expect_in_search(is_over, now)
         self._registry.reschedule(target, jitter_factor())
 
+    def _end_outage(self) -> bool:
+        """Record that the server has answered; return whether that ended an outage."""
+        was_open = self._client.breaker.record_success()
+        if was_open:
+            self._client.on_recovery()
+        return was_open
+
     def _record_latency(self, target: PollTarget, seconds: float) -> None:
         target.is_slow = self._latency is not None and seconds > (self._limit(target) or seconds)
         if self._latency is None or not target.is_slow:
@@ -223,13 +229,17 @@ class SingleReader:
                 wait.bear(error)
             except CodeOceanError as permanent:
                 self._registry.resolve(target, wait, permanent)
+        if isinstance(error, Unauthorized) and not error.transient:  # as for all waits by now
+            self._client.breaker.record_success()
+        elif not error.transient:  # an answer, though not the one that was wanted
+            self._end_outage()
         if not target.waits:
             return
         now = self._now()
         retry_after = getattr(error, "retry_after", None)
         if isinstance(error, RateLimited):
             self._reject(target, started, retry_after)
-        elif not error.transient:  # an answer, though not the one that was wanted
+        elif not error.transient:
             self._registry.reschedule(target, jitter_factor())
         else:
             answered_before = target.has_answered and not target.is_suspect
@@ -239,7 +249,7 @@ class SingleReader:
             )
 
     def _reject(self, target: PollTarget, started: float, retry_after: float | None) -> None:
-        """Record a 429. It is about all reads, unless the others succeed while this target is rejected again."""
+        """Record a 429: it is about all reads, unless others succeed while this target is rejected again."""
         limiter = self._client.limiters["read"]
         is_alone = target.rejected_at is not None and limiter.has_succeeded_since(target.rejected_at)
         limiter.record_rejection(started, retry_after, pause=not is_alone)

@@ -106,7 +106,11 @@ class BulkReader:
             return self._precedence_until
         targets = [each for each in self._registry if each.is_almost_due(now) and each.may_be_searched(now)]
         wall = time.time()
-        plan = plan_search([self._positions.estimate(each.created, wall) for each in targets])
+        try:
+            plan = plan_search([self._positions.estimate(each.created, wall) for each in targets])
+        except Exception as error:  # noqa: BLE001 - whatever it is, waits do without searches
+            self._record_failure(error)
+            return now
         if not plan.pages:
             return now
         if now < self._rest_until:
@@ -135,15 +139,8 @@ class BulkReader:
         except (RateLimited, Unauthorized) as error:  # which say nothing about searches
             if isinstance(error, RateLimited):
                 self._client.limiters["search"].record_rejection(started, error.retry_after)
-        except Exception as error:  # whatever it is, waits do without searches
-            seconds = self._monitor.search_failed(self._now())
-            log.warning(
-                "Connection %s: searching failed, doing without it for %.0f s: %s",
-                self._name,
-                seconds,
-                error,
-                exc_info=not isinstance(error, CodeOceanError),
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, waits do without searches
+            self._record_failure(error)
         finally:
             now = self._now()
             intervals = [each.interval for each in targets]
@@ -151,6 +148,16 @@ class BulkReader:
             self._precedence_until = now
             self._task = None
             self._wake()
+
+    def _record_failure(self, error: Exception) -> None:
+        seconds = self._monitor.search_failed(self._now())
+        log.warning(
+            "Connection %s: searching failed, doing without it for %.0f s: %s",
+            self._name,
+            seconds,
+            error,
+            exc_info=None if isinstance(error, CodeOceanError) else error,
+        )
 
     async def _search(self, plan: SearchPlan, unseen: dict[str, PollTarget]) -> None:
         params = DataAssetSearchParams(
@@ -188,8 +195,10 @@ class BulkReader:
         all_were_shown = call is None
         for target in unseen.values():
             newer = oldest is not None and target.created is not None and target.created > oldest
-            if all_were_shown or newer:  # else the search did not go that far
+            if all_were_shown or newer:
                 target.mark_missing(self._now())
+            elif target.is_overdue(self._now()):  # no search goes that far
+                target.must_be_read = True
 
     async def _page(self, call: Call[GlancePage]) -> GlancePage:
         await self._client.acquire_slot("search")

@@ -119,7 +119,7 @@ class SharedClient:
     async def acquire_slot(self, kind: str) -> None:
         """Wait until the rate of a kind of request lets one be sent."""
         limiter = self.limiters[kind]
-        while (seconds := limiter.delay()) > 0:
+        while (seconds := limiter.delay()) > 0:  # noqa: ASYNC110 - what it waits for is time
             await asyncio.sleep(min(seconds, _MAX_SLEEP))  # another client may end the pause
         limiter.acquire()
 

@@ -1,9 +1,9 @@
 """How far searches are believed.
 
-It is not documented that the search index follows within seconds. So it is verified: targets that searches show
-as pending are read one by one, in turn, as often as an allowance permits, and more often at first. If a read has
-shown an end that searches still do not show after a while, the index is stale: searches are not used for some
-time, after which one page is enough to see whether it still is.
+It is not documented that the search index follows within seconds. So it is verified: targets that searches
+show as pending are read one by one, in turn, as often as an allowance permits, and more often at first. If a
+read has shown an end that searches still do not show after a while, the index is stale: searches are not used
+for some time, after which one page is enough to see whether it still is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INITIAL_READS = 300
 #: For how many intervals, and for how many seconds at least, a search may lag behind.
 _LAG_INTERVALS = 1.0
 _LAG_SECONDS = 2.0
-#: Seconds without searches after a stale one, and after one that failed: doubled each time, up to the maximum.
+#: Seconds without searches after a stale one, and after one that failed: doubled each time, up to a maximum.
 _STALE_SECONDS = 60.0
 _FAILED_SECONDS = 5.0
 _MAX_SECONDS = 600.0

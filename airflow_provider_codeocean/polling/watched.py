@@ -41,12 +41,12 @@ class PollTarget:
     :ivar shown: whether a search has shown it pending.
     :ivar created: when it was created, in Unix seconds, once that is known.
     :ivar hidden_until: until when no search is expected to show it, because the last one did not.
-    :ivar must_be_read: whether a search has shown its end, and a read is to show the rest.
+    :ivar must_be_read: whether it is to be read next: a search has shown its end, or searches do not reach it.
     :ivar read_in_progress: whether it is queued for a read, or being read.
     :ivar queued_at: when it was queued last.
     :ivar failures: how many reads have failed in a row.
     :ivar has_answered: whether a read has been answered.
-    :ivar is_slow: whether a read took longer than reads usually take, so that the next one is given more time.
+    :ivar is_slow: whether the last read took longer than reads usually take: the next one is given more time.
     :ivar rejected_at: when a read was last rejected with a 429, if the last one was.
     """
 
@@ -107,6 +107,10 @@ class PollTarget:
     def is_almost_due(self, now: float) -> bool:
         """Return whether to poll it now if that costs nothing."""
         return self.due - _EARLY_FRACTION * self.interval <= now and not self.read_in_progress
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether no search has shown it for a while since it was due."""
+        return self.due + _EARLY_FRACTION * self.interval <= now
 
     def may_be_searched(self, now: float) -> bool:
         """Return whether a search is expected to show it."""

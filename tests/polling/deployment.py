@@ -86,9 +86,7 @@ class Deployment:
         if current is not None and options == self._options:
             return current
         self._options = options
-        client = CodeOceanAsyncClient(
-            **options, retry_budget=0, transport=httpx.MockTransport(self._handle)
-        )
+        client = CodeOceanAsyncClient(**options, retry_budget=0, transport=httpx.MockTransport(self._handle))
         self.clients.append(client)
         return client
 
