@@ -80,7 +80,4 @@ class GlancePage(msgspec.Struct):
             raise ValueError(str(error)) from error
 
 
-#: Seconds since 1970 from which an integer is no time.
-_MAX_SECONDS = 10**12
-
 _decoder = msgspec.json.Decoder(GlancePage)
