@@ -41,7 +41,7 @@ class PollTarget:
     :ivar shown: whether a search has shown it pending.
     :ivar created: when it was created, in Unix seconds, once that is known.
     :ivar hidden_until: until when no search is expected to show it, because the last one did not.
-    :ivar must_be_read: whether it is to be read next: a search has shown its end, or searches do not reach it.
+    :ivar must_be_read: whether it is read next: a search has shown its end, or searches do not reach it.
     :ivar read_in_progress: whether it is queued for a read, or being read.
     :ivar queued_at: when it was queued last.
     :ivar failures: how many reads have failed in a row.
