@@ -14,7 +14,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from airflow_provider_codeocean.compat.metrics import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.metrics import ALL, CAPTURES, WAITS, NoMetrics, gauge_name
-from airflow_provider_codeocean.polling.report import Report
+from airflow_provider_codeocean.polling.report import PollerStats
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from tests.hooks.test_capture import KEY, capturing
 from tests.polling.deployment import HOUR, Deployment
@@ -82,8 +82,8 @@ def test_gauge_of_waits_without_tags_keeps_connections_apart():
     """Plain StatsD drops tags."""
     told = {}
     kept = SimpleNamespace(gauge=lambda stat, value, tags: told.update({stat: value}))
-    Report("lab", kept, 0.0).waits(3)
-    Report("clinic", kept, 0.0).waits(5)
+    PollerStats("lab", kept, 0.0).waits(3)
+    PollerStats("clinic", kept, 0.0).waits(5)
     assert told == {"codeocean.waits": 5, "codeocean.waits.lab": 3, "codeocean.waits.clinic": 5}
 
 

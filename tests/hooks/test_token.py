@@ -64,11 +64,11 @@ def slept(monkeypatch):
     """What was slept: it takes no time, but on the clock of the grace, which knows nothing else."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(hooks, "Grace", lambda *of: Grace(*of, now=lambda: sum(slept)))
+    monkeypatch.setattr(hooks, "AuthGracePeriod", lambda *of: AuthGracePeriod(*of, now=lambda: sum(slept)))
     return slept
 
 
-Grace = hooks.Grace
+AuthGracePeriod = hooks.AuthGracePeriod
 
 
 @pytest.mark.parametrize("requests", range(1, 6))
