@@ -65,7 +65,7 @@ def test_the_runbook_lists_them():
 
 def test_each_is_kept_with_the_tags_that_it_is_declared_with(monkeypatch):
     deployment, kept = Deployment(*many(100, 700, 800)), Kept()
-    deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500"), (20.0, 21.0, "401")]
+    deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500"), (20.0, 30.0, "401")]
     run(Waiting(deployment, metrics=kept).all(), monkeypatch)
     declared = {each.name: {"connection", *dict(each.tags)} for each in ALL if each is not CAPTURES}
     declared[gauge_name(WAITS, "co")] = {"connection"}

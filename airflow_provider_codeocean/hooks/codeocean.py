@@ -280,7 +280,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
                         log.info("%s %s is in state %s", kind.capitalize(), wait.id, wait.last_state)
                     if over:
                         return seen
-                time.sleep(wait.pause())
+                time.sleep(grace.limit(wait.pause()))
 
     def send_patiently(self, client: CodeOceanClient, call: Call[T], *, at_most: float) -> T:
         """Send a request, and retry it while the access token is refused and that is tolerated.

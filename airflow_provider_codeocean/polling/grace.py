@@ -53,6 +53,16 @@ class AuthGracePeriod:
             log.warning("Connection %s: Code Ocean accepts the access token again", self._name)
             self._since = None
 
+    def limit(self, pause: float) -> float:
+        """Return a pause that is over when the grace period is, if that has started.
+
+        :param pause: the pause, in seconds.
+        :returns: the pause, or the rest of the grace period.
+        """
+        if self._since is None:
+            return pause
+        return min(pause, max(0.0, self._since + self.seconds - self._now()))
+
     def _refused(self, error: Unauthorized) -> Unauthorized:
         now = self._now()
         if self._since is None:

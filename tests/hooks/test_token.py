@@ -64,6 +64,8 @@ def slept(monkeypatch):
     """What was slept: it takes no time, but on the clock of the grace, which knows nothing else."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
+    clock = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds), monotonic=lambda: sum(slept))
+    monkeypatch.setattr(hooks, "time", clock)
     monkeypatch.setattr(hooks, "AuthGracePeriod", lambda *of: AuthGracePeriod(*of, now=lambda: sum(slept)))
     return slept
 
