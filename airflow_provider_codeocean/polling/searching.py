@@ -202,7 +202,9 @@ class BulkReader:
 
     async def _page(self, call: Call[GlancePage]) -> GlancePage:
         await self._client.acquire_slot("search")
-        return await self._client.send(call, "search", limit=_PAGE_SECONDS)
+        page = await self._client.send(call, "search", limit=_PAGE_SECONDS)
+        self._client.breaker.record_success()  # reads that fail are problems of their targets
+        return page
 
     async def _apply_page(self, page: GlancePage, unseen: dict[str, PollTarget], jitter: float) -> None:
         for begin in range(0, len(page.results), _BATCH):

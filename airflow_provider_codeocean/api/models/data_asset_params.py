@@ -7,7 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, field_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    field_serializer,
+    model_validator,
+)
 
 from airflow_provider_codeocean.api.models.base import (
     AnyText,
@@ -134,7 +142,8 @@ class ComputationSource(Params):
     """
 
     id: Id
-    path: FilePath | None = None
+    #: A path of slashes only is the root, as no path is.
+    path: Annotated[FilePath | None, AfterValidator(lambda path: path or None)] = None
 
 
 class CloudWorkstationSource(Params):
