@@ -30,7 +30,7 @@ def capture_many_results() -> None:
         ]
 
     captured = CodeOceanCaptureResultOperator.partial(
-        task_id="capture", tags=["airflow"], deferrable=True, poll_interval=5
+        task_id="capture", tags=["airflow"], deferrable=True, retries=2, poll_interval=5
     ).expand_kwargs(plan())
 
     @task(trigger_rule="all_done")

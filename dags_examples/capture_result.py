@@ -24,6 +24,7 @@ def capture_result() -> None:
         tags=["airflow", "{{ dag.dag_id }}"],
         description="Captured by {{ dag.dag_id }}, run {{ run_id }}",
         deferrable=True,
+        retries=2,
         poll_interval=2,
     )
 

@@ -27,6 +27,7 @@ def combine_for_training() -> None:
         name="training set of {{ params.tag }}",
         data_asset_ids="{{ ti.xcom_pull('find') }}",
         deferrable=True,
+        retries=2,
         poll_interval=5,
     )
     find >> combine

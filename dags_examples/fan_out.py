@@ -30,6 +30,7 @@ def fan_out() -> None:
             name="sorted_{{ run_id }}_{{ ti.map_index }}",
             run={"data_assets": [recording], "poll_interval": 5},
             capture={"tags": ["sorted"], "poll_interval": 5},
+            task_arguments={"retries": 2},
             deferrable=True,
         )
 

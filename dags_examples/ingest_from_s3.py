@@ -32,6 +32,7 @@ def ingest_from_s3() -> None:
         tags=["delivery"],
         custom_metadata={"data level": "raw"},
         deferrable=True,
+        retries=2,
         poll_interval=5,
     )
 

@@ -22,6 +22,7 @@ def move_to_bucket() -> None:
         data_asset_id="{{ params.data_asset_id }}",
         target={"bucket": "{{ params.bucket }}", "prefix": "codeocean/{{ params.data_asset_id }}"},
         deferrable=True,
+        retries=2,
         poll_interval=5,
     )
 

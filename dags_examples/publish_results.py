@@ -28,7 +28,7 @@ def publish_results() -> None:
             "inlets": [CAPSULE],
             "outlets": [Asset("sorted_results"), AssetAlias("sorted data assets")],
         },
-        task_arguments={"poll_interval": 2},
+        task_arguments={"poll_interval": 2, "retries": 2},
         deferrable=True,
     )
 

@@ -23,6 +23,7 @@ def share_with_group() -> None:
         computation_id="{{ params.computation_id }}",
         name="results_{{ params.computation_id }}",
         deferrable=True,
+        retries=2,
         poll_interval=5,
     )
     share = CodeOceanSetDataAssetPermissionsOperator(

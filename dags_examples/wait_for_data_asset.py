@@ -20,6 +20,7 @@ def wait_for_data_asset() -> None:
         task_id="ready",
         data_asset_id="{{ params.data_asset_id }}",
         deferrable=True,
+        retries=2,
         poke_interval=5,
         timeout=3600,
     )

@@ -23,7 +23,7 @@ def wait_without_worker() -> None:
         return list((params or {})["data_asset_ids"])
 
     ready = CodeOceanDataAssetSensor.partial(
-        task_id="ready", start_from_trigger=True, poke_interval=5, timeout=3600
+        task_id="ready", start_from_trigger=True, retries=2, poke_interval=5, timeout=3600
     ).expand(data_asset_id=wanted())
 
     @task

@@ -79,7 +79,7 @@ def test_of_what_all_waits_of_a_connection_share(caplog, monkeypatch):
     with caplog.at_level(logging.INFO, logger=f"{PACKAGE}.polling"):
         run(scene(), monkeypatch)
     told = [line for line in lines(caplog) if "going on with another" not in line]
-    for wanted in ("searching failed", "searches show what was long ago", "refuses", "again", "300 waits"):
+    for wanted in ("searching failed", "searches show an old state", "refuses", "again", "300 waits"):
         assert any(wanted in line for line in told), wanted
     assert [line for line in told if "onnection co" not in line] == []
 

@@ -14,7 +14,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from airflow_provider_codeocean.compat.metrics import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.metrics import ALL, CAPTURES, WAITS, NoMetrics, gauge_name
-from airflow_provider_codeocean.polling.report import Report
+from airflow_provider_codeocean.polling.report import PollerStats
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from tests.hooks.test_capture import KEY, capturing
 from tests.polling.deployment import HOUR, Deployment
@@ -65,7 +65,7 @@ def test_the_runbook_lists_them():
 
 def test_each_is_kept_with_the_tags_that_it_is_declared_with(monkeypatch):
     deployment, kept = Deployment(*many(100, 700, 800)), Kept()
-    deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500"), (20.0, 21.0, "401")]
+    deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500"), (20.0, 30.0, "401")]
     run(Waiting(deployment, metrics=kept).all(), monkeypatch)
     declared = {each.name: {"connection", *dict(each.tags)} for each in ALL if each is not CAPTURES}
     declared[gauge_name(WAITS, "co")] = {"connection"}
@@ -82,8 +82,8 @@ def test_gauge_of_waits_without_tags_keeps_connections_apart():
     """Plain StatsD drops tags."""
     told = {}
     kept = SimpleNamespace(gauge=lambda stat, value, tags: told.update({stat: value}))
-    Report("lab", kept, 0.0).waits(3)
-    Report("clinic", kept, 0.0).waits(5)
+    PollerStats("lab", kept, 0.0).waits(3)
+    PollerStats("clinic", kept, 0.0).waits(5)
     assert told == {"codeocean.waits": 5, "codeocean.waits.lab": 3, "codeocean.waits.clinic": 5}
 
 

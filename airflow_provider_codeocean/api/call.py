@@ -44,6 +44,9 @@ S = TypeVar("S")
 
 JSON = Mapping[str, Any] | list[Any]
 
+#: Integers in a response that have more digits are absent: Python refuses to convert them.
+_MAX_DIGITS = 300
+
 #: The most characters of an argument in a path, and what it may have: no slashes, quotes, control characters.
 _LONGEST_SEGMENT = 255
 _ONE_SEGMENT = re.compile(r"[^/\\%\x00-\x1f\x7f-\x9f]+")
@@ -108,7 +111,11 @@ class Call(Generic[T]):
         from_bytes = getattr(self.answers, "from_bytes", None)
         if from_bytes is not None:
             return cast("T", from_bytes(content))
-        return self.read(json.loads(content))
+        return self.read(json.loads(content, parse_int=_read_integer))
+
+
+def _read_integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
 
 
 @cache

@@ -41,6 +41,7 @@ _QUOTE = (
 _NOT_IN_IDS = re.compile(r"[\s/\\{}\[\]<>?#%'\"]")
 _NOT_IN_FOLDERS = re.compile(r"[/\\\x00-\x1f\x7f]")
 _SPACE = re.compile(r"\s")
+_SEPARATORS = re.compile(r"[\s/\\\x00-\x1f\x7f]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_SHOWN = 80
 
@@ -168,7 +169,7 @@ def folder_of(name: str) -> str:
     :returns: the name with an underscore in place of each run of spaces, slashes, and control characters.
     :raises ValueError: if that is not the name of a folder, because it is too long or consists of dots.
     """
-    return to_new_folder(re.sub(r"[\s/\\\x00-\x1f\x7f]+", "_", name))
+    return to_new_folder(_SEPARATORS.sub("_", name))
 
 
 def to_path(value: Any) -> str:

@@ -1,4 +1,9 @@
-"""State that outlives killed processes: that of a task, and that of an asset."""
+"""State that outlives killed processes: that of a task, and that of an asset.
+
+Airflow warns about each value in an asset's state that is larger than 64 KiB. A larger value is split into
+pages, each under a key of its own that contains a digest of the value. The value's own key names the pages
+and is written last, so a reader gets the old value or the new one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_codeocean.compat.features import Feature
 
+#: Characters of a page: half of the limit, because each may be escaped when Airflow serializes the page.
+_PAGE = 30_000
+
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_codeocean.compat.watchers import BaseEventTrigger
@@ -58,7 +68,7 @@ def states_of_watched_assets(trigger: BaseEventTrigger) -> list[AsyncState]:
     if states is None:
         return []
     # Airflow lets a trigger that several assets share reach none of their states: it does not name them.
-    return [*states._by_name.values(), *states._by_uri.values()]  # noqa: SLF001
+    return [_AsyncPaged(state) for state in (*states._by_name.values(), *states._by_uri.values())]  # noqa: SLF001
 
 
 def state_of_asset(context: Context, asset: Asset) -> DurableState:
@@ -71,9 +81,88 @@ def state_of_asset(context: Context, asset: Asset) -> DurableState:
     :returns: the state.
     """
     if Feature.ASSET_STATE.is_there:
-        state: DurableState = context["asset_state_store"][asset]
-        return state
+        return _Paged(context["asset_state_store"][asset])
     return _StateInVariables(asset.name)
+
+
+#: A call of an accessor's method: its name and its arguments.
+_Access = tuple[str, *tuple[Any, ...]]
+
+
+def _get(key: str) -> Generator[_Access, Any, Any]:
+    while True:
+        value = yield "get", key
+        if not _is_head(value):
+            return value
+        pages = []
+        for page in value["pages"]:
+            content = yield "get", page
+            pages.append(content)
+        if None not in pages:
+            return json.loads("".join(pages))
+        if (yield "get", key) == value:  # else another process has replaced it meanwhile
+            raise ValueError(f"the state {key!r} of an asset is incomplete")
+
+
+def _set(key: str, value: Any) -> Generator[_Access, Any, None]:
+    replaced = yield "get", key
+    text = json.dumps(value)
+    if len(text) <= _PAGE:
+        yield "set", key, value
+        pages = []
+    else:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        pages = [f"{key}_{digest}_{number}" for number in range(-(-len(text) // _PAGE))]
+        for number, page in enumerate(pages):
+            yield "set", page, text[number * _PAGE : (number + 1) * _PAGE]
+        yield "set", key, {"pages": pages}
+    if _is_head(replaced) and replaced["pages"] != pages:
+        for page in replaced["pages"]:
+            yield "delete", page
+
+
+def _is_head(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"pages"}
+
+
+class _Paged:
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    def get(self, key: str) -> Any:
+        return self._run(_get(key))
+
+    def set(self, key: str, value: Any) -> None:
+        self._run(_set(key, value))
+
+    def _run(self, accesses: Generator[_Access, Any, Any]) -> Any:
+        result = None
+        while True:
+            try:
+                method, *arguments = accesses.send(result)
+            except StopIteration as finished:
+                return finished.value
+            result = getattr(self._state, method)(*arguments)
+
+
+class _AsyncPaged:
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    async def aget(self, key: str) -> Any:
+        return await self._run(_get(key))
+
+    async def aset(self, key: str, value: Any) -> None:
+        await self._run(_set(key, value))
+
+    async def _run(self, accesses: Generator[_Access, Any, Any]) -> Any:
+        result = None
+        while True:
+            try:
+                method, *arguments = accesses.send(result)
+            except StopIteration as finished:
+                return finished.value
+            result = await getattr(self._state, f"a{method}")(*arguments)
 
 
 class _StateInVariables:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.connection import get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_codeocean.api.errors import (
     CodeOceanApiError,
     CodeOceanError,
+    CodeOceanTransportError,
     Forbidden,
     NoCertificates,
     RateLimited,
@@ -22,12 +23,18 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.api.secret import basic
 from airflow_provider_codeocean.arguments import check_identifier
+from airflow_provider_codeocean.compat.connections import read_connection
 from airflow_provider_codeocean.compat.logs import mask_secret_async
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
 from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
 from airflow_provider_codeocean.hooks.files import HandlesFiles
 from airflow_provider_codeocean.hooks.uses import USE_KINDS, uses_of
-from airflow_provider_codeocean.polling.grace import Grace
+from airflow_provider_codeocean.polling.grace import AuthGracePeriod
+from airflow_provider_codeocean.polling.sender import (
+    MIN_REREAD_SECONDS,
+    REREAD_SECONDS,
+    may_need_another_client,
+)
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
 if TYPE_CHECKING:
@@ -108,11 +115,14 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         :param **options: options of the client that take precedence over the connection's, such as
             ``retry_budget``.
         :returns: a client; close it, or use it with ``with``.
-        :raises ValueError: where the connection lacks something or holds something wrong.
+        :raises ValueError: if the connection lacks something or holds something wrong.
         """
+        return self._make_client(self._read(), **options)
+
+    def _make_client(self, read: Mapping[str, Any], **options: Any) -> CodeOceanClient:
         from airflow_provider_codeocean.api.client import CodeOceanClient
 
-        all_options = with_precedence(self._read(), options)
+        all_options = with_precedence(read, options)
 
         def new_token() -> str:
             return _token_for(all_options["url"], self._read())
@@ -143,22 +153,36 @@ class CodeOceanHook(HandlesFiles, BaseHook):
 
         :param **options: options of the client that take precedence over the connection's.
         :returns: a client; close it, or use it with ``async with``.
-        :raises ValueError: where the connection lacks something or holds something wrong.
+        :raises ValueError: if the connection lacks something or holds something wrong.
+        """
+        return self.make_async_client(await self.read_options_async(), **options)
+
+    def make_async_client(self, read: Mapping[str, Any], **options: Any) -> CodeOceanAsyncClient:
+        """Make a client for the running event loop from options that were read before.
+
+        :param read: the connection's options.
+        :param **options: options of the client that take precedence over the connection's.
+        :returns: a client.
+        :raises ValueError: if an option cannot be used.
         """
         from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
-        all_options = with_precedence(await self._read_async(), options)
+        all_options = with_precedence(read, options)
 
         async def new_token() -> str:
-            return _token_for(all_options["url"], await self._read_async())
+            return _token_for(all_options["url"], await self.read_options_async())
 
         if "token" not in options:  # as above
             all_options.setdefault("new_token", new_token)
         return self._new_client(CodeOceanAsyncClient, all_options)
 
-    async def _read_async(self) -> dict[str, Any]:
-        """Read the connection into a client's options, in a running event loop."""
-        connection = await get_async_connection(self.codeocean_conn_id)
+    async def read_options_async(self) -> dict[str, Any]:
+        """Read the connection into a client's options, in a running event loop.
+
+        :returns: the options.
+        :raises ValueError: if the connection lacks something or holds something wrong.
+        """
+        connection = await read_connection(self.codeocean_conn_id)
         check_extra(connection)
         options = client_options(connection, await get_async_extra_dejson(connection))
         await mask_secret_async(str(options["token"]))  # as above
@@ -179,7 +203,7 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         from airflow_provider_codeocean.api.client import base_url
 
-        return base_url((await self._read_async())["url"])
+        return base_url((await self.read_options_async())["url"])
 
     def wait_for_data_asset(
         self, data_asset_id: str, *, poll_interval: float, deadline: float | None = None
@@ -200,78 +224,88 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         return asset
 
     def wait_for(self, wait: Wait) -> Any:
-        """Wait, in this process, until something is over. A server out of reach is waited for.
+        """Wait, in this process, until a target has succeeded. A server out of reach is waited for.
 
-        :param wait: for what, and for how long.
-        :returns: what was waited for.
-        :raises WaitTimeout: where the deadline passed before.
-        :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
+        :param wait: the wait.
+        :returns: the target, as it is now.
+        :raises WaitTimeout: if the deadline passed before.
+        :raises CodeOceanError: if the wait failed otherwise.
         """
         log.info(wait.describe_begin(self.codeocean_conn_id))
-        return self._look(wait, wait.is_over)
+        return self._poll(wait, wait.is_over)
 
     def conclude(self, event: WaitEvent, wait: Wait) -> Any:
-        """Conclude from a trigger's event and from what was waited for. A server out of reach is waited for.
+        """Conclude from a trigger's event and from the target as it is now.
 
-        A refused access token is borne where the wait has succeeded.
+        A server out of reach is waited for. A refused access token is tolerated if the wait has succeeded.
 
         :param event: the trigger's event.
-        :param wait: for what the trigger waited.
-        :returns: what was waited for, which is over.
-        :raises WaitTimeout: where the deadline passed and it is still not over.
-        :raises CodeOceanError: where it ended otherwise, or the wait did, and it is still not over.
+        :param wait: the wait of the trigger.
+        :returns: the target, which has succeeded.
+        :raises WaitTimeout: if the deadline passed and it is still pending.
+        :raises CodeOceanError: if it failed, or the wait did and it is still pending.
         """
 
         def concluded(seen: Any) -> bool:
-            if event["status"] == "success":  # a look may show less than the one before
+            if event["status"] == "success":  # a poll may show less than the one before
                 return wait.is_over(seen)
             wait.conclude(event, seen)
             return True
 
         wait.deadline = wait.clock() + PATIENCE
-        # What ran out of time, or failed, is over: it does not wait once more for a token to be replaced.
-        return self._look(wait, concluded, bears_refusals=event["status"] == "success")
+        # After a timeout or a failure, the wait is over: it does not wait again for another token.
+        return self._poll(wait, concluded, tolerates_refusals=event["status"] == "success")
 
-    def _look(self, wait: Wait, is_over: Callable[[Any], bool], *, bears_refusals: bool = True) -> Any:
-        with (
-            naming_what_ran_out_of_time(wait.describe),
-            self.get_conn(retry_budget=0) as client,  # the wait itself is what tries again
-        ):
-            what = wait.kind.value
-            grace = Grace(self.codeocean_conn_id, client.token_grace if bears_refusals else 0.0)
+    def _poll(self, wait: Wait, is_over: Callable[[Any], bool], *, tolerates_refusals: bool = True) -> Any:
+        with naming_what_ran_out_of_time(wait.describe), _CurrentClient(self) as current:
+            kind = wait.kind.value
+            grace = AuthGracePeriod(
+                self.codeocean_conn_id, current.client.token_grace if tolerates_refusals else 0.0
+            )
             while True:
                 before = wait.last_state
+                current.refresh(REREAD_SECONDS)
                 try:
-                    seen = client.send(wait.call)
+                    seen = current.client.send(wait.call)
                 except CodeOceanError as error:
-                    wait.bear(grace.weigh(error))
-                    log.warning("Could not look at %s %s, waiting on: %s", what, wait.id, error)
+                    if may_need_another_client(error):
+                        if isinstance(error, CodeOceanTransportError):  # which ends the wait
+                            time.sleep(max(0.0, current.read_at + MIN_REREAD_SECONDS - time.monotonic()))
+                        if current.refresh(MIN_REREAD_SECONDS):
+                            continue
+                    wait.bear(grace.classify(error))
+                    log.warning(
+                        "%s %s could not be polled, trying again: %s", kind.capitalize(), wait.id, error
+                    )
                 else:
-                    grace.accepted()
+                    grace.reset()
                     over = is_over(seen)
                     if wait.last_state != before:
-                        log.info("%s %s is in state %s", what.capitalize(), wait.id, wait.last_state)
+                        log.info("%s %s is in state %s", kind.capitalize(), wait.id, wait.last_state)
                     if over:
                         return seen
-                time.sleep(wait.pause())
+                pause = wait.pause()
+                if grace.is_refused:
+                    pause = min(pause, _REFUSED_PAUSE, grace.remaining())
+                time.sleep(pause)
 
     def send_patiently(self, client: CodeOceanClient, call: Call[T], *, at_most: float) -> T:
-        """Send a request, again as long as the access token is refused and that is to be borne.
+        """Send a request, and retry it while the access token is refused and that is tolerated.
 
         :param client: a client of this connection.
         :param call: the request.
-        :param at_most: seconds for which that is borne at most, where the connection says more.
-        :returns: the answer.
-        :raises CodeOceanError: where there is none.
+        :param at_most: seconds for which that is tolerated at most, if the connection says more.
+        :returns: the response.
+        :raises CodeOceanError: if there is none, or it is an error.
         """
-        grace = Grace(self.codeocean_conn_id, min(client.token_grace, at_most))
+        grace = AuthGracePeriod(self.codeocean_conn_id, min(client.token_grace, at_most))
         while True:
             try:
                 return client.send(call)
             except Unauthorized as error:
-                borne = grace.weigh(error)
-                if not borne.transient:
-                    raise borne from error.__cause__
+                classified = grace.classify(error)
+                if not classified.transient:
+                    raise classified from error.__cause__
             time.sleep(_REFUSED_PAUSE)
 
     def find_data_asset_uses(
@@ -311,6 +345,75 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         client = self.__dict__.pop("client", None)
         if client is not None:
             client.close()
+
+
+class _CurrentClient:
+    """The client of a wait in this process. It is replaced when the connection is edited.
+
+    :param hook: the hook.
+    :ivar client: the client.
+    :ivar read_at: when the connection was read, by the monotonic clock.
+    """
+
+    def __init__(self, hook: CodeOceanHook) -> None:
+        self._hook = hook
+        self._options = hook._read()  # noqa: SLF001 - of this module
+        self.read_at = time.monotonic()
+        self.client = self._make(self._options)
+
+    def _make(self, options: Mapping[str, Any]) -> CodeOceanClient:
+        # The wait itself retries, and reads the connection again.
+        return self._hook._make_client(options, retry_budget=0, new_token=None)  # noqa: SLF001
+
+    def refresh(self, at_most_every: float) -> bool:
+        """Read the connection again, if that is some time ago.
+
+        :param at_most_every: after how many seconds.
+        :returns: whether there is another client.
+        """
+        if time.monotonic() - self.read_at < at_most_every:
+            return False
+        self.read_at = time.monotonic()
+        name = self._hook.codeocean_conn_id
+        try:
+            options = self._hook._read()  # noqa: SLF001
+            if not has_changed(name, self._options, options, self.client):
+                return False
+            replaced, self.client = self.client, self._make(options)
+        except Exception as error:  # noqa: BLE001 - secrets backends have errors of their own
+            log.warning("Connection %s cannot be read again, using it as it was: %s", name, error)
+            return False
+        self._options = options
+        replaced.close()
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+
+def has_changed(
+    name: str,
+    options: Mapping[str, Any],
+    read: Mapping[str, Any],
+    client: CodeOceanClient | CodeOceanAsyncClient,
+) -> bool:
+    """Return whether a connection, or a file of certificates, has changed since a client was made; log it.
+
+    :param name: id of the connection.
+    :param options: the options that the client was made with.
+    :param read: those that the connection holds now.
+    :param client: the client.
+    :returns: whether another client is needed.
+    """
+    changed = sorted(key for key in {*options, *read} if options.get(key) != read.get(key))
+    if client.is_outdated:
+        changed.append("certificates")
+    if changed:
+        log.warning("Connection %s has changed (%s): going on with it as it is now", name, ", ".join(changed))
+    return bool(changed)
 
 
 def _token_for(url: str, options: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from airflow_provider_codeocean.operators.running import (
     ARGUMENTS,
     CodeOceanRunBase,
     by_order_or_name,
+    with_floats_as_text,
 )
 from airflow_provider_codeocean.removal import Fate, remove_computation
 
@@ -104,7 +105,7 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
     ) -> None:
         super().__init__(**kwargs)
         self.pipeline_id = pipeline_id
-        self.processes = processes
+        self.processes = with_floats_as_text(processes)
         self.nextflow_profile = nextflow_profile
         self.resume_run_id = resume_run_id
         check_identifier_early("pipeline_id", pipeline_id)

@@ -96,7 +96,7 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         self._display_name(known_now)
         self.version = version
         self.data_assets = data_assets
-        self.parameters = parameters
+        self.parameters = with_floats_as_text(parameters)
 
     @abstractmethod
     def run_params(self, read: ReadField = as_rendered) -> RunParams:
@@ -190,6 +190,23 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
                 yield
             except ComputationFailed as error:  # another run may succeed: the task keeps its retries
                 raise AirflowException(str(error)) from error
+
+
+def with_floats_as_text(values: Any) -> Any:
+    """Return parameters of the DAG file with floats as text.
+
+    There, a float is meant as one. A float that appears later is a text that native rendering has changed.
+
+    :param values: a value, or lists and mappings of values.
+    :returns: the same, with the shortest text of each float.
+    """
+    if isinstance(values, float):
+        return repr(values)
+    if isinstance(values, list | tuple):
+        return [with_floats_as_text(each) for each in values]
+    if isinstance(values, dict):
+        return {name: with_floats_as_text(each) for name, each in values.items()}
+    return values
 
 
 def by_order_or_name(argument: str, values: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""For how long who waits bears that the access token is refused: it may be about to be replaced."""
+"""The grace period of a refused access token: it may be about to be replaced."""
 
 from __future__ import annotations
 
@@ -14,53 +14,61 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two warnings.
-_EVERY = 60.0
+_WARNING_INTERVAL = 60.0
 
 
-class Grace:
-    """The time in which a refused token of one connection is no reason to end a wait.
+class AuthGracePeriod:
+    """The time for which waits tolerate that the access token of a connection is refused.
 
-    It begins with the first refusal, and is over with the first request that is not refused. The client
-    itself sees to it that a token is used as soon as it is there
-    (:mod:`~airflow_provider_codeocean.api.token`).
+    It starts with the first refusal and ends with the first request that is not refused.
 
     :param name: name of the connection.
     :param seconds: how long it is.
     :param now: a monotonic clock, in seconds.
+    :ivar seconds: how long it is.
     """
 
     def __init__(self, name: str, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
         self._name = name
-        self._seconds = seconds
         self._now = now
         self._since: float | None = None
         self._warn_at = 0.0
 
-    def weigh(self, error: CodeOceanError) -> CodeOceanError:
-        """Take what a request ended in, and tell what that means for who waits.
+    def classify(self, error: CodeOceanError) -> CodeOceanError:
+        """Decide whether a wait tolerates an error.
 
         :param error: the error.
-        :returns: the error to go on with: transient where the token was refused, and is still to be borne.
+        :returns: the error to raise: transient if the token was refused and the grace period is not over.
         """
         if isinstance(error, Unauthorized):
             return self._refused(error)
-        if not error.transient:  # an answer to somebody who is known
-            self.accepted()
+        if not error.transient:  # a response to a valid token
+            self.reset()
         return error
 
-    def accepted(self) -> None:
-        """Take that a request was not refused."""
+    def reset(self) -> None:
+        """Record that the token was accepted."""
         if self._since is not None:
             log.warning("Connection %s: Code Ocean accepts the access token again", self._name)
             self._since = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the token is refused at present."""
+        return self._since is not None
+
+    def remaining(self) -> float:
+        """Return the seconds for which a refusal is still tolerated."""
+        return max(0.0, self.seconds - (0.0 if self._since is None else self._now() - self._since))
 
     def _refused(self, error: Unauthorized) -> Unauthorized:
         now = self._now()
         if self._since is None:
             self._since = self._warn_at = now
         refused_for = now - self._since
-        left = self._seconds - refused_for
-        if left <= 0:
+        remaining = self.seconds - refused_for
+        if remaining <= 0:
             return Unauthorized(
                 error.status,
                 f"{error.message}. The access token of connection {self._name} has been refused for "
@@ -70,12 +78,12 @@ class Grace:
                 path=error.path,
             )
         if now >= self._warn_at:
-            self._warn_at = now + _EVERY
+            self._warn_at = now + _WARNING_INTERVAL
             log.warning(
                 "Code Ocean refuses the access token of connection %s: put a valid one into the connection, "
-                "which is read again meanwhile. Waits bear it for %.0f s more, then they fail: %s",
+                "which is read again meanwhile. Waits tolerate this for another %.0f s, then they fail: %s",
                 self._name,
-                left,
+                remaining,
                 error,
             )
         error.transient = True

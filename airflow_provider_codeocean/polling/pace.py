@@ -1,9 +1,4 @@
-"""How fast a connection may be asked: additive increase, multiplicative decrease, and a pause in trouble.
-
-The server's 429 halves the rate and closes the connection's gate for as long as ``Retry-After`` says; each
-success raises the rate a little. Where all requests fail, the gate is closed, too, longer each time, and what
-opens it again is one request alone: who has been out of reach is not greeted by all at once.
-"""
+"""How fast requests are sent: a rate for each kind of request, and a circuit breaker for outages."""
 
 from __future__ import annotations
 
@@ -16,18 +11,27 @@ from airflow_provider_codeocean.polling.wait import LONGEST_RETRY_AFTER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Requests a second: at first, at most, at least, and how much is added in a second of success.
-_FIRST_RATE, _HIGHEST_RATE, _LOWEST_RATE, _INCREASE = 50.0, 200.0, 0.2, 5.0
-#: Requests in flight: one of httpx's connections each, and its pool slows down with their square.
-_IN_FLIGHT = 8
-#: How many different requests fail in a row in an outage: a single thing that cannot be read is none.
-_OUTAGE = 3
-#: Seconds for which the gate is closed after a failure, at most, and after a 429 that says nothing.
-_LONGEST_OUTAGE_PAUSE, _UNSAID_PAUSE = 30.0, 1.0
+#: Requests a second.
+_FIRST_RATE = 50.0
+_MAX_RATE = 200.0
+_MIN_RATE = 0.2
+_RATE_AFTER_OUTAGE = 10.0
+#: How much a second of success adds to the rate.
+_RATE_INCREASE = 5.0
+#: Seconds to pause after a 429 without ``Retry-After``: doubled with each, up to the maximum.
+_DEFAULT_PAUSE = 1.0
+_MAX_DEFAULT_PAUSE = 60.0
+#: How many different targets that answered before must fail in a row to be an outage. With fewer targets,
+#: their own backoff is gentle enough.
+_OUTAGE_TARGETS = 8
+#: The longest pause between two probes in an outage, in seconds.
+_MAX_PROBE_PAUSE = 30.0
+#: Seconds after which a probe that hangs is not waited for before the next one.
+_PROBE_SECONDS = 5.0
 
 
-class Pace:
-    """The pace of one connection.
+class AdaptiveRateLimiter:
+    """The rate of one kind of request: additive increase, multiplicative decrease.
 
     :param now: a monotonic clock, in seconds.
     :ivar rate: requests a second.
@@ -36,64 +40,113 @@ class Pace:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.rate = _FIRST_RATE
         self._now = now
-        self._next = 0.0
-        self._closed_at = 0.0
-        self._failing: set[str] = set()
-        self._pauses = 0
+        self._next_at = 0.0
+        self._paused_at = 0.0
+        self._rejections = 0
+        self._succeeded_at = -1.0
 
     @property
-    def in_flight(self) -> int:
-        """How many requests may be in flight."""
-        return 1 if self.in_trouble else _IN_FLIGHT
+    def is_paused(self) -> bool:
+        """Whether the server has asked for a pause that is not over."""
+        return self._rejections > 0 and self._next_at > self._now()
 
-    @property
-    def in_trouble(self) -> bool:
-        """Whether all requests fail."""
-        return len(self._failing) >= _OUTAGE
+    def delay(self) -> float:
+        """Return the seconds until the next request may be sent."""
+        return max(0.0, self._next_at - self._now())
 
-    def reserve(self) -> float:
-        """Take the next place in the line of requests.
+    def acquire(self) -> None:
+        """Record that a request is sent now."""
+        self._next_at = max(self._now(), self._next_at) + 1.0 / self.rate
 
-        :returns: seconds until it may be sent.
+    def record_success(self) -> None:
+        """Record that a request was answered."""
+        self._rejections = 0
+        self._succeeded_at = self._now()
+        self.rate = min(_MAX_RATE, self.rate + _RATE_INCREASE / self.rate)
+
+    def has_succeeded_since(self, moment: float) -> bool:
+        """Return whether a request was answered after this moment."""
+        return self._succeeded_at > moment
+
+    def record_rejection(self, sent_at: float, retry_after: float | None, *, pause: bool = True) -> None:
+        """Record a 429: halve the rate, once for all requests that were rejected together.
+
+        :param sent_at: when the request was sent, by the clock.
+        :param retry_after: seconds that the server asks to wait, if it says so.
+        :param pause: whether to send nothing of this kind for that long.
         """
         now = self._now()
-        place = max(now, self._next)
-        self._next = place + 1.0 / self.rate
-        return place - now
+        if sent_at >= self._paused_at:
+            self.rate = max(_MIN_RATE, self.rate / 2)
+            self._rejections += 1
+            self._paused_at = now
+        if pause:
+            default = min(_MAX_DEFAULT_PAUSE, _DEFAULT_PAUSE * 2.0 ** min(self._rejections - 1, 16))
+            seconds = default if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
+            # Other clients were rejected at the same time.
+            self._next_at = max(self._next_at, now + seconds + random.uniform(0, _DEFAULT_PAUSE))  # noqa: S311
 
-    def succeeded(self) -> None:
-        """Take that a request was answered."""
+    def resume(self) -> None:
+        """Send again, slowly at first: there is another server, or it has come back."""
+        self.rate = min(self.rate, _RATE_AFTER_OUTAGE)
+        self._rejections = 0
+        self._next_at = self._now()
+
+
+class CircuitBreaker:
+    """Detects an outage: targets that answered before fail, one after the other, and none succeeds.
+
+    While it is open, one request at a time probes the server.
+
+    :param now: a monotonic clock, in seconds.
+    :ivar is_open: whether there is an outage.
+    :ivar probe_at: when the next probe may be sent.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.is_open = False
+        self.probe_at = 0.0
+        self._now = now
+        self._failing: set[object] = set()
+        self._has_succeeded = False
+        self._probes = 0
+        self._opened_at = 0.0
+
+    def record_success(self) -> bool:
+        """Record that a request was answered.
+
+        :returns: whether that ended an outage.
+        """
+        self._has_succeeded = True
         self._failing.clear()
-        self._pauses = 0
-        self.rate = min(_HIGHEST_RATE, self.rate + _INCREASE / self.rate)
+        self._probes = 0
+        was_open, self.is_open = self.is_open, False
+        return was_open
 
-    def throttled(self, sent_at: float, retry_after: float | None) -> None:
-        """Take that a request was refused because there are too many.
+    def record_probe(self) -> None:
+        """Record that a probe is sent: the next one does not wait for it longer than a while."""
+        self.probe_at = self._now() + _PROBE_SECONDS
 
-        :param sent_at: when it was sent, by the clock: those sent before the last pause say nothing new.
-        :param retry_after: how long the server wants to be left alone, in seconds, where it says so.
+    def record_failure(
+        self, target: object, sent_at: float, *, answered_before: bool, retry_after: float | None = None
+    ) -> None:
+        """Record that a request failed on the way, or in a server in trouble.
+
+        :param target: what was requested.
+        :param sent_at: when it was requested, by the clock.
+        :param answered_before: whether the last request for it was answered. If none has been answered on
+            this connection, all count.
+        :param retry_after: seconds that the server asks to wait, if it says so.
         """
-        if sent_at >= self._closed_at:
-            self.rate = max(_LOWEST_RATE, self.rate / 2)
-        pause = _UNSAID_PAUSE if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
-        # Others were refused with us: not all at once.
-        self._close(pause + random.uniform(0, _UNSAID_PAUSE))  # noqa: S311
-
-    def failed(self, sent_at: float, path: str) -> None:
-        """Take that a request failed on the way, or in a server in trouble.
-
-        :param sent_at: when it was sent, by the clock: those sent before the last pause say nothing new.
-        :param path: its path.
-        """
-        if sent_at < self._closed_at:
-            return
-        if not self.in_trouble:
-            self._failing.add(path)
-        if self.in_trouble:
-            pause = min(_LONGEST_OUTAGE_PAUSE, 2.0 ** min(self._pauses, 16))
-            self._pauses += 1
-            self._close(pause * random.uniform(0.5, 1))  # noqa: S311
-
-    def _close(self, seconds: float) -> None:
-        self._closed_at = self._now()
-        self._next = max(self._next, self._closed_at + seconds)
+        now = self._now()
+        if not self.is_open:
+            if answered_before or not self._has_succeeded:
+                self._failing.add(target)
+            if len(self._failing) < _OUTAGE_TARGETS:
+                return
+            self.is_open, self._opened_at = True, now
+        elif sent_at < self._opened_at:
+            return  # says nothing new
+        pause = min(_MAX_PROBE_PAUSE, 2.0 ** min(self._probes, 16)) * random.uniform(0.5, 1)  # noqa: S311
+        self._probes += 1
+        self.probe_at = now + min(_MAX_PROBE_PAUSE, max(pause, retry_after or 0.0))

@@ -1,4 +1,4 @@
-"""How to look at many data assets with few requests: read each, or page through a search, and how far."""
+"""How to poll many data assets with few requests: read each, or page through a search, and how far."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ if TYPE_CHECKING:
 
 #: Sizes of a page, and how many single reads a page of that size is worth.
 _PAGES = ((100, 10), (1000, 20))
+#: Up to how many targets are always read.
+MIN_TARGETS = _PAGES[0][1]
 #: The most results that a search goes through.
-_FURTHEST = 20_000
+_MAX_RESULTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SearchPlan:
     """How far to search.
 
     :param size: results of a page.
-    :param pages: how many pages; none where reading each costs less.
+    :param pages: how many pages; none if reading each costs less.
     """
 
     size: int = 0
@@ -28,16 +30,16 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Depths:
-    """Where in a search, newest first, a data asset of a certain age was found last.
+class SearchPositions:
+    """The positions in a search, newest first, at which data assets of a certain age were found.
 
     :ivar ends: the last results of pages: when each was created, and how many there were up to it.
     """
 
     ends: list[tuple[float, int]] = field(default_factory=list)
 
-    def learn(self, oldest: float, results: int) -> None:
-        """Take the end of a page.
+    def record(self, oldest: float, results: int) -> None:
+        """Record the end of a page.
 
         :param oldest: when its last result was created, in Unix seconds.
         :param results: how many results there have been, with it.
@@ -46,12 +48,12 @@ class Depths:
         before = [end for end in self.ends if end[1] < results and end[0] > oldest]
         self.ends = [*before, (oldest, results), *beyond]
 
-    def of(self, created: float | None, now: float) -> int:
-        """Estimate the place of a data asset.
+    def estimate(self, created: float | None, now: float) -> int:
+        """Estimate the position of a data asset.
 
-        :param created: when it was created, in Unix seconds; None where that is not known yet.
+        :param created: when it was created, in Unix seconds; None if that is not known yet.
         :param now: the time, in Unix seconds.
-        :returns: its place in a search, from 0.
+        :returns: its position in a search, from 0.
         """
         if created is None or not self.ends:
             return 0
@@ -63,35 +65,35 @@ class Depths:
         return round(results * max(1.0, (now - created) / max(1.0, now - oldest)))
 
 
-def choose(places: Sequence[int]) -> Plan:
+def plan_search(positions: Sequence[int]) -> SearchPlan:
     """Choose how far to search so that the most requests are saved.
 
-    :param places: the estimated place of each data asset that is to be looked at.
+    :param positions: the estimated position of each data asset that is to be polled.
     :returns: the plan.
     """
-    # No two are at the same place: where so many are said to be on the first page, they reach beyond it.
-    places = [max(place, number) for number, place in enumerate(sorted(places))]
-    best, saved = Plan(), 0
+    # No two have the same position: if very many are estimated to be on the first page, they reach beyond it.
+    positions = [max(position, number) for number, position in enumerate(sorted(positions))]
+    best, saved = SearchPlan(), 0
     for size, worth in _PAGES:
-        for pages in range(1, _FURTHEST // size + 1):
-            seen = bisect_right(places, size * pages - 1)
+        for pages in range(1, _MAX_RESULTS // size + 1):
+            seen = bisect_right(positions, size * pages - 1)
             if seen - worth * pages > saved:
-                best, saved = Plan(size, pages), seen - worth * pages
-            if seen == len(places):
+                best, saved = SearchPlan(size, pages), seen - worth * pages
+            if seen == len(positions):
                 break
     return best
 
 
-def worth_going_on(plan: Plan, pages: int, hits: int, unseen: int) -> bool:
-    """Tell whether to ask for another page.
+def should_continue(plan: SearchPlan, pages: int, hits: int, unseen: int) -> bool:
+    """Return whether to request another page.
 
     :param plan: the plan.
     :param pages: how many pages there have been.
-    :param hits: how many of those looked for were on the last one.
-    :param unseen: how many of those looked for have not been seen.
-    :returns: whether it is worth it.
+    :param hits: how many of the targets were on the last one.
+    :param unseen: how many of the targets have not been seen.
+    :returns: whether it saves requests.
     """
     worth = dict(_PAGES)[plan.size]
-    if not unseen or pages * plan.size >= _FURTHEST:
+    if not unseen or pages * plan.size >= _MAX_RESULTS:
         return False
     return pages < plan.pages or (unseen > worth and hits > worth)

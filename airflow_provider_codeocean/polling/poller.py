@@ -1,11 +1,22 @@
-"""One loop for all waits on one connection, in one event loop. Knows nothing of Airflow.
+"""One poller for all waits on one connection, in one event loop. Independent of Airflow.
 
-A wait subscribes, and the poller looks for it: each cycle, at all that are due, with as few requests as it
-can. A few are read one by one (:mod:`~airflow_provider_codeocean.polling.reading`); for many, a search is
-paged through (:mod:`~airflow_provider_codeocean.polling.searching`), and what it should have shown and did
-not is read. What a search shows is checked, all in turn, by readings
-(:mod:`~airflow_provider_codeocean.polling.trust`), so that one that lags behind, leaves out or stands still
-delays a wait, but never loses it.
+A problem with one wait stays with that wait:
+
+- The scheduling loop does no I/O. It selects the targets that are due, starts a search if that saves
+  requests, and queues the others for a read. A search runs in its own task, and targets that it may show are
+  left to it for a moment only, so a slow search delays no wait, and slow reads delay no search.
+- A target whose read fails or hangs is a suspect: it has its own backoff, honors its own ``Retry-After``, and
+  shares a few slots with other suspects. Targets that answer keep theirs.
+- A 429 slows the kind of request that was rejected: searches or reads.
+- An outage is declared only if several different targets fail in a row that answered before. Then one request
+  at a time probes the server, and the rate starts low again after it.
+- Whatever is raised while a response is handled ends the waits for that target with this error.
+- The connection is read again once a minute, and at once after a refused token or an untrusted certificate
+  (:mod:`~airflow_provider_codeocean.polling.sender`).
+
+Searches are never the last word: targets that they show pending are also read, in turn
+(:mod:`~airflow_provider_codeocean.polling.trust`), so a search that lags, leaves something out, or is stale
+delays a wait but never loses it.
 """
 
 from __future__ import annotations
@@ -17,24 +28,25 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError, WaitTimeout
+from airflow_provider_codeocean.api.errors import WaitTimeout
 from airflow_provider_codeocean.polling.metrics import Metrics, NoMetrics
-from airflow_provider_codeocean.polling.pace import Pace
-from airflow_provider_codeocean.polling.reading import Reading
-from airflow_provider_codeocean.polling.report import Report
-from airflow_provider_codeocean.polling.searching import Searching
-from airflow_provider_codeocean.polling.sender import Sender
-from airflow_provider_codeocean.polling.trust import Trust
-from airflow_provider_codeocean.polling.watchlist import Watchlist
+from airflow_provider_codeocean.polling.reading import SingleReader
+from airflow_provider_codeocean.polling.report import PollerStats
+from airflow_provider_codeocean.polling.searching import BulkReader
+from airflow_provider_codeocean.polling.sender import SharedClient
+from airflow_provider_codeocean.polling.trust import SearchConsistencyMonitor
+from airflow_provider_codeocean.polling.watchlist import PollRegistry
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.polling.sender import Connect
     from airflow_provider_codeocean.polling.wait import Wait
 
-#: Seconds that a wait is given to be looked at once, even where its deadline has passed when it begins.
-_FIRST_LOOK = 5.0
-#: Seconds between two cycles: at least, for each thing watched, and at most.
-_SHORTEST_NAP, _NAP_EACH, _LONGEST_NAP = 0.02, 1e-5, 10.0
+#: Seconds in which a wait is polled once, even if its deadline has passed when it starts.
+_MIN_WAIT = 5.0
+#: Seconds between two cycles: at least, in addition for each target, and at most.
+_MIN_PAUSE = 0.02
+_PAUSE_PER_TARGET = 1e-5
+_MAX_PAUSE = 10.0
 
 
 class Poller:
@@ -43,7 +55,7 @@ class Poller:
     :param connect: makes a client.
     :param name: name of the connection.
     :param metrics: where metrics go.
-    :ivar is_closed: whether it takes no more waits.
+    :ivar is_closed: whether it accepts no more waits.
     """
 
     def __init__(self, connect: Connect, *, name: str, metrics: Metrics | None = None) -> None:
@@ -51,49 +63,45 @@ class Poller:
         self.is_closed = False
         self._now = now = loop.time
         self._waits = 0
-        self._report = report = Report(name, metrics or NoMetrics(), now())
-        self._pace = pace = Pace(now)
-        self._sender = sender = Sender(connect, name=name, pace=pace, report=report, now=now)
-        self._watchlist = watchlist = Watchlist(now, report)
-        trust = Trust(now())
-        self._searching = Searching(watchlist, sender, pace, trust, now, name=name)
-        self._reading = Reading(watchlist, sender, pace, trust, now, wake_by=self._wake_by)
+        self._stats = stats = PollerStats(name, metrics or NoMetrics(), now())
+        self._client = client = SharedClient(connect, name=name, stats=stats, now=now)
+        client.on_recovery = self._recover
+        self._registry = registry = PollRegistry(now, stats)
+        monitor = SearchConsistencyMonitor(now())
         self._wake = asyncio.Event()
         self._wakes_at = 0.0
-        # In a context of its own: what it logs is of no single task.
+        self._round_started: float | None = None
+        self._bulk = BulkReader(registry, client, monitor, now, name=name, wake=self._wake.set)
+        self._single = SingleReader(registry, client, monitor, now, wake_by=self._wake_by)
+        # In a context of its own: its log lines belong to no single task.
         self._task = loop.create_task(
             self._run(), name=f"codeocean-poller-{name}", context=contextvars.Context()
         )
 
-    @property
-    def is_outdated(self) -> bool:
-        """Whether the certificates that it trusts were replaced since: a new one trusts the new ones."""
-        return self._sender.is_outdated
-
     async def wait(self, wait: Wait) -> None:
-        """Wait until something is over, with success. It is looked at once at least.
+        """Wait until a target has succeeded. It is polled at least once.
 
-        :param wait: for what, and for how long.
-        :raises WaitTimeout: where the deadline passed before.
-        :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
-        :raises ValueError: where the identifier is none, or the connection cannot be used.
+        :param wait: the wait.
+        :raises WaitTimeout: if the deadline passed before.
+        :raises CodeOceanError: if the wait failed otherwise.
+        :raises ValueError: if the identifier is none, or the connection cannot be used.
         """
         self._waits += 1
         try:
-            watched, future = self._watchlist.add(wait)
-            self._wake_by(watched.due)
+            target, future = self._registry.add(wait)
+            self._wake_by(target.due)
             left = wait.left()
-            async with asyncio.timeout(None if left is None else max(left, _FIRST_LOOK)):
+            async with asyncio.timeout(None if left is None else max(left, _MIN_WAIT)):
                 await future
         except TimeoutError:
-            wait.last_error = wait.last_error or self._sender.trouble
+            wait.last_error = wait.last_error or self._client.last_error
             raise WaitTimeout(wait.describe()) from None
         finally:
-            self._watchlist.remove(wait)
+            self._registry.remove(wait)
             self._waits -= 1
-            await self._close_if_alone()
+            await self._close_if_unused()
 
-    async def _close_if_alone(self) -> None:
+    async def _close_if_unused(self) -> None:
         if self._waits:
             return
         if not self.is_closed:
@@ -103,37 +111,62 @@ class Poller:
 
     async def _run(self) -> None:
         try:
-            await self._sender.open()
-            while True:
-                began = self._now()
-                await self._cycle()
-                self._report.cycle(self._now() - began)
-                self._report.waits(self._waits)
-                self._report.tell(self._now(), self._waits, self._pace.rate)
-                await self._nap()
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody is to wait for ever
+            await self._client.open()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._schedule())
+                tasks.create_task(self._single.run())
+                tasks.create_task(self._client.follow_connection())
+        except Exception as error:  # noqa: BLE001 - whatever it is, no wait may hang forever
             self.is_closed = True
-            self._watchlist.end_all(error)
+            self._registry.fail_all(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
         finally:
-            await self._reading.cancel()
-            await self._sender.close()
-            self._report.waits(0)
+            await self._bulk.cancel()
+            await self._single.cancel()
+            await self._client.close()
+            self._stats.waits(0)
 
-    async def _cycle(self) -> None:
+    async def _schedule(self) -> None:
+        while True:
+            next_at = self._cycle()
+            self._record_round()
+            self._stats.waits(self._waits)
+            self._stats.log_summary(self._now(), self._waits, self._client.limiters["read"].rate)
+            await self._sleep_until(next_at)
+
+    def _cycle(self) -> float:
+        """Start a poll of all targets that are due.
+
+        :returns: when the next one is due.
+        """
         now = self._now()
-        due = [each for each in self._watchlist if each.due <= now and not each.being_read]
+        next_at = now + _MAX_PAUSE
+        due = []
+        for target in self._registry:
+            if target.read_in_progress:
+                continue
+            if target.due <= now:
+                due.append(target)
+            elif target.due < next_at:
+                next_at = target.due
         if due:
-            await self._searching.look_for(due)
-            now = self._now()
-            due = [each for each in due if each.due <= now and each.waits]
-        await self._reading.begin([*sorted(due, key=attrgetter("due")), *self._reading.to_check()])
+            self._round_started = self._round_started or now
+            left_to_search_until = self._bulk.start(due, now)
+            if left_to_search_until > now:
+                next_at = min(next_at, left_to_search_until)
+                due = [each for each in due if not each.may_be_searched(now)]
+        self._single.enqueue([*sorted(due, key=attrgetter("due")), *self._single.pick_for_verification()])
+        return next_at
 
-    async def _nap(self) -> None:
+    def _record_round(self) -> None:
+        if self._round_started is not None and not self._single.has_queued and not self._bulk.is_searching:
+            self._stats.cycle(self._now() - self._round_started)
+            self._round_started = None
+
+    async def _sleep_until(self, next_at: float) -> None:
         now = self._now()
-        shortest = _SHORTEST_NAP + _NAP_EACH * len(self._watchlist)
-        due = min((each.due for each in self._watchlist if not each.being_read), default=now + 1)
+        shortest = _MIN_PAUSE + _PAUSE_PER_TARGET * len(self._registry)
         self._wake.clear()
-        self._wakes_at = now + min(_LONGEST_NAP, max(due - now, shortest))
+        self._wakes_at = max(next_at, now + shortest)
         await asyncio.sleep(shortest)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._wakes_at):
@@ -143,33 +176,37 @@ class Poller:
         if due < self._wakes_at:
             self._wake.set()
 
+    def _recover(self) -> None:
+        """Poll again at the usual intervals: an outage is over, or there is another server."""
+        now = self._now()
+        self._client.breaker.record_success()
+        for limiter in self._client.limiters.values():
+            limiter.resume()
+        for target in self._registry:
+            target.forgive(now)
+        self._wake.set()
+
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
 
 
 async def wait_together(wait: Wait, *, connect: Connect, name: str, metrics: Metrics | None = None) -> None:
-    """Wait, with all others that wait on this connection in this event loop.
+    """Wait on the poller that all waits on this connection share in this event loop.
 
-    :param wait: for what, and for how long.
-    :param connect: makes a client, where there is none yet.
+    :param wait: the wait.
+    :param connect: reads the connection and makes a client.
     :param name: name of the connection.
     :param metrics: where metrics go.
-    :raises WaitTimeout: where the deadline passed before.
-    :raises CodeOceanError: where it ended otherwise, or Code Ocean refuses to tell.
-    :raises ValueError: where the identifier is none, or the connection cannot be used.
+    :raises WaitTimeout: if the deadline passed before.
+    :raises CodeOceanError: if the wait failed otherwise.
+    :raises ValueError: if the identifier is none, or the connection cannot be used.
     """
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    while True:
-        poller = pollers.get(name)
-        if poller is None or poller.is_closed:
-            poller = pollers[name] = Poller(connect, name=name, metrics=metrics)
-        gives_way = False
-        try:
-            return await poller.wait(wait)
-        except CodeOceanTransportError as error:
-            gives_way = not error.transient and poller.is_outdated
-            if not gives_way:
-                raise
-        finally:
-            if (poller.is_closed or gives_way) and pollers.get(name) is poller:
-                del pollers[name]
+    poller = pollers.get(name)
+    if poller is None or poller.is_closed:
+        poller = pollers[name] = Poller(connect, name=name, metrics=metrics)
+    try:
+        await poller.wait(wait)
+    finally:
+        if poller.is_closed and pollers.get(name) is poller:
+            del pollers[name]

@@ -1,4 +1,4 @@
-"""What a poller tells of itself: metrics, and one line in the log a minute."""
+"""A poller's metrics, and its line in the log once a minute."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two lines in the log.
-_EVERY = 60.0
+_SUMMARY_SECONDS = 60.0
 
 
-class Report:
+class PollerStats:
     """Counts what one poller does: see :mod:`~airflow_provider_codeocean.polling.metrics`.
 
     :param name: name of the connection.
@@ -41,69 +41,69 @@ class Report:
         self._name = name
         self._metrics = metrics
         self._tags = {"connection": name}
-        self._told_at = now
-        self._begin()
+        self._logged_at = now
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._counts: Counter[str] = Counter()
         self._latest = 0.0
         self._last_error = ""
 
     def request(self, kind: str) -> None:
-        """Take that a request is sent."""
+        """Count a request."""
         self._counts[kind] += 1
         self._measure(self._metrics.incr, REQUESTS.name, tags={**self._tags, "kind": kind})
 
     def throttled(self) -> None:
-        """Take that a request was refused because there are too many."""
+        """Count a 429."""
         self._counts["throttled"] += 1
         self._measure(self._metrics.incr, THROTTLED.name)
 
-    def refused(self) -> None:
-        """Take that a request was refused because of its access token."""
-        self._counts["refused"] += 1
+    def unauthorized(self) -> None:
+        """Count a 401."""
+        self._counts["unauthorized"] += 1
         self._measure(self._metrics.incr, REFUSED.name)
 
     def failed(self, error: Exception) -> None:
-        """Take that a request failed otherwise."""
+        """Count a request that failed otherwise."""
         self._counts["failed"] += 1
         self._last_error = str(error)
         self._measure(self._metrics.incr, REQUEST_ERRORS.name)
 
-    def noticed(self, latency: float) -> None:
-        """Take that an end was noticed.
+    def ended(self, latency: float) -> None:
+        """Count an end that was noticed.
 
-        :param latency: seconds since the look before.
+        :param latency: seconds since the poll before.
         """
         self._counts["ended"] += 1
         self._latest = max(self._latest, latency)
         self._measure(self._metrics.timing, NOTICE_LATENCY.name, timedelta(seconds=latency))
 
     def cycle(self, seconds: float) -> None:
-        """Take how long a round of looks took."""
+        """Record how long a round of polls took."""
         self._measure(self._metrics.timing, CYCLE.name, timedelta(seconds=seconds))
 
     def waits(self, count: int) -> None:
-        """Take how many waits there are."""
+        """Record how many waits there are."""
         for name in (WAITS.name, gauge_name(WAITS, self._name)):
             self._measure(self._metrics.gauge, name, count)
 
-    def _measure(self, record: Callable[..., None], *what: Any, tags: dict[str, Any] | None = None) -> None:
+    def _measure(self, record: Callable[..., None], *values: Any, tags: dict[str, Any] | None = None) -> None:
         try:
-            record(*what, tags=tags or self._tags)
+            record(*values, tags=tags or self._tags)
         except Exception:
-            # Whatever becomes of the metrics: the waits go on, without them.
+            # Waits go on without metrics.
             log.exception("The metrics of connection %s are given up", self._name)
             self._metrics = NoMetrics()
 
-    def tell(self, now: float, waits: int, rate: float) -> None:
-        """Write the line, if it is time.
+    def log_summary(self, now: float, waits: int, rate: float) -> None:
+        """Write the log line, if it is time.
 
         :param now: the time.
         :param waits: how many waits there are.
-        :param rate: how many requests a second may be sent.
+        :param rate: how many reads a second may be sent.
         """
-        if now - self._told_at < _EVERY:
+        if now - self._logged_at < _SUMMARY_SECONDS:
             return
         counts = self._counts
         log.info(
@@ -112,16 +112,16 @@ class Report:
             "%d failed%s; at most %.0f requests/s",
             self._name,
             waits,
-            now - self._told_at,
+            now - self._logged_at,
             counts["ended"],
             self._latest,
             counts["search"],
             counts["read"],
             counts["throttled"],
-            counts["refused"],
+            counts["unauthorized"],
             counts["failed"],
             f" (the last: {self._last_error})" if self._last_error else "",
             rate,
         )
-        self._told_at = now
-        self._begin()
+        self._logged_at = now
+        self._reset()

@@ -1,4 +1,4 @@
-"""Looking at many data assets at once: a search, newest first, shows a thousand of them."""
+"""Polls many data assets at once: a page of a search, newest first, shows a thousand of them."""
 
 from __future__ import annotations
 
@@ -11,108 +11,155 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
-    CodeOceanTransportError,
     RateLimited,
     Unauthorized,
 )
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams, DataAssetSortField
 from airflow_provider_codeocean.api.models.glance import Glance, GlancePage
 from airflow_provider_codeocean.api.models.search import SortOrder
-from airflow_provider_codeocean.polling.plan import Depths, Plan, choose, worth_going_on
+from airflow_provider_codeocean.polling.plan import (
+    MIN_TARGETS,
+    SearchPlan,
+    SearchPositions,
+    plan_search,
+    should_continue,
+)
 from airflow_provider_codeocean.polling.wait import Kind
-from airflow_provider_codeocean.polling.watched import jitter
+from airflow_provider_codeocean.polling.watched import jitter_factor
 from airflow_provider_codeocean.states import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_codeocean.api.call import Call
-    from airflow_provider_codeocean.polling.pace import Pace
-    from airflow_provider_codeocean.polling.sender import Sender
-    from airflow_provider_codeocean.polling.trust import Trust
-    from airflow_provider_codeocean.polling.watched import Watched
-    from airflow_provider_codeocean.polling.watchlist import Watchlist
+    from airflow_provider_codeocean.polling.sender import SharedClient
+    from airflow_provider_codeocean.polling.trust import SearchConsistencyMonitor
+    from airflow_provider_codeocean.polling.watched import PollTarget
+    from airflow_provider_codeocean.polling.watchlist import PollRegistry
 
 log = logging.getLogger(__name__)
 
 #: How many times as long as a search took none follows, so that searching is a tenth of the time at most.
-_REST = 10.0
-#: Seconds for a page of a search: what is due does not wait for it longer than that.
+_REST_FACTOR = 10.0
+#: Seconds for a page.
 _PAGE_SECONDS = 10.0
-#: How many results are taken before others in the event loop have their turn.
-_AT_ONCE = 250
+#: For how long reads wait for the next page of a search: seconds at least, and intervals at most.
+_MIN_PRECEDENCE = 1.0
+_PRECEDENCE_INTERVALS = 0.5
+#: How many results are applied before other tasks of the event loop have their turn.
+_BATCH = 250
 
 
-class Searching:
-    """Looks with searches, for one poller.
+class BulkReader:
+    """Polls with searches, for one poller. A search runs in a task of its own.
 
-    :param watchlist: what to look at.
-    :param sender: sends the requests.
-    :param pace: says whether the connection is in trouble.
-    :param trust: says how far searches are believed, and is told what they show.
+    :param registry: the targets.
+    :param client: sends the requests.
+    :param monitor: says how far searches are believed, and learns what they show.
     :param now: the event loop's clock.
     :param name: name of the connection.
+    :param wake: is called when a search has ended.
     """
 
     def __init__(
         self,
-        watchlist: Watchlist,
-        sender: Sender,
-        pace: Pace,
-        trust: Trust,
+        registry: PollRegistry,
+        client: SharedClient,
+        monitor: SearchConsistencyMonitor,
         now: Callable[[], float],
         *,
         name: str,
+        wake: Callable[[], None],
     ) -> None:
         self._name = name
-        self._watchlist = watchlist
-        self._sender = sender
-        self._pace = pace
-        self._trust = trust
+        self._registry = registry
+        self._client = client
+        self._monitor = monitor
         self._now = now
-        self._depths = Depths()
+        self._wake = wake
+        self._positions = SearchPositions()
         self._rest_until = now()
+        self._precedence_until = now()
+        self._last_succeeded = True
+        self._task: asyncio.Task[None] | None = None
 
-    async def look_for(self, due: list[Watched]) -> None:
-        """Look with a search, if that saves requests. What it does not show stays due.
+    @property
+    def is_searching(self) -> bool:
+        """Whether a search is under way."""
+        return self._task is not None
 
-        :param due: what is to be looked at.
+    def start(self, due: list[PollTarget], now: float) -> float:
+        """Start a search, if that saves requests.
+
+        :param due: the targets to poll.
+        :param now: the time.
+        :returns: until when those that it may show are left to it. They are read after that, so that a slow
+            search delays nothing.
         """
-        now = self._now()
-        if self._pace.in_trouble or not self._trust.is_usable(now):
-            return
-        try:
-            await self._look_for(due, now)
-        except (RateLimited, Unauthorized):  # which are not about searches
-            return
-        except Exception as error:  # whatever it is, the waits go on without searches
-            seconds = self._trust.search_failed(self._now())
-            log.warning(
-                "Connection %s: searching failed, doing without it for %.0f s: %s",
-                self._name,
-                seconds,
-                error,
-                exc_info=not isinstance(error, CodeOceanError),
-            )
-
-    async def _look_for(self, due: list[Watched], now: float) -> None:
-        targets = [each for each in self._watchlist if each.is_almost_due(now) and each.may_be_searched(now)]
+        limiter = self._client.limiters["search"]
+        usable = self._monitor.is_usable(now) and not limiter.is_paused and not self._client.breaker.is_open
+        searchable = any(each.may_be_searched(now) for each in due)
+        self._registry.is_bulk = usable and len(self._registry) > MIN_TARGETS
+        if not usable or not searchable:
+            return now
+        if self._task is not None:
+            return self._precedence_until
+        targets = [each for each in self._registry if each.is_almost_due(now) and each.may_be_searched(now)]
         wall = time.time()
-        plan = choose([self._depths.of(each.created, wall) for each in targets])
+        try:
+            plan = plan_search([self._positions.estimate(each.created, wall) for each in targets])
+        except Exception as error:  # noqa: BLE001 - whatever it is, waits do without searches
+            self._record_failure(error)
+            return now
         if not plan.pages:
-            return
+            return now
         if now < self._rest_until:
-            for each in due:
-                if each.may_be_searched(now):
-                    each.due = self._rest_until
-            return
+            return self._rest_until if self._last_succeeded else now
+        self._extend_precedence(targets)
+        self._task = asyncio.create_task(self._run(plan, targets))
+        return self._precedence_until
+
+    async def cancel(self) -> None:
+        """Cancel the search that is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _extend_precedence(self, targets: list[PollTarget]) -> None:
+        shortest = min([wait.poll_interval for each in targets for wait in each.waits], default=0.0)
+        seconds = min(_PAGE_SECONDS, max(_MIN_PRECEDENCE, _PRECEDENCE_INTERVALS * shortest))
+        self._precedence_until = self._now() + seconds
+
+    async def _run(self, plan: SearchPlan, targets: list[PollTarget]) -> None:
+        started = self._now()
+        self._last_succeeded = False
         try:
             await self._search(plan, {each.id: each for each in targets})
+            self._last_succeeded = True
+        except (RateLimited, Unauthorized) as error:  # which say nothing about searches
+            if isinstance(error, RateLimited):
+                self._client.limiters["search"].record_rejection(started, error.retry_after)
+        except Exception as error:  # noqa: BLE001 - whatever it is, waits do without searches
+            self._record_failure(error)
         finally:
-            took = self._now() - now
-            self._rest_until = self._now() + min(_REST * took, *(each.every for each in targets))
+            now = self._now()
+            intervals = [each.interval for each in targets]
+            self._rest_until = now + min([_REST_FACTOR * (now - started), *intervals])
+            self._precedence_until = now
+            self._task = None
+            self._wake()
 
-    async def _search(self, plan: Plan, unseen: dict[str, Watched]) -> None:
+    def _record_failure(self, error: Exception) -> None:
+        seconds = self._monitor.search_failed(self._now())
+        log.warning(
+            "Connection %s: searching failed, doing without it for %.0f s: %s",
+            self._name,
+            seconds,
+            error,
+            exc_info=None if isinstance(error, CodeOceanError) else error,
+        )
+
+    async def _search(self, plan: SearchPlan, unseen: dict[str, PollTarget]) -> None:
         params = DataAssetSearchParams(
             limit=plan.size, sort_field=DataAssetSortField.CREATED, sort_order=SortOrder.DESCENDING
         )
@@ -120,80 +167,83 @@ class Searching:
         call: Call[Any] | None = next(calls)
         pages = results = 0
         oldest: float | None = None
-        part = jitter()
+        jitter = jitter_factor()
         oldest_wanted = min((each.created or 0.0) for each in unseen.values())
         while call is not None:
             asked_at = self._now()
             page = await self._page(replace(call, answers=GlancePage))
-            stands_still_for = self._trust.check(page.results, asked_at)
-            if stands_still_for:
+            off_for = self._monitor.verify_page(page.results, asked_at)
+            if off_for:
                 log.warning(
-                    "Connection %s: searches show what was long ago, doing without them for %.0f s",
+                    "Connection %s: searches show an old state, doing without them for %.0f s",
                     self._name,
-                    stands_still_for,
+                    off_for,
                 )
                 return
             pages, results, before = pages + 1, results + len(page.results), len(unseen)
-            await self._take_page(page, unseen, part)
+            await self._apply_page(page, unseen, jitter)
             oldest = page.results[-1].created if page.results else None
             if oldest is not None:
-                self._depths.learn(oldest, results)
+                self._positions.record(oldest, results)
                 if oldest < oldest_wanted:
                     break
-            if not worth_going_on(plan, pages, before - len(unseen), len(unseen)):
+            if not should_continue(plan, pages, before - len(unseen), len(unseen)):
                 break
+            self._extend_precedence([*unseen.values()])
             call = _next_call(calls, page)
-        self._trust.search_worked()
+        self._monitor.search_worked()
         all_were_shown = call is None
-        for watched in unseen.values():
-            newer = oldest is not None and watched.created is not None and watched.created > oldest
-            if all_were_shown or newer:  # else the search did not go that far
-                watched.was_not_shown(self._now())
+        for target in unseen.values():
+            newer = oldest is not None and target.created is not None and target.created > oldest
+            if all_were_shown or newer:
+                target.mark_missing(self._now())
+            elif target.is_overdue(self._now()):  # no search goes that far
+                target.must_be_read = True
 
     async def _page(self, call: Call[GlancePage]) -> GlancePage:
-        await self._sender.turn()
-        try:
-            async with asyncio.timeout(_PAGE_SECONDS):
-                return await self._sender.send(call, "search")
-        except TimeoutError as error:
-            raise CodeOceanTransportError(f"no answer within {_PAGE_SECONDS:g} s") from error
+        await self._client.acquire_slot("search")
+        page = await self._client.send(call, "search", limit=_PAGE_SECONDS)
+        self._client.breaker.record_success()  # reads that fail are problems of their targets
+        return page
 
-    async def _take_page(self, page: GlancePage, unseen: dict[str, Watched], part: float) -> None:
-        for begin in range(0, len(page.results), _AT_ONCE):
-            for glance in page.results[begin : begin + _AT_ONCE]:
-                watched = self._watchlist.get(Kind.DATA_ASSET, glance.id)
-                if watched is not None:
-                    unseen.pop(watched.id, None)
-                    self.take(watched, glance, part)
+    async def _apply_page(self, page: GlancePage, unseen: dict[str, PollTarget], jitter: float) -> None:
+        for begin in range(0, len(page.results), _BATCH):
+            for glance in page.results[begin : begin + _BATCH]:
+                target = self._registry.get(Kind.DATA_ASSET, glance.id)
+                if target is not None:
+                    unseen.pop(target.id, None)
+                    try:
+                        self.apply(target, glance, jitter)
+                    except Exception as error:  # noqa: BLE001 - it ends these waits, and no others
+                        self._registry.fail(target, error)
             await asyncio.sleep(0)
 
-    def take(self, watched: Watched, glance: Glance, part: float) -> None:
-        """Take what a search shows of one data asset.
+    def apply(self, target: PollTarget, glance: Glance, jitter: float) -> None:
+        """Apply what a search shows of one data asset.
 
-        Its word is enough for a success: who waited reads the data asset anyway, or wants it to be read
-        here. A failure is read first, for its reason.
+        It is enough for a success: whoever waited reads the data asset anyway, or wants it to be read here. A
+        failure is read first, for its reason.
 
-        :param watched: the data asset.
+        :param target: the data asset.
         :param glance: what the search shows of it.
-        :param part: the part of its interval until it is looked at again.
+        :param jitter: the part of an early interval until it is polled again.
         """
-        watched.was_shown(glance.created)
-        must_be_read = False
-        for wait in list(watched.waits):
+        target.mark_found(glance.created)
+        for wait in list(target.waits):
             wait.note(glance)
             verdict = wait.verdict(glance)
             if verdict is Verdict.SUCCEEDED:
-                if watched.shown:
-                    self._trust.search_showed_an_end()
+                if target.shown:
+                    self._monitor.confirm_from_search()
                 if not wait.wants_to_read:
-                    self._watchlist.over(watched, wait)
+                    self._registry.resolve(target, wait)
             if verdict is Verdict.FAILED or (verdict is Verdict.SUCCEEDED and wait.wants_to_read):
-                must_be_read = True
-        watched.shown = True
-        if must_be_read:
-            watched.due = self._now()
+                target.must_be_read = True
+        target.shown = True
+        if target.must_be_read:
+            target.due = self._now()
         else:
-            self._watchlist.goes_on(watched, part)
+            self._registry.reschedule(target, jitter)
 
 
 def _next_call(calls: Any, page: GlancePage) -> Any:

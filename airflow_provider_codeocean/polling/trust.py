@@ -1,9 +1,9 @@
-"""How far a search is believed.
+"""How far searches are believed.
 
-That a search's index follows what happens within seconds is documented nowhere. So it is checked: what it
-shows as going on is read by itself, all in turn, as often as an allowance permits. If a reading has shown
-something to be over which a search goes on to show as going on, the index stands still: it is done without
-for a while, after which a page of it is enough to see whether it still does. At first it is checked more.
+It is not documented that the search index follows within seconds. So it is verified: targets that searches
+show as pending are read one by one, in turn, as often as an allowance permits, and more often at first. If a
+read has shown an end that searches still do not show after a while, the index is stale: searches are not used
+for some time, after which one page is enough to see whether it still is.
 """
 
 from __future__ import annotations
@@ -17,108 +17,114 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.glance import Glance
     from airflow_provider_codeocean.polling.wait import Wait
 
-#: Readings a second to check searches: as a rule, and at first, until they have shown an end by themselves or
-#: so many readings have found nothing wrong.
-_CHECKS, _CHECKS_AT_FIRST, _AT_FIRST = 2.0, 10.0, 300
+#: Reads a second that verify searches: normally, and at first, until searches have shown an end or so many
+#: reads have found nothing wrong.
+_RATE = 2.0
+_INITIAL_RATE = 10.0
+_INITIAL_READS = 300
 #: For how many intervals, and for how many seconds at least, a search may lag behind.
-_LAG_INTERVALS, _LAG_SECONDS = 1.0, 2.0
-#: Seconds for which it is done without where it stands still, and where it fails: at first, and at most.
-_STANDSTILL, _BREAK, _LONGEST = 60.0, 5.0, 600.0
-#: How many ends, and for how long, are kept to see whether searches show them.
-_SUSPECTS, _SUSPECT_SECONDS = 100, 1200.0
+_LAG_INTERVALS = 1.0
+_LAG_SECONDS = 2.0
+#: Seconds without searches after a stale one, and after one that failed: doubled each time, up to a maximum.
+_STALE_SECONDS = 60.0
+_FAILED_SECONDS = 5.0
+_MAX_SECONDS = 600.0
+#: How many ends that reads have shown are kept, and for how long, to see whether searches show them.
+_MAX_UNCONFIRMED = 100
+_UNCONFIRMED_SECONDS = 1200.0
 
 
 @dataclass(slots=True)
-class _Suspect:
+class _UnconfirmedEnd:
     wait: Wait
-    over_at: float
+    ended_at: float
 
 
-class Trust:
-    """What is thought of one connection's searches. Times are those of the event loop's clock.
+class SearchConsistencyMonitor:
+    """Verifies one connection's searches. Times are those of the event loop's clock.
 
     :param now: the time.
     """
 
     def __init__(self, now: float) -> None:
-        self._at_first = _AT_FIRST
+        self._initial_reads = _INITIAL_READS
         self._off_until = now
-        self._standstill = _STANDSTILL
-        self._break = _BREAK
-        self._suspects: dict[str, _Suspect] = {}
+        self._stale_for = _STALE_SECONDS
+        self._failed_for = _FAILED_SECONDS
+        self._unconfirmed: dict[str, _UnconfirmedEnd] = {}
         self._allowance = 0.0
-        self._checked_at = now
+        self._refilled_at = now
 
     def is_usable(self, now: float) -> bool:
-        """Tell whether to search."""
+        """Return whether to search."""
         return now >= self._off_until
 
-    def checks(self, now: float) -> int:
-        """Return how many readings may be made now to check the searches."""
-        rate = _CHECKS_AT_FIRST if self._at_first > 0 else _CHECKS
-        self._allowance = min(rate, self._allowance + rate * (now - self._checked_at))
-        self._checked_at = now
+    def allowance(self, now: float) -> int:
+        """Return how many reads may verify the searches now."""
+        rate = _INITIAL_RATE if self._initial_reads > 0 else _RATE
+        self._allowance = min(rate, self._allowance + rate * (now - self._refilled_at))
+        self._refilled_at = now
         return int(self._allowance)
 
-    def spend(self, checks: int) -> None:
-        """Take that so many readings were made."""
-        self._allowance -= checks
-        self._at_first -= checks
+    def consume(self, reads: int) -> None:
+        """Record that so many reads were made."""
+        self._allowance -= reads
+        self._initial_reads -= reads
 
-    def search_showed_an_end(self) -> None:
-        """Take that a search showed the end of what one before had shown as going on."""
-        self._at_first = 0
-        self._standstill = _STANDSTILL
+    def confirm_from_search(self) -> None:
+        """Record that a search showed the end of a target that one before had shown pending."""
+        self._initial_reads = 0
+        self._stale_for = _STALE_SECONDS
 
     def search_worked(self) -> None:
-        """Take that a search was answered."""
-        self._break = _BREAK
+        """Record that a search was answered."""
+        self._failed_for = _FAILED_SECONDS
 
     def search_failed(self, now: float) -> float:
-        """Take that a search was not answered.
+        """Record that a search failed.
 
         :param now: the time.
-        :returns: seconds for which it is done without.
+        :returns: seconds without searches.
         """
-        seconds, self._break = self._break, min(_LONGEST, 2 * self._break)
+        seconds, self._failed_for = self._failed_for, min(_MAX_SECONDS, 2 * self._failed_for)
         self._off_until = now + seconds
         return seconds
 
-    def reading_showed_an_end(self, wait: Wait, now: float) -> None:
-        """Take that a reading showed an end, which searches are to show before long.
+    def expect_in_search(self, wait: Wait, now: float) -> None:
+        """Record that a read showed an end, which searches should show before long.
 
-        :param wait: the wait that is over.
+        :param wait: the wait that has ended.
         :param now: the time.
         """
-        self._suspects = {
-            suspect_id: suspect
-            for suspect_id, suspect in self._suspects.items()
-            if now - suspect.over_at < _SUSPECT_SECONDS
+        self._unconfirmed = {
+            asset_id: end
+            for asset_id, end in self._unconfirmed.items()
+            if now - end.ended_at < _UNCONFIRMED_SECONDS
         }
-        if len(self._suspects) < _SUSPECTS:
-            self._suspects[wait.id] = _Suspect(wait, now)
+        if len(self._unconfirmed) < _MAX_UNCONFIRMED:
+            self._unconfirmed[wait.id] = _UnconfirmedEnd(wait, now)
 
-    def check(self, glances: list[Glance], now: float) -> float:
-        """Compare what a search shows with what readings have shown.
+    def verify_page(self, glances: list[Glance], now: float) -> float:
+        """Compare a page of a search with the ends that reads have shown.
 
-        :param glances: a page of the search.
-        :param now: when it was asked for.
-        :returns: seconds for which searches are done without; 0 if they are not.
+        :param glances: the page.
+        :param now: when it was requested.
+        :returns: seconds without searches; 0 if they are believed.
         """
-        if not self._suspects:
+        if not self._unconfirmed:
             return 0.0
-        stands_still = False
+        is_stale = False
         for glance in glances:
-            suspect = self._suspects.get(glance.id)
-            if suspect is None:
+            end = self._unconfirmed.get(glance.id)
+            if end is None:
                 continue
-            if suspect.wait.verdict(glance) is not Verdict.WAITING:
-                del self._suspects[suspect.wait.id]
-            elif now - suspect.over_at > max(_LAG_SECONDS, _LAG_INTERVALS * suspect.wait.poll_interval):
-                stands_still = True
-        if not stands_still:
+            if end.wait.verdict(glance) is not Verdict.WAITING:
+                del self._unconfirmed[end.wait.id]
+            elif now - end.ended_at > max(_LAG_SECONDS, _LAG_INTERVALS * end.wait.poll_interval):
+                is_stale = True
+        if not is_stale:
             return 0.0
-        self._at_first = _AT_FIRST
-        seconds, self._standstill = self._standstill, min(_LONGEST, 2 * self._standstill)
+        self._initial_reads = _INITIAL_READS
+        seconds, self._stale_for = self._stale_for, min(_MAX_SECONDS, 2 * self._stale_for)
         self._off_until = now + seconds
         return seconds

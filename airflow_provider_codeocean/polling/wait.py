@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between the first looks, and how much of its age a wait may be late in noticing its end.
-_FIRST_INTERVAL, _LATENESS = 1.0, 0.1
+#: Seconds until the first poll, and between two polls at least.
+_MIN_INTERVAL = 1.0
+#: The part of its age by which a wait may notice its end late, if early polls cost next to nothing.
+_AGE_FRACTION = 0.1
+#: How many polls more than with a fixed interval a young wait may take otherwise.
+MAX_EARLY_POLLS = 6
 #: The longest that a ``Retry-After`` is believed, in seconds: after that, it is looked at again.
 LONGEST_RETRY_AFTER = 600.0
 
@@ -86,7 +91,10 @@ class Wait(ABC):
         self.wants_to_read = False
         self.seen: Any = None
         self.clock = SteadyClock()
-        self._began = self.clock()
+        self._began = started = self.clock()
+        self._polls = 0
+        # In between two of a fixed interval, so that waits that start together are not polled together.
+        self._paced_from = started + random.uniform(0, poll_interval)  # noqa: S311
         self._asked_to_wait = 0.0
 
     @abstractmethod
@@ -134,7 +142,8 @@ class Wait(ABC):
             raise error(event["message"] + now)
 
     def note(self, seen: Any) -> None:
-        """Remember what a look showed."""
+        """Record what a poll showed."""
+        self._polls += 1
         self.last_state = seen.state
         self.last_error = None
 
@@ -147,6 +156,7 @@ class Wait(ABC):
 
         :param error: why it did not.
         """
+        self._polls += 1
         self.last_error = error
 
     def bear(self, error: CodeOceanError) -> None:
@@ -170,13 +180,24 @@ class Wait(ABC):
             return self.clock() < self.submitted_at + VISIBILITY_SECONDS
         return error.transient
 
-    def interval(self, now: float) -> float:
-        """Return the seconds between two looks at this age of the wait.
+    def interval(
+        self, now: float, *, early_polls: int | None = MAX_EARLY_POLLS, jitter: float = 1.0
+    ) -> float:
+        """Return the seconds until the next poll: few while the wait is young, ``poll_interval`` later.
 
         :param now: the time, in Unix seconds.
+        :param early_polls: how many more polls it may take, over its whole life, than with a fixed interval;
+            they are spread evenly over the logarithm of its age. None is as many as its age suggests.
+        :param jitter: the part of an interval shorter than ``poll_interval`` to wait.
         :returns: seconds, at most ``poll_interval``.
         """
-        return min(self.poll_interval, max(_FIRST_INTERVAL, _LATENESS * (now - self._began)))
+        age = now - self._began
+        if early_polls is None:
+            return jitter * min(self.poll_interval, max(_MIN_INTERVAL, _AGE_FRACTION * age))
+        growth = float(self.poll_interval ** (1 / (early_polls + 1))) - 1
+        early = jitter * max(_MIN_INTERVAL, growth * age)
+        affordable = self._paced_from + (self._polls - early_polls) * self.poll_interval - now
+        return min(self.poll_interval, max(early, affordable))
 
     def pause(self) -> float:
         """Return the seconds to sleep before the next look.

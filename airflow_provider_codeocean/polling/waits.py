@@ -49,7 +49,7 @@ class DataAssetWait(Wait):
         return DataAssetFailed(describe_failure(seen))
 
     def note(self, seen: SeenDataAsset) -> None:
-        """Remember what a look showed."""
+        """Record what a poll showed."""
         super().note(seen)
         self._is_older(seen.created)
 
@@ -104,7 +104,7 @@ class TransferWait(Wait):
         return TransferFailed(f"The transfer of data asset {self.id} failed: {seen.transfer_error}")
 
     def note(self, seen: SeenDataAsset) -> None:
-        """Remember what a look showed."""
+        """Record what a poll showed."""
         super().note(seen)
         # The same error again is another one, then; but a line of a search may just lack it.
         if not seen.transfer_error and isinstance(seen, DataAsset):
@@ -147,7 +147,7 @@ class ComputationWait(Wait):
         return ComputationFailed(f"Computation {self.id} ({seen.name!r}) did not succeed: {how}")
 
     def note(self, seen: Computation) -> None:
-        """Remember what a look showed."""
+        """Record what a poll showed."""
         super().note(seen)
         self._is_older(seen.created)
 
@@ -191,7 +191,8 @@ class SearchWait(Wait):
         raise NotImplementedError("a search does not fail")
 
     def note(self, seen: Page[DataAsset]) -> None:
-        """Remember what a look showed."""
+        """Record what a poll showed."""
+        self._polls += 1
         self.last_state = f"{len(seen.results)} found"
         self.last_error = None
 

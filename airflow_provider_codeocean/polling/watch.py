@@ -46,9 +46,15 @@ class Watch(Wait):
         self._trouble: str | None = None
         self._has_looked = False
 
-    def interval(self, now: float) -> float:  # noqa: ARG002 - as the base class
-        """Return the seconds between two looks: always the same, once there has been one."""
-        return self.poll_interval if self._has_looked else min(_FIRST_INTERVAL, self.poll_interval)
+    def interval(
+        self,
+        now: float,  # noqa: ARG002 - as the base class
+        *,
+        early_polls: int | None = None,  # noqa: ARG002
+        jitter: float = 1.0,
+    ) -> float:
+        """Return the seconds until the next poll: always the same, once there has been one."""
+        return jitter * self.poll_interval if self._has_looked else min(_FIRST_INTERVAL, self.poll_interval)
 
     def verdict(self, seen: Any) -> Verdict:  # noqa: ARG002 - as the base class
         """Tell that it is not over; see the base class."""

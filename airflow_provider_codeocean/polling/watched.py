@@ -1,4 +1,4 @@
-"""What a poller looks at, and for whom."""
+"""What a poller polls, and who waits for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.polling.wait import Kind
+from airflow_provider_codeocean.polling.wait import LONGEST_RETRY_AFTER, Kind
 
 if TYPE_CHECKING:
     import asyncio
@@ -14,31 +14,40 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.polling.wait import Look, Wait
 
-#: How much of its interval a look may come early, where it costs nothing.
-_EARLY = 0.25
-#: The longest that a search is not expected to show what it did not show, in seconds.
-_LONGEST_HIDDEN = 600.0
+#: How much of its interval early a target is polled by a search that is sent anyway.
+_EARLY_FRACTION = 0.25
+#: Seconds for which no search is expected to show a target that one did not show: at first, and at most.
+_MIN_HIDDEN = 5.0
+_MAX_HIDDEN = 600.0
+#: Seconds until a read that failed is repeated: doubled with each failure, up to the interval.
+_MIN_BACKOFF = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class Watched:
-    """One thing that is waited for, by one or more waits.
+class PollTarget:
+    """One resource that is polled, for one or more waits.
 
-    Times are those of the event loop's clock, but for ``created``.
+    Times are those of the event loop's clock, except for ``created``.
 
-    :ivar kind: what it is.
+    :ivar kind: kind of the resource.
     :ivar id: its identifier.
-    :ivar look: reads it.
-    :ivar since: since when it is watched.
-    :ivar waits: who waits, each with the future that its end goes to.
-    :ivar due: when to look at it next.
-    :ivar every: seconds between two looks at present.
-    :ivar looked_at: when it was looked at last, and was not over.
-    :ivar read_at: when it was read by itself last.
-    :ivar shown: whether a search has shown it, not over.
+    :ivar look: returns the requests that read it.
+    :ivar since: when the first wait started.
+    :ivar waits: the waits, each with the future that gets its outcome.
+    :ivar due: when to poll it next.
+    :ivar interval: seconds between two polls at present.
+    :ivar looked_at: when it was last polled and pending.
+    :ivar read_at: when it was last read.
+    :ivar shown: whether a search has shown it pending.
     :ivar created: when it was created, in Unix seconds, once that is known.
     :ivar hidden_until: until when no search is expected to show it, because the last one did not.
-    :ivar being_read: whether a request for it is under way.
+    :ivar must_be_read: whether it is read next: a search has shown its end, or searches do not reach it.
+    :ivar read_in_progress: whether it is queued for a read, or being read.
+    :ivar queued_at: when it was queued last.
+    :ivar failures: how many reads have failed in a row.
+    :ivar has_answered: whether a read has been answered.
+    :ivar is_slow: whether the last read took longer than reads usually take: the next one is given more time.
+    :ivar rejected_at: when a read was last rejected with a 429, if the last one was.
     """
 
     kind: Kind
@@ -47,66 +56,104 @@ class Watched:
     since: float
     waits: dict[Wait, asyncio.Future[None]] = field(default_factory=dict)
     due: float = field(init=False)
-    every: float = 0.0
+    interval: float = 0.0
     looked_at: float = field(init=False)
     read_at: float = field(init=False)
     shown: bool = False
     created: float | None = None
     hidden_until: float = 0.0
-    being_read: bool = False
+    must_be_read: bool = False
+    read_in_progress: bool = False
+    queued_at: float = 0.0
+    failures: int = 0
+    has_answered: bool = False
+    is_slow: bool = False
+    rejected_at: float | None = None
     _hidden_for: float = 0.0
-    _failures: int = 0
 
     def __post_init__(self) -> None:
         self.due = self.looked_at = self.read_at = self.since
 
-    def schedule(self, now: float, part: float) -> None:
-        """Set when to look at it next, as its most impatient wait wants it.
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it failed or was slow the last time: then it must not hold up others."""
+        return self.failures > 0 or self.is_slow
+
+    def schedule(self, now: float, *, early_polls: int | None, jitter: float = 1.0) -> None:
+        """Set when to poll it next, as its most impatient wait wants it.
 
         :param now: the time.
-        :param part: the part of the interval to wait.
+        :param early_polls: see :meth:`~airflow_provider_codeocean.polling.wait.Wait.interval`.
+        :param jitter: see there.
         """
-        self.every = min([wait.interval(wait.clock()) for wait in self.waits])
-        self.due = now + part * self.every
+        self.interval = min(
+            [wait.interval(wait.clock(), early_polls=early_polls, jitter=jitter) for wait in self.waits]
+        )
+        self.due = now + self.interval
+
+    def join(self, now: float, wait: Wait, *, early_polls: int | None) -> None:
+        """Set when to poll it next after a wait has joined, without asking those that are there.
+
+        :param now: the time.
+        :param wait: the wait.
+        :param early_polls: as for :meth:`schedule`.
+        """
+        interval = wait.interval(wait.clock(), early_polls=early_polls)
+        due = now + interval * random.uniform(0.3, 1)  # noqa: S311 - waits that start together are spread
+        is_first = len(self.waits) == 1
+        self.interval = interval if is_first else min(self.interval, interval)
+        self.due = due if is_first else min(self.due, due)
 
     def is_almost_due(self, now: float) -> bool:
-        """Tell whether to look now if that costs nothing."""
-        return self.due - _EARLY * self.every <= now and not self.being_read
+        """Return whether to poll it now if that costs nothing."""
+        return self.due - _EARLY_FRACTION * self.interval <= now and not self.read_in_progress
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether no search has shown it for a while since it was due."""
+        return self.due + _EARLY_FRACTION * self.interval <= now
 
     def may_be_searched(self, now: float) -> bool:
-        """Tell whether a search is expected to show it."""
-        return self.kind is Kind.DATA_ASSET and self.hidden_until <= now
+        """Return whether a search is expected to show it."""
+        return self.kind is Kind.DATA_ASSET and self.hidden_until <= now and not self.must_be_read
 
-    def was_shown(self, created: float | None) -> None:
-        """Take that a search has shown it."""
+    def mark_found(self, created: float | None) -> None:
+        """Record that a search has shown it."""
         self.hidden_until = self._hidden_for = 0.0
         if created is not None:
             self.created = created
 
-    def was_not_shown(self, now: float) -> None:
-        """Take that a search which should have shown it did not: it lags behind, or never will."""
-        self._hidden_for = min(_LONGEST_HIDDEN, max(2 * self._hidden_for, 5.0, self.every))
+    def mark_missing(self, now: float) -> None:
+        """Record that a search did not show it although it should: the index lags, or never will show it."""
+        self._hidden_for = min(_MAX_HIDDEN, max(2 * self._hidden_for, _MIN_HIDDEN, self.interval))
         self.hidden_until = now + self._hidden_for
 
-    def was_read(self, now: float, created: float | None) -> None:
-        """Take that it was read."""
+    def mark_read(self, now: float, created: float | None) -> None:
+        """Record that it was read."""
         self.read_at = now
-        self._failures = 0
+        self.failures = 0
+        self.has_answered = True
+        self.must_be_read = False
+        self.rejected_at = None
         if created is not None:
             self.created = created
 
-    def was_not_read(self, now: float) -> None:
-        """Take that reading it failed: the next time is later each time, up to its interval."""
-        self._failures += 1
-        self.schedule(now, 1.0)
-        self.due = now + min(self.every, 0.5 * 2.0 ** min(self._failures, 16))
+    def mark_read_failed(self, now: float, retry_after: float | None) -> None:
+        """Record that reading it failed: the next read is later each time, up to its interval.
+
+        :param now: the time.
+        :param retry_after: seconds that the server asks to wait, if it says so.
+        """
+        self.failures += 1
+        backoff = min(self.interval, _MIN_BACKOFF * 2.0 ** min(self.failures, 16))
+        self.due = now + max(backoff, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
+
+    def forgive(self, now: float) -> None:
+        """Forget failures: they were those of an outage, or of another server."""
+        if self.failures or self.is_slow or self.rejected_at is not None:
+            self.failures, self.is_slow, self.rejected_at = 0, False, None
+            self.due = min(self.due, now + self.interval * random.random())  # noqa: S311
 
 
-def jitter() -> float:
-    """Return the part of an interval to wait, so that not all who poll march in step."""
+def jitter_factor() -> float:
+    """Return the part of an interval to wait, so that several pollers do not poll in step."""
     return random.uniform(0.85, 1)  # noqa: S311
-
-
-def first_jitter() -> float:
-    """Return the part of an interval to wait before the first look: those who come together are spread."""
-    return random.uniform(0.3, 1)  # noqa: S311

@@ -1,4 +1,4 @@
-"""All that a poller looks at, and who waits for it."""
+"""All that a poller polls, and who waits for it."""
 
 from __future__ import annotations
 
@@ -6,104 +6,113 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
-from airflow_provider_codeocean.polling.watched import Watched, first_jitter
+from airflow_provider_codeocean.polling.wait import MAX_EARLY_POLLS, Kind
+from airflow_provider_codeocean.polling.watched import PollTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_codeocean.polling.report import Report
-    from airflow_provider_codeocean.polling.wait import Kind, Wait
+    from airflow_provider_codeocean.polling.report import PollerStats
+    from airflow_provider_codeocean.polling.wait import Wait
+
+#: Up to how many targets share the early polls. Each of more has as many as each of these.
+_SHARING_EARLY_POLLS = 3
 
 
-class Watchlist:
-    """Each thing that is waited for, once, however many wait for it.
+class PollRegistry:
+    """Each target once, however many wait for it.
 
     :param now: the event loop's clock.
-    :param report: is told of what has ended.
+    :param stats: counts the waits that have ended.
+    :ivar is_bulk: whether searches poll many targets at once, so that early polls cost next to nothing.
     """
 
-    def __init__(self, now: Callable[[], float], report: Report) -> None:
+    def __init__(self, now: Callable[[], float], stats: PollerStats) -> None:
+        self.is_bulk = False
         self._now = now
-        self._report = report
-        self._watched: dict[tuple[Kind, str], Watched] = {}
+        self._stats = stats
+        self._targets: dict[tuple[Kind, str], PollTarget] = {}
 
     def __len__(self) -> int:
-        """How many things there are."""
-        return len(self._watched)
+        """Return how many targets there are."""
+        return len(self._targets)
 
-    def __iter__(self) -> Iterator[Watched]:
-        """Go through them; none may be added or removed meanwhile."""
-        return iter(self._watched.values())
+    def __iter__(self) -> Iterator[PollTarget]:
+        """Iterate over them; none may be added or removed meanwhile."""
+        return iter(self._targets.values())
 
-    def get(self, kind: Kind, id: str) -> Watched | None:  # noqa: A002
-        """Return one thing, if it is here."""
-        return self._watched.get((kind, id))
+    def get(self, kind: Kind, id: str) -> PollTarget | None:  # noqa: A002
+        """Return one target, if it is here."""
+        return self._targets.get((kind, id))
 
-    def add(self, wait: Wait) -> tuple[Watched, asyncio.Future[None]]:
+    def add(self, wait: Wait) -> tuple[PollTarget, asyncio.Future[None]]:
         """Add a wait.
 
-        :param wait: for what.
-        :returns: the thing, which is to be looked at before long, and the future that the wait's end goes to.
+        :param wait: the wait.
+        :returns: its target, which is polled before long, and the future that gets the wait's outcome.
         """
         key, now = (wait.kind, wait.id), self._now()
-        known = self._watched.get(key)
-        watched = self._watched[key] = known or Watched(*key, wait.look, since=now)
-        future = watched.waits[wait] = asyncio.get_running_loop().create_future()
-        due = watched.due
-        watched.schedule(now, first_jitter())
-        if known:  # those who come one after the other put nothing off
-            watched.due = min(due, watched.due)
-        return watched, future
+        target = self._targets.get(key)
+        if target is None:
+            target = self._targets[key] = PollTarget(*key, wait.look, since=now)
+        future = target.waits[wait] = asyncio.get_running_loop().create_future()
+        target.join(now, wait, early_polls=self._early_polls(target))
+        return target, future
 
     def remove(self, wait: Wait) -> None:
         """Remove a wait, if it is here."""
-        watched = self._watched.get((wait.kind, wait.id))
-        if watched is not None:
-            watched.waits.pop(wait, None)
-            self._forget_if_alone(watched)
+        target = self._targets.get((wait.kind, wait.id))
+        if target is not None:
+            target.waits.pop(wait, None)
+            self._forget_if_unused(target)
 
-    def over(self, watched: Watched, wait: Wait, error: Exception | None = None) -> None:
+    def resolve(self, target: PollTarget, wait: Wait, error: Exception | None = None) -> None:
         """End a wait.
 
-        :param watched: what it waits for.
+        :param target: its target.
         :param wait: the wait.
-        :param error: what it ended in; None is a success.
+        :param error: why it failed; None is a success.
         """
-        self._report.noticed(self._now() - watched.looked_at)
-        self._resolve(watched, wait, error)
+        self._stats.ended(self._now() - target.looked_at)
+        self._set(target, wait, error)
 
-    def goes_on(self, watched: Watched, part: float) -> None:
-        """Take that a look at something has not ended all waits for it.
+    def reschedule(self, target: PollTarget, jitter: float) -> None:
+        """Record that a poll has not ended all waits for a target.
 
-        :param watched: the thing.
-        :param part: the part of its interval until it is looked at again.
+        :param target: the target.
+        :param jitter: the part of an early interval until it is polled again.
         """
-        for wait in [each for each in watched.waits if each.has_expired()]:
-            self._resolve(watched, wait, WaitTimeout(wait.describe()))
-        if watched.waits:
-            watched.looked_at = now = self._now()
-            watched.schedule(now, part)
+        for wait in [each for each in target.waits if each.has_expired()]:
+            self._set(target, wait, WaitTimeout(wait.describe()))
+        if target.waits:
+            target.looked_at = now = self._now()
+            target.schedule(now, early_polls=self._early_polls(target), jitter=jitter)
 
-    def end(self, watched: Watched, error: Exception) -> None:
-        """End all waits for one thing.
+    def fail(self, target: PollTarget, error: Exception) -> None:
+        """End all waits for one target.
 
-        :param watched: the thing.
-        :param error: what they ended in.
+        :param target: the target.
+        :param error: why they failed.
         """
-        for wait in list(watched.waits):
-            self.over(watched, wait, error)
+        for wait in list(target.waits):
+            self.resolve(target, wait, error)
 
-    def end_all(self, error: Exception) -> None:
+    def fail_all(self, error: Exception) -> None:
         """End all waits.
 
-        :param error: what they ended in.
+        :param error: why they failed.
         """
-        for watched in list(self):
-            self.end(watched, error)
+        for target in list(self):
+            self.fail(target, error)
 
-    def _resolve(self, watched: Watched, wait: Wait, error: Exception | None) -> None:
-        future = watched.waits.pop(wait)
-        self._forget_if_alone(watched)
+    def _early_polls(self, target: PollTarget) -> int | None:
+        if self.is_bulk and target.kind is Kind.DATA_ASSET:
+            return None
+        return MAX_EARLY_POLLS // max(1, min(len(self._targets), _SHARING_EARLY_POLLS))
+
+    def _set(self, target: PollTarget, wait: Wait, error: Exception | None) -> None:
+        future = target.waits.pop(wait)
+        self._forget_if_unused(target)
         if future.done():
             return
         if error is None:
@@ -111,7 +120,7 @@ class Watchlist:
         else:
             future.set_exception(error)
 
-    def _forget_if_alone(self, watched: Watched) -> None:
-        key = watched.kind, watched.id
-        if not watched.waits and self._watched.get(key) is watched:
-            del self._watched[key]
+    def _forget_if_unused(self, target: PollTarget) -> None:
+        key = target.kind, target.id
+        if not target.waits and self._targets.get(key) is target:
+            del self._targets[key]

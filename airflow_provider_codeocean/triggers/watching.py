@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from functools import partial
 from operator import attrgetter
@@ -21,7 +22,8 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
 from airflow_provider_codeocean.polling.watch import follow
 from airflow_provider_codeocean.triggers.memory import Memory
-from airflow_provider_codeocean.watching.seen import look
+from airflow_provider_codeocean.watching.baseline import Baseline
+from airflow_provider_codeocean.watching.seen import Seen, look
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -144,10 +146,20 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
         :param shared_stream: the looks.
         :yields: the events.
         """
+        baseline = Baseline(time.time())
         memory = Memory(self, from_now_on=self.since is None)
         seen, has_begun = await memory.read(), False
+        needs_baseline = self.since is None and seen is None
         async for snapshot in shared_stream:
             there = self.choose(snapshot.found)
+            if needs_baseline:
+                if baseline.has_confirmed_empty(snapshot.found):
+                    await memory.begin(Seen())
+                if not snapshot.found:
+                    continue
+                seen = Seen().with_all(each.id for each in there if baseline.is_old(each))
+                await memory.begin(seen)
+                needs_baseline, has_begun = False, True
             seen, new = look(seen, there, attrgetter("id"), from_now_on=self.since is None)
             if not has_begun:
                 await memory.begin(seen)

@@ -152,7 +152,9 @@ WAITS = {
 def connecting(said, status=200):
     transport = httpx.MockTransport(lambda request: httpx.Response(status, content=json.dumps(said)))
 
-    async def connect() -> CodeOceanAsyncClient:
+    async def connect(current: CodeOceanAsyncClient | None) -> CodeOceanAsyncClient:
+        if current is not None:
+            return current
         return CodeOceanAsyncClient("https://codeocean.test", TOKEN, retry_budget=0, transport=transport)
 
     return connect

@@ -14,6 +14,7 @@ from airflow_provider_codeocean.emulator.config import TokenConfig, UserConfig
 from airflow_provider_codeocean.emulator.people import ADMIN_EMAIL
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.polling.grace import AuthGracePeriod
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from tests.hooks.test_capture import KEY, State, capturing, count
@@ -64,11 +65,9 @@ def slept(monkeypatch):
     """What was slept: it takes no time, but on the clock of the grace, which knows nothing else."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(hooks, "Grace", lambda *of: Grace(*of, now=lambda: sum(slept)))
+    monkeypatch.setattr(hooks, "MIN_REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(hooks, "AuthGracePeriod", lambda *of: AuthGracePeriod(*of, now=lambda: sum(slept)))
     return slept
-
-
-Grace = hooks.Grace
 
 
 @pytest.mark.parametrize("requests", range(1, 6))

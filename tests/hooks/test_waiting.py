@@ -1,45 +1,73 @@
-"""Waiting in the triggerer, where Airflow is in trouble itself."""
+"""Waiting in the triggerer if the connection or its certificates are missing."""
 
 from __future__ import annotations
 
-import pytest
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
+import time
 
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError, NoCertificates
+import pytest
+
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.hooks import waiting
 from airflow_provider_codeocean.polling import poller
+from airflow_provider_codeocean.polling.waits import DataAssetWait
+
+NAME = "AIRFLOW_CONN_CODEOCEAN_DEFAULT"
 
 
-@pytest.mark.parametrize("missing", [AirflowNotFoundException, NoCertificates])
-@pytest.mark.asyncio
-async def test_what_was_there_since_is_borne_anew(monkeypatch, missing):
-    """A poller that gives way to another, because certificates were replaced, asks for it again."""
+@pytest.fixture
+async def read(monkeypatch):
+    """Reads the connection, as the poller does."""
     connects = []
 
     async def take(wait, *, connect, **_):
         connects.append(connect)
 
-    there = [False]
-
-    async def get_async_conn(self, **_):
-        if not there[0]:
-            raise missing("not there")
-        return "client"
-
     monkeypatch.setattr(poller, "wait_together", take)
-    monkeypatch.setattr(waiting.CodeOceanHook, "get_async_conn", get_async_conn)
     await waiting.wait_in_triggerer("codeocean_default", None)
-    [connect] = connects
-    with pytest.raises(CodeOceanTransportError, match="not there"):
-        await connect()
-    there[0] = True
-    assert await connect() == "client"
-    there[0] = False
-    now = waiting.time.monotonic() + 3600
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now)
+    return connects[0]
+
+
+@pytest.mark.parametrize("missing", ["connection", "certificates"])
+async def test_connect_missing_is_tolerated_for_two_minutes_each_time(monkeypatch, connect, read, missing):
+    def remove():
+        if missing == "connection":
+            monkeypatch.delenv(NAME, raising=False)
+        else:
+            connect("https://co.test", "cop_s3cret", verify="/nowhere/ca.pem")
+
+    remove()
     with pytest.raises(CodeOceanTransportError):
-        await connect()
-    much_later = now + 120
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: much_later)
-    with pytest.raises(ValueError, match="not there"):
-        await connect()
+        await read(None)
+    connect("https://co.test", "cop_s3cret")
+    client = await read(None)
+    assert await read(client) is client
+    remove()
+    start = time.monotonic() + 3600
+    for seconds, error in ((0, CodeOceanTransportError), (119, CodeOceanTransportError), (120, ValueError)):
+        monkeypatch.setattr(waiting.time, "monotonic", lambda now=start + seconds: now)
+        with pytest.raises(error):
+            await read(None)
+    await client.aclose()
+
+
+@pytest.mark.fault("N2")
+@pytest.mark.skipif(not Feature.TASK_API.is_there, reason="Airflow 2 reads connections from its database")
+async def test_wait_in_line_missing_connection_fails_at_once(monkeypatch):
+    """``dag.test()`` runs triggers in a process whose supervisor has no ``asend``."""
+    from airflow.sdk.exceptions import ErrorType
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    class InLineSupervisor:
+        def send(self, message):
+            return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
+
+    monkeypatch.delenv(NAME, raising=False)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", InLineSupervisor(), raising=False)
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="codeocean_default"):
+        await waiting.wait_in_triggerer(
+            "codeocean_default", DataAssetWait("a", poll_interval=1.0, deadline=None)
+        )
+    assert time.monotonic() - started < 30

@@ -19,7 +19,10 @@ from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks import capture_computation
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators import once
-from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
+from airflow_provider_codeocean.operators.computation import (
+    CodeOceanRunCapsuleOperator,
+    CodeOceanRunPipelineOperator,
+)
 from airflow_provider_codeocean.polling import wait
 from airflow_provider_codeocean.polling.wait import Wait
 from airflow_provider_codeocean.polling.waits import ComputationWait
@@ -255,3 +258,13 @@ def test_what_mapped_tasks_return_is_taken(operator):
         "data_assets": [{"id": "a1"}, {"id": "a2"}],
         "parameters": ["5", "fast"],
     }
+
+
+def test_run_float_in_the_dag_file_is_sent_as_its_text():
+    run = CodeOceanRunCapsuleOperator(task_id="t", capsule_id="c1", parameters={"threshold": 0.5, "n": 3})
+    assert run.run_params().to_json()["named_parameters"] == [
+        {"param_name": "threshold", "value": "0.5"},
+        {"param_name": "n", "value": "3"},
+    ]
+    pipeline = CodeOceanRunPipelineOperator(task_id="t", pipeline_id="p1", processes={"align": [1e-05, "x"]})
+    assert pipeline.run_params().to_json()["processes"] == [{"name": "align", "parameters": ["1e-05", "x"]}]

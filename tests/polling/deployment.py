@@ -55,7 +55,8 @@ class Deployment:
         begins with ``search`` befalls searches alone.
     :ivar token: the token that is valid.
     :ivar known_token: the one that is in the connection.
-    :ivar asked_for_token: when the connection was read again.
+    :ivar known_url: the address that is in the connection.
+    :ivar connection_read_at: when the connection was read.
     :ivar requests: when each request came, and what it was for.
     """
 
@@ -69,28 +70,25 @@ class Deployment:
         self.latency = 0.02
         self.troubles: list[tuple[float, float, str]] = []
         self.token = self.known_token = "token"
-        self.asked_for_token: list[float] = []
+        self.known_url = "https://co.test"
+        self.connection_read_at: list[float] = []
+        self._options: dict[str, str] = {}
         self.requests: list[tuple[float, str]] = []
         self.refused = 0
         self.in_flight = self.most_in_flight = 0
         self.clients: list[CodeOceanAsyncClient] = []
         self._second: Counter[int] = Counter()
 
-    async def connect(self) -> CodeOceanAsyncClient:
-        """Make a client, as a poller is given."""
-        client = CodeOceanAsyncClient(
-            "https://co.test",
-            self.known_token,
-            retry_budget=0,
-            new_token=self._new_token,
-            transport=httpx.MockTransport(self._handle),
-        )
+    async def connect(self, current: CodeOceanAsyncClient | None = None) -> CodeOceanAsyncClient:
+        """Read the connection, as a poller is given: make a client if it has changed."""
+        self.connection_read_at.append(_now())
+        options = {"url": self.known_url, "token": self.known_token}
+        if current is not None and options == self._options:
+            return current
+        self._options = options
+        client = CodeOceanAsyncClient(**options, retry_budget=0, transport=httpx.MockTransport(self._handle))
         self.clients.append(client)
         return client
-
-    async def _new_token(self) -> str:
-        self.asked_for_token.append(_now())
-        return self.known_token
 
     def count(self, what: str) -> int:
         """Tell how many requests there were for something: ``search``, or an id."""

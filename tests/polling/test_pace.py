@@ -1,4 +1,4 @@
-"""How fast a connection is asked, by a clock moved by hand."""
+"""The rate of requests and the detection of outages, with a clock moved by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.polling.pace import Pace
+from airflow_provider_codeocean.polling.pace import AdaptiveRateLimiter, CircuitBreaker
 
 
 class Clock:
@@ -22,108 +22,149 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pace(clock) -> Pace:
-    return Pace(clock)
+def limiter(clock) -> AdaptiveRateLimiter:
+    return AdaptiveRateLimiter(clock)
 
 
-def test_requests_are_spread(pace):
-    delays = [pace.reserve() for _ in range(51)]
+@pytest.fixture
+def breaker(clock) -> CircuitBreaker:
+    return CircuitBreaker(clock)
+
+
+def test_limiter_many_requests_are_spread(limiter):
+    delays = []
+    for _ in range(51):
+        delays.append(limiter.delay())
+        limiter.acquire()
     assert delays[0] == 0
     assert delays[50] == pytest.approx(1.0)
 
 
-def test_a_refusal_halves_the_rate_once_however_many_were_under_way(pace, clock):
-    before, sent_at = pace.rate, clock.now
+def test_limiter_requests_rejected_together_halve_the_rate_once(limiter, clock):
+    before, sent_at = limiter.rate, clock.now
     clock.now += 0.1
     for _ in range(8):
-        pace.throttled(sent_at, 5.0)
-    assert pace.rate == before / 2
-    assert 5.0 <= pace.reserve() <= 6.0
+        limiter.record_rejection(sent_at, 5.0)
+    assert limiter.rate == before / 2
+    assert limiter.is_paused
+    assert 5.0 <= limiter.delay() <= 6.0
 
 
-def test_a_refusal_that_says_nothing_pauses_a_little(pace, clock):
-    pace.throttled(clock.now, None)
-    assert 1.0 <= pace.reserve() <= 2.0
+def test_limiter_rejections_without_retry_after_pause_longer_each_time(limiter, clock):
+    pauses = []
+    for _ in range(9):
+        limiter.record_rejection(clock.now, None)
+        pauses.append(limiter.delay())
+        clock.now += pauses[-1] + 0.1
+    assert 1.0 <= pauses[0] <= 2.0
+    assert 60.0 <= pauses[-1] <= 61.0
+    limiter.record_success()
+    limiter.record_rejection(clock.now, None)
+    assert limiter.delay() <= 2.0
 
 
-def test_nobody_is_believed_to_want_to_be_left_alone_for_days(pace, clock):
-    pace.throttled(clock.now, 1e9)
-    assert pace.reserve() <= 601
+def test_limiter_retry_after_of_days_is_bounded(limiter, clock):
+    limiter.record_rejection(clock.now, 1e9)
+    assert limiter.delay() <= 601
 
 
-def test_success_raises_the_rate_again(pace, clock):
+def test_limiter_rejection_of_one_target_pauses_no_other(limiter, clock):
+    limiter.record_rejection(clock.now, 60.0, pause=False)
+    assert limiter.delay() == 0
+
+
+def test_limiter_success_raises_the_rate(limiter, clock):
     for _ in range(20):
-        pace.throttled(clock.now, 0.0)
+        limiter.record_rejection(clock.now, 0.0)
         clock.now += 10
-    assert pace.rate == pytest.approx(0.2)
+    assert limiter.rate == pytest.approx(0.2)
     for _ in range(10_000):
-        pace.succeeded()
-    assert pace.rate == pytest.approx(200)
+        limiter.record_success()
+    assert limiter.rate == pytest.approx(200)
 
 
-def test_one_thing_that_fails_again_and_again_is_no_outage(pace, clock):
+def test_limiter_resumed_starts_slowly_at_once(limiter, clock):
+    limiter.record_rejection(clock.now, 300.0)
+    limiter.resume()
+    assert limiter.delay() == 0
+    assert limiter.rate == 10
+
+
+def test_breaker_one_target_that_keeps_failing_is_no_outage(breaker, clock):
     for _ in range(100):
         clock.now += 1
-        pace.failed(clock.now, "data_assets/a")
-    assert not pace.in_trouble
-    assert pace.reserve() == 0
+        breaker.record_failure("a", clock.now, answered_before=True)
+    assert not breaker.is_open
 
 
-def test_in_an_outage_one_request_alone_asks_less_and_less_often(pace, clock):
+def test_breaker_targets_that_never_answered_are_no_outage(breaker, clock):
+    breaker.record_success()
+    for number in range(100):
+        breaker.record_failure(number, clock.now, answered_before=False)
+    assert not breaker.is_open
+
+
+def test_breaker_success_between_failures_is_no_outage(breaker, clock):
+    for number in range(100):
+        breaker.record_failure(number, clock.now, answered_before=True)
+        if number % 5 == 0:
+            breaker.record_success()
+    assert not breaker.is_open
+
+
+def test_breaker_outage_is_probed_less_and_less_often(breaker, clock):
+    for number in range(8):
+        assert not breaker.is_open
+        breaker.record_failure(number, clock.now, answered_before=True)
+    assert breaker.is_open
     pauses = []
     for number in range(12):
-        clock.now += 1
-        pace.failed(clock.now, f"data_assets/{number}")
-        pauses.append(pace.reserve())
-        clock.now += pauses[-1]
-    assert pace.in_trouble
-    assert pace.in_flight == 1
-    assert pauses[:2] == [0, 0]
-    assert 0.5 <= pauses[2] <= 1
+        pauses.append(breaker.probe_at - clock.now)
+        clock.now = breaker.probe_at
+        breaker.record_failure(number, clock.now, answered_before=False)
+    assert 0.5 <= pauses[0] <= 1
     assert 15 <= pauses[-1] <= 30
-    pace.succeeded()
-    assert not pace.in_trouble
-    assert pace.in_flight == 8
+    assert breaker.record_success()
+    assert not breaker.is_open
+    assert not breaker.record_success()
 
 
-def test_what_was_sent_before_the_pause_says_nothing_new(pace, clock):
+def test_breaker_request_sent_before_the_outage_says_nothing_new(breaker, clock):
     sent_at = clock.now
     clock.now += 1
     for number in range(50):
-        pace.failed(sent_at, f"data_assets/{number}")
-    assert pace.reserve() <= 1
+        breaker.record_failure(number, sent_at, answered_before=True)
+    assert breaker.probe_at <= clock.now + 1
 
 
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), st.floats(0, 100)),
-        st.tuples(st.just("throttled"), st.none() | st.floats(0, 1e4)),
-        st.tuples(st.just("failed"), st.sampled_from("abcdef")),
-        st.tuples(st.just("succeeded"), st.none()),
-        st.tuples(st.just("reserve"), st.none()),
+        st.tuples(st.just("rejection"), st.none() | st.floats(0, 1e4)),
+        st.tuples(st.just("success"), st.none()),
+        st.tuples(st.just("acquire"), st.none()),
     ),
     max_size=60,
 )
 
 
 @given(actions)
-def test_whatever_happens_it_stays_within_its_bounds(steps):
+def test_limiter_any_sequence_stays_within_its_bounds(steps):
     clock = Clock()
-    pace = Pace(clock)
-    line = clock.now
+    limiter = AdaptiveRateLimiter(clock)
+    earliest = clock.now
     for step, value in steps:
         match step:
             case "pass":
                 clock.now += value
-            case "throttled":
-                pace.throttled(clock.now, value)
-            case "failed":
-                pace.failed(clock.now, value)
-            case "succeeded":
-                pace.succeeded()
-            case "reserve":
-                place = clock.now + pace.reserve()
-                assert place >= line
-                line = place
-        assert 0.2 <= pace.rate <= 200
-        assert pace.in_flight in (1, 8)
+            case "rejection":
+                limiter.record_rejection(clock.now, value)
+            case "success":
+                limiter.record_success()
+            case "acquire":
+                sent_at = clock.now + limiter.delay()
+                limiter.acquire()
+                assert sent_at >= earliest
+                earliest = sent_at
+        assert 0.2 <= limiter.rate <= 200
+        assert limiter.delay() <= 602 + 60 / 0.2

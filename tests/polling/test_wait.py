@@ -86,7 +86,14 @@ def test_a_pause_is_as_long_as_the_server_asks_for_once():
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 1.0), (10, 1.0), (30, 3.0), (600, 60.0), (21600, 60.0)])
-def test_a_young_wait_looks_sooner_than_an_old_one(age, seconds):
+def test_wait_with_cheap_polls_polls_by_its_age(age, seconds):
+    waiting = wait(poll_interval=60)
+    waiting.note(DataAsset.model_validate({"id": "a1", "state": "draft", "created": time.time() - age}))
+    assert waiting.interval(time.time(), early_polls=None) == pytest.approx(seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0, 1.0), (10, 7.9), (30, 23.8), (600, 60.0), (21600, 60.0)])
+def test_wait_with_six_early_polls_spreads_them_over_its_age(age, seconds):
     waiting = wait(poll_interval=60)
     waiting.note(DataAsset.model_validate({"id": "a1", "state": "draft", "created": time.time() - age}))
     assert waiting.interval(time.time()) == pytest.approx(seconds, rel=0.01)

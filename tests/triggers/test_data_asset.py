@@ -108,7 +108,7 @@ async def test_a_connection_that_cannot_be_used_ends_it(code_ocean, connect):
     ("deadline", "seconds", "status", "message"),
     [
         (None, (120, 180), "error", "no connection codeocean_default"),
-        (30, (30, 31), "timeout", "connection codeocean_default is not to be had: no connection"),
+        (30, (30, 31), "timeout", "connection codeocean_default cannot be read: no connection"),
     ],
 )
 def test_a_connection_that_is_not_there_ends_it(monkeypatch, deadline, seconds, status, message):
@@ -120,7 +120,7 @@ def test_a_connection_that_is_not_there_ends_it(monkeypatch, deadline, seconds, 
         trigger = CodeOceanDataAssetTrigger("a1", deadline=deadline and began + deadline)
         return await events_of(trigger), time.time() - began
 
-    monkeypatch.setattr(CodeOceanHook, "get_async_conn", not_found)
+    monkeypatch.setattr(CodeOceanHook, "read_options_async", not_found)
     (event,), took = run(scene(), monkeypatch)
     assert event["status"] == status
     assert message in event["message"]
@@ -130,29 +130,29 @@ def test_a_connection_that_is_not_there_ends_it(monkeypatch, deadline, seconds, 
 async def test_a_connection_that_is_not_there_for_a_moment_is_waited_for(draft, monkeypatch):
     """Airflow says of a secrets backend that fails that there is no such connection."""
     name = "AIRFLOW_CONN_CODEOCEAN_DEFAULT"
-    make, connection = CodeOceanHook.get_async_conn, os.environ[name]
+    read, connection = CodeOceanHook.read_options_async, os.environ[name]
 
-    async def at_first_not(self, **options):
+    async def at_first_not(self):
         try:
-            return await make(self, **options)
+            return await read(self)
         finally:
             monkeypatch.setenv(name, connection)
 
-    monkeypatch.setattr(CodeOceanHook, "get_async_conn", at_first_not)
+    monkeypatch.setattr(CodeOceanHook, "read_options_async", at_first_not)
     monkeypatch.delenv(name)
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
     assert event["status"] == "success"
 
 
 async def test_a_backend_that_fails_is_outlasted(draft, monkeypatch):
-    make, failures = CodeOceanHook.get_async_conn, iter([OSError("vault is sealed")])
+    read, failures = CodeOceanHook.read_options_async, iter([OSError("vault is sealed")])
 
-    async def sometimes(self, **options):
+    async def sometimes(self):
         for failure in failures:
             raise failure
-        return await make(self, **options)
+        return await read(self)
 
-    monkeypatch.setattr(CodeOceanHook, "get_async_conn", sometimes)
+    monkeypatch.setattr(CodeOceanHook, "read_options_async", sometimes)
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
     assert event["status"] == "success"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import time
 from collections import defaultdict
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_codeocean.api.models.computation import Computation
+from airflow_provider_codeocean.compat.state import states_of_watched_assets
 from airflow_provider_codeocean.emulator.bulk import (
     ComputationSeed,
     DataAssetSeed,
@@ -35,7 +37,7 @@ else:
         CodeOceanComputationsFinishedTrigger,
         CodeOceanDataAssetsReadyTrigger,
     )
-    from airflow_provider_codeocean.triggers.watching import Looks
+    from airflow_provider_codeocean.triggers.watching import Looks, Snapshot
 
 remembers = pytest.mark.skipif(AIRFLOW < (3, 3), reason="assets have a state from Airflow 3.3 on")
 SOON = 0.02
@@ -248,6 +250,49 @@ def test_it_works_in_one_event_loop_after_the_other(watch, finish):
     assert asyncio.run(first_event()) == asyncio.run(first_event()) != []
 
 
+def computation(identifier, **fields):
+    return Computation(id=identifier, **{"state": "completed", "end_status": "succeeded", **fields})
+
+
+async def reported(trigger, *polls):
+    """Return the ids that a trigger reports after polls with these results."""
+
+    async def snapshots():
+        for found in polls:
+            yield Snapshot(found)
+
+    return [told(event) async for event in trigger.filter_shared_stream(snapshots())]
+
+
+@pytest.mark.fault("A14")
+@pytest.mark.parametrize("empty_polls", [1, 2, 3, 10])
+async def test_watch_first_polls_empty_reports_only_later_computations(watch, empty_polls):
+    now = time.time()
+    history = [computation(f"old {number}", created=now - 10 - number, run_time=5) for number in range(50)]
+    later = computation("later", created=now + 1)
+    long = computation("ended since", created=now - 3600, run_time=3700)
+    assert await reported(watch(), *[[]] * empty_polls, history, [*history, later]) == [["later"]]
+    assert await reported(watch(), *[[]] * empty_polls, [*history, long, later]) == [["ended since", "later"]]
+
+
+@pytest.mark.fault("A14")
+@pytest.mark.parametrize(("empty_polls", "expected"), [(1, []), (3, [["a"]])])
+async def test_watch_computation_without_time_is_new_after_confirmed_empty_list(watch, empty_polls, expected):
+    assert await reported(watch(), *[[]] * empty_polls, [computation("a")], [computation("a")]) == expected
+
+
+@pytest.mark.fault("A14")
+async def test_watch_first_poll_shows_only_pending_computation_reports_its_end(watch):
+    pending = Computation(id="a", created=time.time() - 60, state="running")
+    ended = computation("a", created=pending.created, run_time=1)
+    assert await reported(watch(), [pending], [ended]) == [["a"]]
+
+
+@pytest.mark.fault("A14")
+async def test_watch_with_since_first_poll_empty_reports_all_since(watch):
+    assert await reported(watch(since=0), [], [computation("a", created=1)]) == [["a"]]
+
+
 class Airflow:
     """A triggerer with Airflow's own streams, whose database stores events when it is told to.
 
@@ -275,6 +320,7 @@ class Airflow:
         from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
         from airflow.sdk.execution_time.comms import (
             AssetStateStoreResult,
+            DeleteAssetStateStoreByName,
             ErrorResponse,
             GetAssetStateStoreByName,
             OKResponse,
@@ -283,6 +329,9 @@ class Airflow:
         if self.is_out_of_reach:
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
         state = self.states[message.name]
+        if isinstance(message, DeleteAssetStateStoreByName):
+            state.pop(message.key, None)
+            return OKResponse(ok=True)
         if not isinstance(message, GetAssetStateStoreByName):
             state[message.key] = message.value
             return OKResponse(ok=True)
@@ -290,10 +339,13 @@ class Airflow:
             return ErrorResponse(error=ErrorType.ASSET_STORE_NOT_FOUND)
         return AssetStateStoreResult(value=state[message.key])
 
-    def watch(self, trigger, *assets):
+    def store_of(self, *assets):
         from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
-        trigger.asset_state_store = AssetStateStoreAccessors(inlets=[Asset(each) for each in assets or ["a"]])
+        return AssetStateStoreAccessors(inlets=[Asset(each) for each in assets])
+
+    def watch(self, trigger, *assets):
+        trigger.asset_state_store = self.store_of(*(assets or ["a"]))
         self.tasks.append(asyncio.create_task(self._run(next(self._ids), trigger)))
 
     async def _run(self, trigger_id, trigger):
@@ -386,6 +438,58 @@ async def test_with_since_there_is_no_baseline(airflow, watch, finish):
     airflow.store()
     await until(lambda: airflow.remembers(old))
     assert BASELINE not in airflow.states["a"]
+
+
+@remembers
+@pytest.mark.fault("A14")
+async def test_watch_first_polls_empty_writes_history_into_baseline(airflow, watch):
+    """The operator that takes finished computations must not take the history either."""
+    trigger, history = watch(), [computation("old", created=time.time() - 60)]
+    trigger.asset_state_store = airflow.store_of("a")
+    assert await reported(trigger, [], [], history) == []
+    assert "old" in Seen.read(airflow.states["a"][BASELINE])
+    trigger = watch()
+    trigger.asset_state_store = airflow.store_of("b")
+    assert await reported(trigger, [], []) == []
+    assert "b" not in {asset for asset, state in airflow.states.items() if TOLD in state}
+    assert await reported(trigger, [], [], [], history) == []
+    assert "old" in Seen.read(airflow.states["b"][BASELINE])
+
+
+@remembers
+@pytest.mark.fault("A14")
+async def test_watch_empty_list_confirmed_survives_restart(airflow, watch):
+    trigger = watch()
+    trigger.asset_state_store = airflow.store_of("a")
+    assert await reported(trigger, [], [], []) == []
+    trigger = watch()
+    trigger.asset_state_store = airflow.store_of("a")
+    assert await reported(trigger, [computation("meanwhile", created=time.time() - 1)]) == [["meanwhile"]]
+
+
+@remembers
+@pytest.mark.fault("D8")
+@pytest.mark.timeout(240)
+async def test_watch_100_000_computations_each_value_below_limit(airflow, watch, caplog):
+    old = [computation(f"{number:08}-0000", created=1.0) for number in range(100_000)]
+    trigger = watch()
+    trigger.asset_state_store = airflow.store_of("a")
+    assert await reported(trigger, old[:60_000]) == []
+    trigger = watch()
+    trigger.asset_state_store = airflow.store_of("a")
+    await reported(trigger, old[:60_000])
+    [told_of] = states_of_watched_assets(trigger)
+    for many in (80_000, 100_000):
+        await told_of.aset(TOLD, Seen().with_all(each.id for each in old[:many]).written())
+    assert max(len(json.dumps(value)) for value in airflow.states["a"].values()) <= 65_536
+    assert "exceeds configured max_value_storage_bytes" not in caplog.text
+    pages = [key for key in airflow.states["a"] if key.startswith(f"{TOLD}_")]
+    assert sorted(pages) == sorted(airflow.states["a"][TOLD]["pages"])  # and no pages that were replaced
+    trigger = watch()
+    trigger.asset_state_store = airflow.store_of("a")
+    new = computation("new", created=time.time())
+    assert await reported(trigger, [*old, new]) == [["new"]]
+    assert len(Seen.read(await told_of.aget(BASELINE)).digests) == 60_000
 
 
 @remembers

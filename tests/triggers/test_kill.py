@@ -216,7 +216,7 @@ async def test_a_backend_that_never_answers_is_told_of(draft, airflow_says, said
         await asyncio.Event().wait()
 
     monkeypatch.setattr(own, "_DELETE_SECONDS", 0.2)
-    monkeypatch.setattr(codeocean, "get_async_connection", hang)
+    monkeypatch.setattr(codeocean, "read_connection", hang)
     await kill(running)
     await trigger.on_kill()
     monkeypatch.undo()

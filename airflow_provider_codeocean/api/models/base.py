@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Payload")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: Numbers in a response are smaller: beyond it, neither times nor sizes make sense, and arithmetic overflows.
+_MAX_NUMBER = 2**63
+#: How deep free values in a response may be nested: pydantic serializes 255 levels.
+_MAX_DEPTH = 100
 
 
 class Payload(BaseModel):
@@ -59,10 +63,10 @@ class Payload(BaseModel):
         if not isinstance(data, Mapping) or data.keys() <= known.keys():
             return data
         fields: dict[str, Any] = {}
-        for key, value in read_fields(data).items():
+        for key, value in _items(data):
             name = key if key in known else cls._name_of_today(key)
             if name not in known:
-                fields[key] = value
+                fields[key] = read_value(value)
             elif key == name or data.get(name) is None:
                 fields[name] = fields.get(name) if value is None else value
         return fields
@@ -123,13 +127,18 @@ def read_text(value: Any) -> str | None:
 
 
 def read_number(value: Any) -> int | float | None:
-    """Read a finite number, also one sent as a string."""
+    """Read a number of reasonable size, also one sent as a string."""
+    number = _finite(value)
+    return number if number is not None and -_MAX_NUMBER < number < _MAX_NUMBER else None
+
+
+def _finite(value: Any) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, str):
         for kind in (int, float):
             try:
-                return read_number(kind(value))
+                return _finite(kind(value))
             except ValueError:
                 continue
         return None
@@ -168,8 +177,27 @@ def read_objects(value: Any) -> list[Any]:
 
 def read_fields(value: Any) -> dict[str, Any]:
     """Read an object of free fields; anything else is empty."""
-    fields = value.items() if isinstance(value, Mapping) else ()
-    return {name: item for key, item in fields if (name := read_text(key)) is not None}
+    return {name: read_value(item) for name, item in _items(value)}
+
+
+def read_value(value: Any, *, levels: int = _MAX_DEPTH) -> Any:
+    """Read a free value. Infinity, NaN, and anything that is nested too deep are absent."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if not isinstance(value, Mapping | list):
+        return value
+    if not levels:
+        return None
+    if isinstance(value, list):
+        return [read_value(item, levels=levels - 1) for item in value]
+    return {key: read_value(item, levels=levels - 1) for key, item in value.items()}
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        name = read_text(key)
+        if name is not None:
+            yield name, item
 
 
 def reader_of(enum: type[StrEnum], **former: str) -> Callable[[Any], StrEnum | str | None]:
@@ -214,7 +242,7 @@ def to_number(value: Any) -> int | float:
     :returns: the number.
     :raises ValueError: if it is none.
     """
-    number = read_number(value)
+    number = _finite(value)
     if number is None:
         raise ValueError(f"must be a finite number, got {describe(value)}")
     return number

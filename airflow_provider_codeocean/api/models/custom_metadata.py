@@ -16,6 +16,7 @@ from airflow_provider_codeocean.api.models.base import (
     Payload,
     Text,
     Texts,
+    read_value,
     reader_of,
 )
 
@@ -53,9 +54,9 @@ class CustomMetadataField(Payload):
         CustomMetadataFieldType | str | None, BeforeValidator(reader_of(CustomMetadataFieldType))
     ] = None
     range: Maybe[CustomMetadataRange] = None
-    allowed_values: Annotated[list[Any], BeforeValidator(lambda v: v if isinstance(v, list) else [])] = Field(
-        default_factory=list
-    )
+    allowed_values: Annotated[
+        list[Any], BeforeValidator(lambda v: read_value(v) if isinstance(v, list) else [])
+    ] = Field(default_factory=list)
     multiple: Flag = None
     units: Text = None
     category: Text = None

@@ -7,7 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr, field_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    field_serializer,
+    model_validator,
+)
 
 from airflow_provider_codeocean.api.models.base import (
     AnyText,
@@ -27,10 +35,12 @@ from airflow_provider_codeocean.api.models.data_asset import DataAssetType
 from airflow_provider_codeocean.api.models.search import SearchParams
 from airflow_provider_codeocean.api.text import describe, to_nonempty, to_text
 
+_BUCKET_NAME = re.compile(r"[^/:\s]+")
+
 
 def _check_bucket(value: object) -> str:
     name = to_nonempty(value)
-    if re.fullmatch(r"[^/:\s]+", name) is None:
+    if _BUCKET_NAME.fullmatch(name) is None:
         raise ValueError(
             f"must be a bucket's name, without scheme (s3://), slash, colon, and space, got {describe(name)}"
         )
@@ -132,7 +142,8 @@ class ComputationSource(Params):
     """
 
     id: Id
-    path: FilePath | None = None
+    #: A path of slashes only is the root, as no path is.
+    path: Annotated[FilePath | None, AfterValidator(lambda path: path or None)] = None
 
 
 class CloudWorkstationSource(Params):

@@ -41,8 +41,7 @@ class Glance(msgspec.Struct, gc=False, frozen=True):
     @property
     def created(self) -> float | None:
         """When it was created, in Unix seconds."""
-        raw = self.raw_created
-        return raw if type(raw) is int else read_number(raw)  # as servers send it
+        return read_number(self.raw_created)
 
     @property
     def last_transferred(self) -> float | None:

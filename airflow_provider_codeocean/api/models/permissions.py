@@ -68,9 +68,12 @@ class Permissions(Payload):
     share_assets: Flag = None
 
 
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
 def _to_email(value: object) -> str:
     email = to_nonempty(value)
-    if re.fullmatch(r"[^@\s]+@[^@\s]+", email) is None:
+    if _EMAIL.fullmatch(email) is None:
         raise ValueError(f"must be an email address, got {describe(email)}")
     return email
 

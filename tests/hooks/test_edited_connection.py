@@ -1,0 +1,236 @@
+"""The connection is edited while waits and watchers use it. With real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import threading
+import time
+from contextlib import ExitStack, aclosing
+
+import pytest
+
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError
+from airflow_provider_codeocean.api.secret import Secret, basic
+from airflow_provider_codeocean.compat.features import Feature
+from airflow_provider_codeocean.hooks import codeocean as hooks
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
+from airflow_provider_codeocean.polling import sender
+from airflow_provider_codeocean.polling.waits import DataAssetWait
+from tests.api.certificates import Authority
+from tests.api.loopback import LoopbackServer
+
+DRAFT = b'{"id": "a", "state": "draft"}'
+READY = b'{"id": "a", "state": "ready"}'
+OLD_TOKEN, NEW_TOKEN = "cop_old", "cop_new"
+
+
+class CodeOcean(LoopbackServer):
+    """A server with one data asset.
+
+    :ivar state: what it answers.
+    :ivar delay: seconds that it takes.
+    """
+
+    def __init__(self, state, *, certificate=None):
+        super().__init__(certificate)
+        self.state, self.delay = state, 0.0
+
+    @property
+    def answer(self):
+        time.sleep(self.delay)
+        close = {"Connection": "close"} if self.context else {}
+        return 200, close, self.state
+
+    @answer.setter
+    def answer(self, _):
+        """Leave it."""
+
+    @property
+    def tokens(self):
+        """The tokens that it was sent."""
+        return {each["Authorization"] for each in self.headers}
+
+
+def header(token):
+    return f"Basic {basic(Secret(token))!s}"
+
+
+@pytest.fixture(autouse=True)
+def _short_minute(monkeypatch):
+    for module in (sender, hooks):
+        monkeypatch.setattr(module, "REREAD_SECONDS", 0.4)
+        monkeypatch.setattr(module, "MIN_REREAD_SECONDS", 0.2)
+
+
+@pytest.fixture
+def serve():
+    with ExitStack() as servers:
+        yield lambda *args, **options: servers.enter_context(CodeOcean(*args, **options))
+
+
+def new_wait():
+    return DataAssetWait("a", poll_interval=0.05, deadline=time.time() + 20)
+
+
+def wait_in_worker(edit):
+    timer = threading.Timer(1.0, edit)
+    timer.start()
+    CodeOceanHook().wait_for(new_wait())
+    timer.join()
+
+
+def wait_deferred(edit):
+    async def scene():
+        async with asyncio.TaskGroup() as tasks:
+            waits = [tasks.create_task(wait_in_triggerer("codeocean_default", new_wait())) for _ in range(3)]
+            await asyncio.sleep(1)
+            assert not any(each.done() for each in waits)
+            await asyncio.to_thread(edit)
+
+    asyncio.run(scene())
+
+
+def watch(edit):
+    if not Feature.ASSET_WATCHERS.is_there:
+        pytest.skip("Airflow 2 has no asset watchers")
+    from airflow_provider_codeocean.triggers.events import CodeOceanDataAssetsReadyTrigger
+
+    async def scene():
+        trigger = CodeOceanDataAssetsReadyTrigger({"query": "x"}, since=0, poll_interval=0.05)
+        async with asyncio.timeout(20), aclosing(trigger.run()) as events:
+            event = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(1)
+            assert not event.done()
+            await asyncio.to_thread(edit)
+            assert [each["id"] for each in (await event).payload["data_assets"]] == ["a"]
+
+    asyncio.run(scene())
+
+
+def as_page(state):
+    return b'{"has_more": false, "results": [%b]}' % state
+
+
+waits = pytest.mark.parametrize("wait", [wait_in_worker, wait_deferred, watch])
+
+
+@pytest.fixture
+def states(request):
+    """The two responses of a server: as a watcher or as a wait expects them."""
+    is_watcher = request.node.callspec.params["wait"] is watch
+    return (as_page(DRAFT), as_page(READY)) if is_watcher else (DRAFT, READY)
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_host_edited_is_followed_and_each_host_gets_its_own_token(wait, states, serve, connect, caplog):
+    old, new = map(serve, states)
+    connect(old.url, OLD_TOKEN)
+    wait(lambda: connect(new.url, NEW_TOKEN))
+    assert old.tokens == {header(OLD_TOKEN)}
+    assert new.tokens == {header(NEW_TOKEN)}
+    assert "Connection codeocean_default has changed (token, url)" in caplog.text
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_proxy_edited_is_followed(wait, states, serve, connect):
+    old, proxy = map(serve, states)
+    connect(old.url, OLD_TOKEN)
+    wait(lambda: connect(old.url, OLD_TOKEN, proxy=proxy.url))
+    assert proxy.lines[0].split()[1].startswith(old.url)
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_token_edited_is_used_although_the_old_one_is_valid(wait, states, serve, connect):
+    server = serve(states[0])
+    connect(server.url, OLD_TOKEN)
+
+    def edit():
+        connect(server.url, NEW_TOKEN)
+        deadline = time.monotonic() + 10
+        while header(NEW_TOKEN) not in server.tokens and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server.state = states[1]
+
+    wait(edit)
+    assert server.tokens == {header(OLD_TOKEN), header(NEW_TOKEN)}
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_timeout_edited_is_used(wait, states, serve, connect):
+    server = serve(states[1])
+    server.delay = 0.5
+    connect(server.url, OLD_TOKEN, timeout=0.1)
+    wait(lambda: connect(server.url, OLD_TOKEN, timeout=10))
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_verify_edited_is_used(wait, states, serve, connect, tmp_path):
+    authorities = [Authority(), Authority("another.test")]
+    trusted = [str(each.write(tmp_path / str(number))) for number, each in enumerate(authorities)]
+    old, new = (
+        serve(state, certificate=authority.issue(tmp_path / f"{number}.pem"))
+        for number, (state, authority) in enumerate(zip(states, authorities, strict=True))
+    )
+    connect(old.url, OLD_TOKEN, verify=trusted[0])
+    wait(lambda: connect(new.url, OLD_TOKEN, verify=trusted[1]))
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_certificates_replaced_are_used(wait, states, serve, connect, tmp_path):
+    authorities = [Authority(), Authority("another.test")]
+    trusted = authorities[0].write(tmp_path / "trusted")
+    certificates = [each.issue(tmp_path / f"{number}.pem") for number, each in enumerate(authorities)]
+    server = serve(states[0], certificate=certificates[0])
+    connect(server.url, OLD_TOKEN, verify=str(trusted))
+
+    def edit():
+        authorities[1].write(tmp_path / "new").replace(trusted)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates[1])
+        server.context, server.state = context, states[1]
+
+    wait(edit)
+
+
+@pytest.mark.fault("B6")
+@pytest.mark.parametrize("wait", [wait_in_worker, wait_deferred])
+def test_server_not_trusted_by_an_unchanged_connection_ends_the_wait(wait, states, serve, connect, tmp_path):
+    authorities = [Authority(), Authority("another.test")]
+    trusted = authorities[0].write(tmp_path / "trusted")
+    certificates = [each.issue(tmp_path / f"{number}.pem") for number, each in enumerate(authorities)]
+    server = serve(states[0], certificate=certificates[0])
+    connect(server.url, OLD_TOKEN, verify=str(trusted))
+
+    def edit():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates[1])
+        server.context = context
+
+    with pytest.raises((CodeOceanTransportError, ExceptionGroup)) as caught:
+        wait(edit)
+    errors = caught.value.exceptions if isinstance(caught.value, ExceptionGroup) else [caught.value]
+    assert not any(each.transient for each in errors)
+
+
+@pytest.mark.fault("B6")
+@waits
+def test_connection_that_cannot_be_read_is_used_as_it_was(wait, states, serve, connect, monkeypatch, caplog):
+    server = serve(states[0])
+    connect(server.url, OLD_TOKEN)
+
+    def edit():
+        monkeypatch.setenv("AIRFLOW_CONN_CODEOCEAN_DEFAULT", json.dumps({"conn_type": "codeocean"}))
+        time.sleep(1)
+        server.state = states[1]
+
+    wait(edit)
+    assert "cannot be read again, using it as it was" in caplog.text
