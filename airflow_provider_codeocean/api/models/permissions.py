@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -68,12 +67,10 @@ class Permissions(Payload):
     share_assets: Flag = None
 
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-
-
 def _to_email(value: object) -> str:
     email = to_nonempty(value)
-    if _EMAIL.fullmatch(email) is None:
+    user, _, host = email.partition("@")
+    if not user or not host or "@" in host or any(map(str.isspace, email)):
         raise ValueError(f"must be an email address, got {describe(email)}")
     return email
 
