@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import logging
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from airflow_provider_codeocean.api.models.computation import ComputationEndStatus, ComputationState
@@ -12,8 +11,6 @@ from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAsse
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.base import Payload
     from airflow_provider_codeocean.api.models.computation import Computation
-
-log = logging.getLogger(__name__)
 
 
 class Verdict(enum.Enum):
@@ -137,19 +134,8 @@ def describe_failure(asset: DataAsset) -> str:
 def as_xcom(payload: Payload, url: str | None = None) -> dict[str, Any]:
     """Return an object of the API as a task returns it: all its fields as JSON values.
 
-    A field that cannot be written as JSON, because it is nested too deep, is omitted with a warning.
-
     :param payload: a data asset, for example.
     :param url: the address of its page, if there is one.
     :returns: the dictionary, with the address as ``url``.
     """
-    try:
-        fields = payload.model_dump(mode="json")
-    except ValueError:
-        fields = {}
-        for name in payload.model_fields_set | type(payload).model_fields.keys():
-            try:
-                fields |= payload.model_dump(mode="json", include={name})
-            except ValueError as error:
-                log.warning("The field %.50r is omitted from the result: %s", name, error)
-    return fields | ({} if url is None else {"url": url})
+    return payload.model_dump(mode="json") | ({} if url is None else {"url": url})

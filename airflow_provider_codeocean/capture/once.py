@@ -283,13 +283,14 @@ class SubmitOnce(Generic[J]):
 
         Transient errors are tolerated before the last search.
         """
-        pause, hidden_until, is_last_claim = _FIRST_PAUSE, 0.0, False
+        pause, hidden_until, confirmed_at, is_last_claim = _FIRST_PAUSE, 0.0, 0.0, False
         listed_at: dict[str, float] = {}
         while True:
             searched_at = self.now()
             is_last = searched_at >= max(until, hidden_until)
             try:
                 found: FindResult = yield FindByKey(keys, unlabelled_since)
+                confirmed_at = max(confirmed_at, found.confirmed_at)  # also if it cannot be read just now
                 usable, hidden = yield from self._read(found.ids)
             except CodeOceanError as error:
                 if not error.transient or is_last:
@@ -298,7 +299,7 @@ class SubmitOnce(Generic[J]):
                 hidden_until = self._hidden_until(hidden, listed_at)
                 if usable:
                     recheck_at = self.now() + SETTLE if hidden_until else 0.0
-                    return usable[0], max(found.confirmed_at, recheck_at)
+                    return usable[0], max(confirmed_at, recheck_at)
                 if searched_at >= max(until, hidden_until):
                     # A job that appears only later was not submitted by an earlier attempt: do not wait for
                     # it.

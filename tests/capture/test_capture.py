@@ -312,6 +312,25 @@ def test_start_of_retry_with_failing_read_of_known_id_raises_and_submits_nothing
     assert Submit not in world.commands
 
 
+@pytest.mark.fault("A8")
+def test_start_with_failing_read_after_labelling_rechecks_the_job():
+    """The next search lists the job as labelled, and does not know any more that it was labelled just now."""
+    world = World()
+    labelled = FindResult(["a"], confirmed_at=1500.0)
+    results = iter([labelled, UnexpectedAnswer("404 with a web page"), FindResult(["a"]), Thing("a")])
+
+    def do(command):
+        if isinstance(command, FindByKey | Get):
+            result = next(results)
+            if isinstance(result, Exception):
+                raise result
+            return result
+        return world(command)
+
+    submission = execute(world.protocol(RETRY, durable=False).start(), do)
+    assert submission.recheck_at == 1500.0
+
+
 @pytest.mark.fault("B5")
 @pytest.mark.parametrize("seconds", [3.0, VISIBILITY_SECONDS - 10.0])
 def test_start_of_retry_with_known_id_waits_until_it_is_visible(seconds):

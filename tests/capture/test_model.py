@@ -10,10 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.capture import once
 from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt
-from airflow_provider_codeocean.capture.once import SubmitOnce
 from airflow_provider_codeocean.capture.steps import FindResult
 from airflow_provider_codeocean.emulator.clock import ManualClock
 from airflow_provider_codeocean.emulator.config import EmulatorConfig
@@ -124,28 +122,6 @@ class WithoutRipening(RunModel):
 def test_a_planted_bug_is_found(mutant):
     with pytest.raises(AssertionError, match="data assets of one capture"):
         run_state_machine_as_test(mutant, settings=UNSHRUNK)
-
-
-class WithFailedReadsAsGone(SubmitOnce):
-    """Takes a job for gone that cannot be read just now."""
-
-    def _get(self, external_id: str, submitted_at: float) -> Any:
-        try:
-            return (yield from super()._get(external_id, submitted_at))
-        except CodeOceanError:
-            return None
-
-
-class WithoutPatienceForReads(CaptureModel):
-    """Takes any failed read for a sign that there is no job."""
-
-    Protocol = WithFailedReadsAsGone
-
-
-@pytest.mark.long
-def test_model_of_failed_reads_as_gone_finds_duplicates():
-    with pytest.raises(AssertionError, match="data assets of one capture"):
-        run_state_machine_as_test(WithoutPatienceForReads, settings=UNSHRUNK)
 
 
 class WithRunFromRetries(CaptureModel):
