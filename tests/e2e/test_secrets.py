@@ -23,7 +23,7 @@ from tests.api.loopback import LoopbackServer
 
 pytestmark = [
     pytest.mark.skipif(airflow_version(sys.executable) < (3,), reason="it asks the REST API of Airflow 3"),
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(540),
 ]
 DAG = "says_nothing"
 BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_headers", "codeocean_redirects")
@@ -67,7 +67,7 @@ class Talkative:
             "target": str(tmp_path / "downloaded"),
             "marker": self.marker,
         }
-        self.run = airflow.run(DAG, conf=conf, timeout=240, on_change=self.look)
+        self.run = airflow.run(DAG, conf=conf, timeout=420, on_change=self.look)
 
     def look(self, change):
         """Look at what is there only while tasks run: their processes, and the rows of triggers."""
