@@ -20,6 +20,7 @@ from airflow_provider_codeocean.api.errors import (
     ServerError,
     Unauthorized,
     UnexpectedAnswer,
+    WaitTimeout,
 )
 from airflow_provider_codeocean.api.secret import basic
 from airflow_provider_codeocean.arguments import check_identifier
@@ -252,9 +253,14 @@ class CodeOceanHook(HandlesFiles, BaseHook):
             wait.conclude(event, seen)
             return True
 
-        wait.deadline = wait.clock() + PATIENCE
-        # After a timeout or a failure, the wait is over: it does not wait again for another token.
-        return self._poll(wait, concluded, tolerates_refusals=event["status"] == "success")
+        # After a timeout or a failure, the wait is over: it does not wait again for a server or for a token.
+        wait.deadline = wait.clock() + (0.0 if event["status"] == "timeout" else PATIENCE)
+        try:
+            return self._poll(wait, concluded, tolerates_refusals=event["status"] == "success")
+        except WaitTimeout as error:
+            if event["status"] == "timeout" and wait.last_state is None:  # the trigger knows more
+                raise WaitTimeout(event["message"]) from error
+            raise
 
     def _poll(self, wait: Wait, is_over: Callable[[Any], bool], *, tolerates_refusals: bool = True) -> Any:
         with naming_what_ran_out_of_time(wait.describe), _CurrentClient(self) as current:

@@ -21,7 +21,7 @@ class Capture:
 
     def wait_for_log(self, text):
         log = lambda: self.airflow.task_log(self.dag_id, self.run_id, "capture")  # noqa: E731
-        wait_until(lambda: text in log(), awaited=f"{text!r} in the log of {self.dag_id}", timeout=60)
+        wait_until(lambda: text in log(), awaited=f"{text!r} in the log of {self.dag_id}", timeout=150)
 
     def mark(self, state):
         self.airflow.release.mark(self.dag_id, self.run_id, "capture", state)
@@ -109,6 +109,6 @@ def test_a_cleared_capture_fails_where_that_was_asked_for(capture):
     assert run.ended() == "success"
     first = run.asset_id
     run.clear()
-    run.wait_for_log(f"the task made {first} before it was cleared")
+    run.wait_for_log(f"the task submitted {first} before it was cleared")
     assert run.ended() == "failed"
     assert run.assets == {first: "ready"}
