@@ -11,7 +11,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent.parent / "tests"
 
-_MARK = re.compile(r"@pytest\.mark\.fault\(([^)]*)\)")
+_MARK = re.compile(r"pytest\.mark\.fault\(([^)]*)\)")
 
 REPORTED: dict[str, tuple[str, str]] = {
     "A1": (

@@ -18,7 +18,7 @@ from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.emulator.server import EmulatorServer
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.operators import once as operators_once
-from airflow_provider_codeocean.polling import pace, poller, wait
+from airflow_provider_codeocean.polling import pace, poller, reading, wait, watched
 from scripts.fault_table import FAULTS, PAGE, Ending, Fault, Group, Kind, ending, page
 from tests.faults.operations import OPERATIONS, Operation, Scene
 
@@ -113,9 +113,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(capture_once, "SETTLE", 0.1)
     monkeypatch.setattr(capture_once, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(operators_once, "overtaken", lambda context: False)  # there is no task to ask for
-    monkeypatch.setattr(poller, "_FIRST_LOOK", IN_VAIN)
-    monkeypatch.setattr(pace, "_UNSAID_PAUSE", 0.02)
-    for module in (pace, wait):
+    monkeypatch.setattr(poller, "_MIN_WAIT", IN_VAIN)
+    monkeypatch.setattr(pace, "_DEFAULT_PAUSE", 0.02)
+    for module in (pace, reading, wait, watched):
         monkeypatch.setattr(module, "LONGEST_RETRY_AFTER", 0.05)
     monkeypatch.setattr("airflow_provider_codeocean.files.download._FIRST_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_codeocean.hooks.capture_computation.NAMED_WITHIN", 0.0)
