@@ -9,7 +9,7 @@ DAG = "deferred_ends"
 IN_TRIGGERER = {"plain": 1, "quiet": 1, "mapped": 2, "run": 1, "sensor": 1}
 IN_WORKER = ("outlet", "callback")
 #: What each process of a task writes into its log first.
-FIRST_LINE = {2: "Starting attempt", 3: "::group::Pre Execute"}
+FIRST_LINES = {2: ("Starting attempt", "Resuming after deferral"), 3: ("::group::Pre Execute",)}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,8 @@ def run(airflow, emulator):
 @pytest.fixture
 def worker_processes(airflow, run):
     def count(task):
-        return airflow.task_log(DAG, run.run_id, task).count(FIRST_LINE[airflow.version[0]])
+        log = airflow.task_log(DAG, run.run_id, task)
+        return sum(map(log.count, FIRST_LINES[airflow.version[0]]))
 
     return count
 
@@ -33,9 +34,11 @@ def test_deferred_task_without_retries_succeeds(run):
 
 
 def test_deferred_task_starts_one_worker_process_from_3_3(airflow, worker_processes):
-    processes = 1 if airflow.version >= (3, 3) else 2
-    expected = {task: count * processes for task, count in IN_TRIGGERER.items()}
-    assert {task: worker_processes(task) for task in IN_TRIGGERER} == expected
+    is_3_3 = airflow.version >= (3, 3)
+    # The sensor does not defer if its data asset is ready by its first poll.
+    tasks = {task: count for task, count in IN_TRIGGERER.items() if is_3_3 or task != "sensor"}
+    expected = {task: count if is_3_3 else 2 * count for task, count in tasks.items()}
+    assert {task: worker_processes(task) for task in tasks} == expected
 
 
 def test_deferred_task_that_needs_a_worker_ends_in_one(worker_processes):
