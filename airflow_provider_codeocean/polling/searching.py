@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_codeocean.api.call import next_call
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
@@ -190,7 +191,7 @@ class BulkReader:
             if not should_continue(plan, pages, before - len(unseen), len(unseen)):
                 break
             self._extend_precedence([*unseen.values()])
-            call = _next_call(calls, page)
+            call = next_call(calls, cast("Any", page))  # has the fields of a page
         self._monitor.search_worked()
         all_were_shown = call is None
         for target in unseen.values():
@@ -244,10 +245,3 @@ class BulkReader:
             target.due = self._now()
         else:
             self._registry.reschedule(target, jitter)
-
-
-def _next_call(calls: Any, page: GlancePage) -> Any:
-    try:
-        return calls.send(page)
-    except StopIteration:
-        return None

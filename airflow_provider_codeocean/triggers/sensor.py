@@ -12,7 +12,7 @@ from jinja2 import StrictUndefined
 
 from airflow_provider_codeocean.compat.tasks import pull_xcom, push_xcom
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.triggers.base import GRACE, outcome
+from airflow_provider_codeocean.triggers.base import GRACE, RESULT_KEY, outcome
 from airflow_provider_codeocean.triggers.mapped import given_to
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _ANSWER_SECONDS = 180.0
 #: Seconds before its ``execution_timeout`` that a wait ends, so as to say for what it waited; and the part of
 #: a short one.
 _EARLY, _EARLY_PART = 10.0, 0.1
-#: The key of the XCom that is a task's result.
-_RESULT = "return_value"
 
 
 class WaitSensor(Protocol):
@@ -207,7 +205,7 @@ class CodeOceanSensorTrigger(BaseTrigger):
         is_mapped_over = not task.is_mapped and next(task.iter_mapped_dependants(), None) is not None
         if self._option("do_xcom_push", default=True):
             mapped_length = len(result) if is_mapped_over else None
-            await push_xcom(self._ti, _RESULT, result, mapped_length=mapped_length)
+            await push_xcom(self._ti, RESULT_KEY, result, mapped_length=mapped_length)
         elif is_mapped_over:
             raise LookupError("tasks are mapped over the result, which is not written")
 
