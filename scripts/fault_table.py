@@ -139,7 +139,7 @@ _SENT_AGAIN = Ending("sent again")
 _LOOKED_FOR = Ending("looked for, made anew where it is not found")
 _ADOPTED = Ending("looked for, found")
 _WAITED = Ending("waited on")
-_FINE = Ending("no answer was needed")
+FINE = Ending("no answer was needed")
 _FETCHED_AGAIN = Ending("fetched on")
 
 _ERRORS = {
@@ -187,7 +187,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
         goes_on = _WAITED if group is Group.WAIT else _FETCHED_AGAIN
         return None if gives_up else goes_on
     if group in {Group.TELL, Group.DETACH, Group.TRANSFER} and kind in {Kind.CUT, Kind.DAMAGED}:
-        return _FINE
+        return FINE
     in_doubt = kind not in {Kind.THROTTLED, Kind.THROTTLED_TOO_LONG, Kind.NOT_CONNECTED}
     if group is Group.MAKE and in_doubt:
         not_made = None if for_good else _LOOKED_FOR

@@ -19,7 +19,7 @@ from airflow_provider_codeocean.emulator.server import EmulatorServer
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.operators import once as operators_once
 from airflow_provider_codeocean.polling import pace, poller, reading, wait, watched
-from scripts.fault_table import FAULTS, PAGE, Ending, Fault, Group, Kind, ending, page
+from scripts.fault_table import FAULTS, FINE, PAGE, Ending, Fault, Group, Kind, ending, page
 from tests.faults.operations import OPERATIONS, Operation, Scene
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def test_it_ends_as_declared(cell, server, hurry, connect, request):
     expected = cell.ending
     in_vain = cell.operation.group is Group.WAIT and expected.error == "WaitTimeout"
     where = _where(cell, server, request)
-    connect(token=server.env["CODEOCEAN_TOKEN"], timeout=SHORT if cell.fault.is_slow else LONG, **where)
+    timeout = SHORT if cell.fault.is_slow and expected != FINE else LONG
+    connect(token=server.env["CODEOCEAN_TOKEN"], timeout=timeout, **where)
     scene = Scene(server, IN_VAIN if in_vain else IN_TIME, cell.deferrable)
     fault = _arrange(cell, server)
     if cell.operation.group is Group.FILE and cell.for_good:
