@@ -118,6 +118,7 @@ class Group(enum.Enum):
     ATTACH = "attach"
     TRANSFER = "transfer"
     WAIT = "wait: sensors, and operators once they wait"
+    WATCH = "watch: triggers of asset watchers"
     FILE = "the content of a file"
 
 
@@ -139,8 +140,10 @@ _SENT_AGAIN = Ending("sent again")
 _LOOKED_FOR = Ending("looked for, made anew where it is not found")
 _ADOPTED = Ending("looked for, found")
 _WAITED = Ending("waited on")
+_WATCHED = Ending("watched on")
 FINE = Ending("no answer was needed")
 _FETCHED_AGAIN = Ending("fetched on")
+NO_EVENT = Ending("no event meanwhile", "TimeoutError")
 
 _ERRORS = {
     Kind.THROTTLED: "RateLimited",
@@ -171,6 +174,8 @@ def ending(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
     """
     if fault.rule is None and (not for_good or group is Group.FILE):  # a server is there, or it is not
         return None
+    if group is Group.WATCH:
+        return NO_EVENT if for_good else _WATCHED
     if fault.kind is Kind.NOT_TRUSTED:
         return _raised("CodeOceanTransportError", may_retry=False)
     is_unknown = fault.kind in {Kind.LOST, Kind.UNREADABLE} and _was_carried_out(fault)
@@ -222,6 +227,8 @@ What the cells say:
   The task ends with success.
 - **waited on**: the look is repeated until the task's `timeout`; a `Retry-After` is heeded for ten minutes at
   most.
+- **watched on**: the poll is repeated at the next interval; the event comes once. A watcher never ends: while
+  each poll fails, there is **no event**.
 - **no answer was needed**: the API answers such requests with nothing, so that any JSON with a status of
   success is as good. A web page or other text is not.
 - **fetched on**: the rest of the file is requested with a new signed URL, or all of it if it may have

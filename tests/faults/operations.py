@@ -43,10 +43,14 @@ from airflow_provider_codeocean.sensors.computation import CodeOceanComputationS
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
+from airflow_provider_codeocean.triggers.events import (
+    CodeOceanComputationsFinishedTrigger,
+    CodeOceanDataAssetsReadyTrigger,
+)
 from scripts.fault_table import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_codeocean.emulator.server import EmulatorServer
 
@@ -73,11 +77,13 @@ class Scene:
     :param server: the emulator.
     :param timeout: seconds for a wait.
     :param deferrable: whether to wait in the triggerer.
+    :param beside: triggers of other tasks, in the same triggerer.
     """
 
     server: EmulatorServer
     timeout: float
     deferrable: bool
+    beside: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         self.name = f"scene {uuid.uuid4().hex[:8]}"
@@ -104,7 +110,7 @@ class Scene:
             return task.execute(context)
         except TaskDeferred as deferred:
             deferred.trigger.poll_interval = LOOK
-            event = asyncio.run(_event_of(deferred.trigger))
+            event = asyncio.run(_event_of(deferred.trigger, self.beside))
             conclude = getattr(task, deferred.method_name)
             return conclude(context, event=event, **deferred.kwargs or {})
 
@@ -124,6 +130,26 @@ class Scene:
             sensor, poke_interval=LOOK, timeout=self.timeout, deferrable=self.deferrable, **arguments
         )
 
+    def watch(self, trigger: Any, reported: str, object_id: str) -> None:
+        """Run the trigger of a watcher until its first event.
+
+        :param trigger: the trigger.
+        :param reported: field of the event that lists objects.
+        :param object_id: id of the object that the event must report.
+        :raises TimeoutError: if no event comes.
+        """
+
+        async def first_event() -> Any:
+            async with asyncio.timeout(self.timeout):
+                return await _event_of(trigger, self.beside)
+
+        try:
+            event = asyncio.run(first_event())
+        except TimeoutError:
+            raise TimeoutError("no event") from None
+        assert object_id in [each["id"] for each in event[reported]]
+        assert len({each["id"] for each in event[reported]}) == len(event[reported])
+
     def made(self) -> int:
         """How many there are of what was to be made once."""
         store = self.server.store
@@ -132,7 +158,18 @@ class Scene:
         return assets - 1 + runs - 1
 
 
-async def _event_of(trigger: Any) -> Any:
+async def _event_of(trigger: Any, beside: Sequence[Any]) -> Any:
+    others = [asyncio.create_task(_first_event(each)) for each in beside]
+    try:
+        return await _first_event(trigger)
+    finally:
+        for each in others:
+            assert not each.done(), "the fault is permanent: the wait beside has no reason to end"
+            each.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _first_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
     raise AssertionError("the trigger ended without an event")
@@ -302,6 +339,26 @@ OPERATIONS = {
         "GET data_assets/*",
         lambda scene: scene.sense(CodeOceanTransferSensor, **_own(scene)),
         defers=True,
+    ),
+    "watch computations": Operation(
+        Group.WATCH,
+        "GET capsules/*/computations",
+        lambda scene: scene.watch(
+            CodeOceanComputationsFinishedTrigger(capsule_id=scene.capsule_id, since=0, poll_interval=LOOK),
+            "computations",
+            scene.computation_id,
+        ),
+    ),
+    "watch data assets": Operation(
+        Group.WATCH,
+        "POST data_assets/search",
+        lambda scene: scene.watch(
+            CodeOceanDataAssetsReadyTrigger(
+                {"query": f"tag:{scene.name.split()[1]}"}, since=0, poll_interval=LOOK
+            ),
+            "data_assets",
+            scene.asset_id,
+        ),
     ),
     "read a file": Operation(Group.FILE, "GET /storage/**", _read_file),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 
 from airflow_provider_codeocean.api import errors
 from airflow_provider_codeocean.capture import once as capture_once
+from airflow_provider_codeocean.emulator.bulk import DataAssetSeed, seed_data_assets
 from airflow_provider_codeocean.emulator.clock import Policy
 from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
 from airflow_provider_codeocean.emulator.faults import FaultRule
@@ -19,8 +21,9 @@ from airflow_provider_codeocean.emulator.server import EmulatorServer
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.operators import once as operators_once
 from airflow_provider_codeocean.polling import pace, poller, reading, wait, watched
+from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from scripts.fault_table import FAULTS, FINE, PAGE, Ending, Fault, Group, Kind, ending, page
-from tests.faults.operations import OPERATIONS, Operation, Scene
+from tests.faults.operations import LOOK, OPERATIONS, Operation, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +128,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_it_ends_as_declared(cell, server, hurry, connect, request):
     expected = cell.ending
-    in_vain = cell.operation.group is Group.WAIT and expected.error == "WaitTimeout"
+    in_vain = expected.error in {"WaitTimeout", "TimeoutError"}
     where = _where(cell, server, request)
     timeout = SHORT if cell.fault.is_slow and expected != FINE else LONG
     connect(token=server.env["CODEOCEAN_TOKEN"], timeout=timeout, **where)
@@ -146,6 +149,49 @@ def test_it_ends_as_declared(cell, server, hurry, connect, request):
         assert fault.hits >= 1
         assert cell.for_good or fault.hits == fault.rule.times
     _nothing_is_made_twice(cell, scene, expected)
+
+
+#: Faults that concern other requests than the operation's own, "{other}" being another data asset.
+ELSEWHERE = {
+    "429 on searches only": {"path": "**/search", "kind": "status", "status": 429, "retry_after": 60},
+    "503 with Retry-After on one path": {
+        "path": "data_assets/{other}",
+        "kind": "status",
+        "status": 503,
+        "retry_after": 600,
+    },
+    "hang on one path": {"path": "data_assets/{other}", "kind": "hold", "timeout": 60.0},
+}
+
+
+#: A data asset that a task creates is searched for by its key: nobody else may have been faster.
+NEED_SEARCHES = {"capture", "create", "wait for what was captured"}
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+@pytest.mark.parametrize(
+    ("name", "deferrable"),
+    [
+        (name, deferrable)
+        for name, operation in OPERATIONS.items()
+        if not operation.request.endswith("/search")
+        for deferrable in ((False, True) if operation.defers else (False,))
+    ],
+)
+def test_operation_beside_a_permanent_fault_succeeds(name, deferrable, elsewhere, server, connect, hurry):
+    connect(token=server.env["CODEOCEAN_TOKEN"], host=server.url, timeout=LONG)
+    (other,) = seed_data_assets(server.emulator, DataAssetSeed(name="other", policy=Policy(seconds=3600)))
+    rule = {**ELSEWHERE[elsewhere], "path": ELSEWHERE[elsewhere]["path"].format(other=other.id)}
+    server.faults.add(FaultRule(times=None, **rule))
+    scene = Scene(
+        server, IN_TIME, deferrable, [CodeOceanDataAssetTrigger(data_asset_id=other.id, poll_interval=LOOK)]
+    )
+    needs_searches = name in NEED_SEARCHES and elsewhere == "429 on searches only"
+    began = time.monotonic()
+    with pytest.raises(errors.RateLimited) if needs_searches else nullcontext():
+        OPERATIONS[name].act(scene)
+    assert time.monotonic() - began < HANGS
+    assert scene.made() <= 1
 
 
 def test_every_operation_and_fault_is_in_it():
