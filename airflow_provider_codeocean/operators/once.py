@@ -341,12 +341,7 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         deadline: float,
     ) -> None:
         trigger = self.new_trigger(submission.job.id, deadline, submission.submitted_at)
-        # Searching for duplicates later needs a worker, and so does what subclasses may do in the end.
-        if (
-            not submission.recheck_at
-            and type(self).__module__.startswith("airflow_provider_codeocean.")
-            and can_end_in_triggerer(self, context)
-        ):
+        if not submission.recheck_at and can_end_in_triggerer(self, context):  # a recheck needs a worker
             trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
         self.defer(
             trigger=trigger,

@@ -192,10 +192,7 @@ class CodeOceanWaitSensorBase(KnowsTemplates, BaseSensorOperator):
             if self.soft_fail or self.never_fail:  # which Airflow does not see to here
                 raise _skip_instead_of(error) from error
             raise
-        # Subclasses of users may override what a worker does in the end.
-        if type(self).__module__.startswith("airflow_provider_codeocean.") and can_end_in_triggerer(
-            self, context
-        ):
+        if can_end_in_triggerer(self, context):
             trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
         return self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
 

@@ -7,6 +7,7 @@ import time
 from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
 
 from airflow_provider_codeocean.compat.tasks import task_state
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -25,6 +26,9 @@ _RETRY_SECONDS = 10.0
 
 _CLEARED = frozenset({None, "scheduled"})
 _NEXT_TRY_IS_UNDER_WAY = frozenset({"queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
+
+
+_ending_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
@@ -143,4 +147,7 @@ class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
 
 def _all_is_ending() -> bool:
     """Whether all of the event loop's tasks are being cancelled, as asyncio does when the triggerer ends."""
-    return all(task.cancelling() for task in asyncio.all_tasks())
+    loop = asyncio.get_running_loop()
+    if loop not in _ending_loops and all(task.cancelling() for task in asyncio.all_tasks()):
+        _ending_loops.add(loop)
+    return loop in _ending_loops

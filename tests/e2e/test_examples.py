@@ -56,7 +56,7 @@ def test_a_cleared_capture_makes_another_data_asset(airflow, emulator):
             and airflow.tasks("capture_anew", run.run_id)[0].try_number == 2
         ),
         awaited="the second data asset",
-        timeout=90,
+        timeout=240,  # without a durable state, a cleared task first rules out an earlier attempt's job
     )
     second = airflow.xcom("capture_anew", run.run_id, "capture")
     assert (first["state"], second["state"]) == ("ready", "ready")
