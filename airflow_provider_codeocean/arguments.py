@@ -97,11 +97,26 @@ class KnowsTemplates:
     templates: Mapping[str, Any] = {}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the templated arguments, as Airflow does."""
+        """Render the templated arguments as Airflow does, except that ``None`` stays None.
+
+        Airflow renders an XCom or a parameter that is None to the text ``None``.
+        """
         task: Any = self
         self.templates = {name: getattr(self, name, None) for name in task.template_fields}
         base: Any = super()
         base.render_template_fields(context, jinja_env)
+        for name, template in self.templates.items():
+            setattr(self, name, _restore_none(getattr(self, name, None), template))
+
+
+def _restore_none(rendered: Any, template: Any) -> Any:
+    if isinstance(template, str):
+        return None if rendered == "None" != template else rendered
+    if isinstance(template, Mapping) and isinstance(rendered, Mapping):
+        return {key: _restore_none(value, template.get(key)) for key, value in rendered.items()}
+    if isinstance(template, list | tuple) and isinstance(rendered, list | tuple):
+        return [_restore_none(*pair) for pair in zip(rendered, template, strict=True)]
+    return rendered
 
 
 def check_seconds(name: str, value: float | timedelta) -> float:
@@ -429,13 +444,11 @@ def known_now(value: Any, instead: Any = _LATER, marks: Sequence[str] = _MARKS +
     return value if value is None or isinstance(value, int | float | date) else instead
 
 
-#: The arguments that narrow a search of data assets.
+#: The conditions of a search of data assets.
+_CONDITIONS = ("query", "filters", "type", "ownership", "origin")
+#: The arguments of a search of data assets.
 SEARCH_ARGUMENTS = (
-    "query",
-    "filters",
-    "type",
-    "ownership",
-    "origin",
+    *_CONDITIONS,
     "favorite",
     "archived",
     "sort_field",
@@ -455,4 +468,11 @@ def data_asset_search(task: Any, read: ReadField, *, limit: int) -> DataAssetSea
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
     values = {name: read(getattr(task, name, None)) for name in SEARCH_ARGUMENTS}
-    return checked(DataAssetSearchParams, {}, values | {"limit": limit})
+    params = checked(DataAssetSearchParams, {}, values | {"limit": limit})
+    if not any(getattr(params, name) for name in _CONDITIONS):
+        given = {name: task.templates.get(name) for name in _CONDITIONS}
+        if any(is_given(value) and value != [] for value in given.values()):
+            raise ArgumentError(
+                ("", f"all of {', '.join(_CONDITIONS)} rendered to nothing: every data asset would match")
+            )
+    return params

@@ -34,9 +34,9 @@ class Kind(enum.Enum):
     NOT_THE_API = enum.auto()
     """Something else has answered. The server has not acted, but who could tell."""
     UNREADABLE = enum.auto()
-    """The server has acted, and its response is not even JSON."""
-    DAMAGED = enum.auto()
-    """The server has acted, and what it answers is not what belongs there."""
+    """The server has acted, and its response is not what belongs there."""
+    EMPTY = enum.auto()
+    """The server has acted, and its response is empty."""
     NOT_CONNECTED = enum.auto()
     """The request was not sent."""
     NOT_TRUSTED = enum.auto()
@@ -94,14 +94,15 @@ FAULTS = {
     "half-body": Fault("half a body", Kind.CUT, {"kind": "half_body"}),
     "html": Fault("200 with a web page", Kind.NOT_THE_API, _page(200)),
     "302": Fault("302 to a sign-in page", Kind.NOT_THE_API, _page(302)),
+    "401-html": Fault("401 with a web page", Kind.NOT_THE_API, _page(401)),
     "403-html": Fault("403 with a web page", Kind.NOT_THE_API, _page(403)),
     "404-html": Fault("404 with a web page", Kind.NOT_THE_API, _page(404)),
     "408": Fault("408", Kind.NOT_THE_API, _page(408)),
     "421": Fault("421", Kind.NOT_THE_API, _page(421)),
     "425": Fault("425", Kind.NOT_THE_API, _page(425)),
     "not-json": Fault("200, but not JSON", Kind.UNREADABLE, {"kind": "invalid_json"}),
-    "wrong-json": Fault("200 with other JSON", Kind.DAMAGED, {"kind": "wrong_shape"}),
-    "empty": Fault("200 with nothing", Kind.DAMAGED, {"kind": "empty"}),
+    "wrong-json": Fault("200 with other JSON", Kind.UNREADABLE, {"kind": "wrong_shape"}),
+    "empty": Fault("200 with nothing", Kind.EMPTY, {"kind": "empty"}),
     "refused": Fault("connection refused", Kind.NOT_CONNECTED),
     "dns": Fault("no such host", Kind.NOT_CONNECTED),
     "expired": Fault("an expired certificate", Kind.NOT_TRUSTED),
@@ -154,7 +155,7 @@ _ERRORS = {
     Kind.CUT: "CodeOceanTransportError",
     Kind.NOT_THE_API: "UnexpectedAnswer",
     Kind.UNREADABLE: "UnexpectedAnswer",
-    Kind.DAMAGED: "UnexpectedAnswer",
+    Kind.EMPTY: "UnexpectedAnswer",
     Kind.NOT_CONNECTED: "CodeOceanTransportError",
     Kind.NOT_TRUSTED: "CodeOceanTransportError",
 }
@@ -191,7 +192,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
         gives_up = for_good or (kind is Kind.THROTTLED_TOO_LONG and group is Group.FILE)
         goes_on = _WAITED if group is Group.WAIT else _FETCHED_AGAIN
         return None if gives_up else goes_on
-    if group in {Group.TELL, Group.DETACH, Group.TRANSFER} and kind in {Kind.CUT, Kind.DAMAGED}:
+    if group in {Group.TELL, Group.DETACH, Group.TRANSFER} and kind in {Kind.CUT, Kind.EMPTY}:
         return FINE
     in_doubt = kind not in {Kind.THROTTLED, Kind.THROTTLED_TOO_LONG, Kind.NOT_CONNECTED}
     if group is Group.MAKE and in_doubt:
@@ -204,7 +205,7 @@ def _recovery(group: Group, fault: Fault, *, for_good: bool) -> Ending | None:
 
 def _was_carried_out(fault: Fault) -> bool:
     was_lost = fault.kind is Kind.LOST and fault.rule != {"kind": "close_before"}
-    return was_lost or fault.kind in {Kind.CUT, Kind.UNREADABLE, Kind.DAMAGED}
+    return was_lost or fault.kind in {Kind.CUT, Kind.UNREADABLE, Kind.EMPTY}
 
 
 def _raised(error: str, *, may_retry: bool = True) -> Ending:
@@ -229,8 +230,7 @@ What the cells say:
   most.
 - **watched on**: the poll is repeated at the next interval; the event comes once. A watcher never ends: while
   each poll fails, there is **no event**.
-- **no answer was needed**: the API answers such requests with nothing, so that any JSON with a status of
-  success is as good. A web page or other text is not.
+- **no answer was needed**: the API responds to such requests with an empty body.
 - **fetched on**: the rest of the file is requested with a new signed URL, or all of it if it may have
   changed.
 - `BadRequest` of *detach*: the first request has detached, its answer was lost, and the second is refused

@@ -3,13 +3,13 @@
 This is the one place that decides what counts as a response of Code Ocean:
 
 - a 2xx status with JSON of the expected kind, or without a body if the endpoint returns none;
-- an error status with a JSON object that has a ``message``.
+- an error status with a JSON object that has a ``message``;
+- 401, 429, and 5xx, unless it is a 401 with a web page: the request was not accepted, whoever sent that.
 
 Everything else says nothing about the resource: a proxy's 403 or 404 page, a redirect to a sign-in page, a
 maintenance page with status 200, an empty body. It raises
 :class:`~airflow_provider_codeocean.api.errors.UnexpectedAnswer`, a transient transport error. So do 408, 421,
-and 425, which ask for another attempt. Only 401, 429, and 5xx are recognized by their status alone: whoever
-sends them, the request was not accepted, and a later one may be.
+and 425, which ask for another attempt.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ _READ_LIMIT = 100 * _MESSAGE_LIMIT
 _PAGE = re.compile("<!doctype html|<html|<title", re.IGNORECASE)
 _TITLE = re.compile("<title[^<>]*>([^<]*)", re.IGNORECASE)
 
-#: Recognized by status alone, as 5xx is: the request was rejected, by Code Ocean or on its behalf.
-_BY_STATUS_ALONE = frozenset({401, 429})
 #: Request Timeout, Misdirected Request, Too Early: by definition, the same request may succeed later.
 _RETRY_REQUESTED = frozenset({408, 421, 425})
 
@@ -88,7 +86,7 @@ def _result(call: Call[T], response: Response) -> T:
     try:
         if call.answers is NoneType:
             if response.content.strip():
-                json.loads(response.content)
+                raise ValueError
             return call.read(None)
         result = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
@@ -108,7 +106,10 @@ def _error(call: Call[Any], response: Response) -> CodeOceanError:
         data = None
     message = data.get("message") if isinstance(data, dict) else None
     is_code_oceans = isinstance(message, str) and bool(message.strip())
-    if status not in _BY_STATUS_ALONE and status < HTTPStatus(500):
+    is_rejected = status in {401, 429} or status >= HTTPStatus(500)
+    if status == HTTPStatus.UNAUTHORIZED and _PAGE.search(_beginning(response.content)):
+        is_rejected = False
+    if not is_rejected:
         if HTTPStatus(300) <= status < HTTPStatus(400):
             host = origin(response.headers.get("location", ""))
             where = _shorten(host) if host else "another path of this host"
@@ -142,12 +143,16 @@ def _unexpected(
 
 def _text_of(content: bytes) -> str:
     """Summarize a body: the title of a web page, or the text."""
-    text = content[:_READ_LIMIT].decode(errors="replace")
+    text = _beginning(content)
     page = _PAGE.search(text)
     if page is None:
         return _shorten(text)
     title = _TITLE.search(text, page.start())
     return f"a web page, {_shorten(title[1])!r}" if title else "a web page"
+
+
+def _beginning(content: bytes) -> str:
+    return content[:_READ_LIMIT].decode(errors="replace")
 
 
 def _shorten(text: str) -> str:

@@ -176,12 +176,13 @@ class SubmitOnce(Generic[J]):
         return first
 
     def find_replacement(self, submission: Submission[J]) -> Generator[Command, Any, Submission[J] | None]:
-        """Find another job with the key, in place of one that is gone. Nothing is submitted.
+        """Find the job with the key, in place of one that got a 404. Nothing is submitted.
 
-        :param submission: the job that is gone.
+        If searches still list that job, and it can be read again, the 404 was false.
+
+        :param submission: the job that got a 404.
         :returns: the job to continue with, None if there is none.
         """
-        self._gone.add(submission.job.id.lower())
         usable, _ = yield from self._find_usable(is_patient=True)
         return (yield from self._adopt(usable[0], self.now() + SETTLE)) if usable else None
 
@@ -362,8 +363,7 @@ class SubmitOnce(Generic[J]):
             if job is not None:
                 return job
             if left <= 0:
-                self._gone.add(external_id.lower())
-                return None
+                return None  # if a search still lists it, the 404 is in doubt, and it is polled again
             yield Sleep(min(_LONGEST_PAUSE, left))
 
 

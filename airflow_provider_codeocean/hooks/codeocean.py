@@ -11,6 +11,7 @@ from airflow.providers.common.compat.connection import get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_codeocean.api.errors import (
+    VISIBILITY_SECONDS,
     CodeOceanApiError,
     CodeOceanError,
     CodeOceanTransportError,
@@ -234,6 +235,17 @@ class CodeOceanHook(HandlesFiles, BaseHook):
         """
         log.info(wait.describe_begin(self.codeocean_conn_id))
         return self._poll(wait, wait.is_over)
+
+    def wait_until_visible(self, wait: Wait) -> Any:
+        """Wait, in this process, until a job that was just submitted can be read: other tasks will read it.
+
+        :param wait: the wait for the job, with the time of its submission.
+        :returns: the job, as it is now.
+        :raises WaitTimeout: if it is not visible in time.
+        :raises CodeOceanError: if it is gone.
+        """
+        wait.deadline = wait.clock() + VISIBILITY_SECONDS
+        return self._poll(wait, lambda _: True)
 
     def conclude(self, event: WaitEvent, wait: Wait) -> Any:
         """Conclude from a trigger's event and from the target as it is now.

@@ -170,7 +170,7 @@ class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
         check_text("name", known_now(name), text.to_name)
 
     def execute(self, context: Context) -> str:  # noqa: ARG002 - as every operator
-        """Rename it, and return the name that it has now."""
+        """Rename it, and return the name that Code Ocean reports then."""
         with no_retry_for_what_it_cannot_mend(self):
             self.computation_id = check_identifier("computation_id", self.computation_id)
             name = check_text("name", self.name, text.to_name)
@@ -178,8 +178,12 @@ class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
                 key = extract_key(client.computations.get(self.computation_id).name)
                 name = append_key(name, key) if key else name
                 client.computations.rename(self.computation_id, name)
-        log.info("Computation %s is called %r", self.computation_id, name)
-        return name
+                renamed = client.computations.get(self.computation_id).name or ""
+        if renamed == name:
+            log.info("Renamed computation %s to %r", self.computation_id, name)
+        else:
+            log.warning("Code Ocean reports %r as the name of %s, not %r", renamed, self.computation_id, name)
+        return renamed
 
 
 class CodeOceanDeleteComputationOperator(KnowsTemplates, BaseOperator):

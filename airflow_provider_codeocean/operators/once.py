@@ -316,8 +316,10 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         self.deployment = hook.url
         url = self.show(context, self.deployment, job.id)
         log.info("%s %s: %s", self.job_type.what.capitalize(), runner.describe(job), url or "")
-        if not self.wait_for_completion or self.job_type.verdict(job) is Verdict.SUCCEEDED:
+        if self.job_type.verdict(job) is Verdict.SUCCEEDED:
             return job
+        if not self.wait_for_completion:
+            return job if submission.adopted else hook.wait_until_visible(self._new_wait(submission, None))
         deadline = deadline_after(
             self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE
 from airflow_provider_codeocean.arguments import (
-    ArgumentError,
     ReadField,
     as_rendered,
     check_flags,
@@ -101,12 +100,7 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         :returns: the parameters.
         :raises ValueError: if an argument is invalid.
         """
-        params = data_asset_search(self, read, limit=DEFAULT_PAGE)
-        if read is as_rendered and not params.model_dump(exclude={"limit", "archived"}, exclude_none=True):
-            raise ArgumentError(
-                ("", "all of query, filters, type, ownership, and origin rendered to empty texts")
-            )
-        return params
+        return data_asset_search(self, read, limit=DEFAULT_PAGE)
 
     def _look(
         self, context: Context, send: Callable[[CodeOceanClient, Call[Any]], Any]

@@ -146,21 +146,24 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
         :param shared_stream: the looks.
         :yields: the events.
         """
-        baseline = Baseline(time.time())
         memory = Memory(self, from_now_on=self.since is None)
         seen, has_begun = await memory.read(), False
-        needs_baseline = self.since is None and seen is None
+        baseline = Baseline(time.time()) if self.since is None and seen is None else None
         async for snapshot in shared_stream:
             there = self.choose(snapshot.found)
-            if needs_baseline:
-                if baseline.has_confirmed_empty(snapshot.found):
+            later = there
+            if baseline is not None:
+                if seen is None and baseline.has_confirmed_empty(snapshot.found):
                     await memory.begin(Seen())
-                if not snapshot.found:
+                if seen is None and not snapshot.found:
                     continue
-                seen = Seen().with_all(each.id for each in there if baseline.is_old(each))
-                await memory.begin(seen)
-                needs_baseline, has_begun = False, True
+                later = baseline.without_old(snapshot.found, there)
+                if seen is None:
+                    seen = Seen().with_all({each.id for each in there} - {each.id for each in later})
+                    await memory.begin(seen)
+                    has_begun = True
             seen, new = look(seen, there, attrgetter("id"), from_now_on=self.since is None)
+            new = [each for each in new if each in later]
             if not has_begun:
                 await memory.begin(seen)
                 has_begun = True

@@ -14,8 +14,9 @@ _EMPTY_POLLS = 3
 class Baseline:
     """The results that are old to a watcher that reports only later ones.
 
-    The first poll that shows something is the baseline. An empty one may be an index that is being rebuilt,
-    so it is no baseline by itself: whatever appears after it is old if it ended before the watcher started.
+    The first poll that shows something is the baseline. But an index that is being rebuilt may show nothing,
+    or a part of the results: another result is old as well if it ended before the watcher started, unless
+    the watcher has seen it pending.
 
     :param started_at: when the watcher started, in Unix seconds.
     """
@@ -23,9 +24,11 @@ class Baseline:
     def __init__(self, started_at: float) -> None:
         self._started_at = started_at
         self._empty_polls = 0
+        self._is_first = True
+        self._pending: set[str] = set()
 
     def has_confirmed_empty(self, found: Sequence[Any]) -> bool:
-        """Record a poll.
+        """Record a poll before the baseline.
 
         :param found: its results, pending ones too.
         :returns: whether this poll confirms that there is nothing yet.
@@ -34,15 +37,24 @@ class Baseline:
             self._empty_polls += 1
         return not found and self._empty_polls == _EMPTY_POLLS
 
-    def is_old(self, result: Any) -> bool:
-        """Return whether a result of the first poll that shows something is old.
+    def without_old(self, found: Sequence[Any], ended: Sequence[Any]) -> list[Any]:
+        """Return the results of a poll that are not old.
 
-        :param result: a computation that has ended, or a data asset that is ready.
-        :returns: whether it is.
+        :param found: all results, pending ones too.
+        :param ended: those of them that have ended.
+        :returns: those of the latter that are not old.
         """
-        if not self._empty_polls:
+        new = [each for each in ended if not self._is_old(each)]
+        self._is_first = False
+        self._pending = {each.id for each in found} - {each.id for each in ended}
+        return new
+
+    def _is_old(self, result: Any) -> bool:
+        if result.id in self._pending:
+            return False
+        if self._is_first and not self._empty_polls:
             return True
         if result.created is None:
-            return self._empty_polls < _EMPTY_POLLS
+            return self._is_first and self._empty_polls < _EMPTY_POLLS
         ended_at: float = result.created + (getattr(result, "run_time", None) or 0)
         return ended_at < self._started_at

@@ -377,6 +377,22 @@ def test_confirm_of_job_that_is_not_visible_yet_waits():
     assert execute(world.protocol().confirm(submission), world).id == "a"
 
 
+@pytest.mark.fault("A8")
+def test_start_of_retry_with_false_404_of_listed_job_polls_it_again():
+    world = World(Thing("a"), record=SubmissionRecord(KEY, 1000.0 - 2 * VISIBILITY_SECONDS, "a"))
+    world.hidden_until["a"] = 1001.0
+    assert world.start(RETRY).job.id == "a"
+    assert Submit not in world.commands
+
+
+@pytest.mark.fault("A8")
+def test_find_replacement_of_job_with_false_404_returns_it_again():
+    world = World(Thing("a"))
+    world.hidden_until["a"] = 1001.0
+    replacement = execute(world.protocol().find_replacement(adopted(Thing("a"), 0.0)), world)
+    assert replacement.job.id == "a"
+
+
 def test_start_of_retry_with_gone_job_submits_another_after_five_minutes():
     world = World(record=SubmissionRecord(KEY, 1000.0, "a"))
     assert world.start(RETRY).job.id == "new"
