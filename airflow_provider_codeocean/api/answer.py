@@ -83,11 +83,9 @@ def conclude(call: Call[T], response: Response, *, again: bool) -> T:
 
 
 def _result(call: Call[T], response: Response) -> T:
+    if call.answers is NoneType and not response.content.strip():
+        return call.read(None)
     try:
-        if call.answers is NoneType:
-            if response.content.strip():
-                raise ValueError
-            return call.read(None)
         result = call.decode(response.content)
     except (ValueError, ValidationError, RecursionError):
         problem = _text_of(response.content) or "nothing"

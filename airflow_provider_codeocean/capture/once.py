@@ -175,12 +175,11 @@ class SubmitOnce(Generic[J]):
         yield SaveRecord(SubmissionRecord(self.keys.current, submission.submitted_at, first.id))
         return first
 
-    def find_replacement(self, submission: Submission[J]) -> Generator[Command, Any, Submission[J] | None]:
+    def find_replacement(self) -> Generator[Command, Any, Submission[J] | None]:
         """Find the job with the key, in place of one that got a 404. Nothing is submitted.
 
         If searches still list that job, and it can be read again, the 404 was false.
 
-        :param submission: the job that got a 404.
         :returns: the job to continue with, None if there is none.
         """
         usable, _ = yield from self._find_usable(is_patient=True)

@@ -194,17 +194,16 @@ class SubmissionRunner(ABC, Generic[J, P]):
             log.warning("%s %s is another task's, and was adopted by mistake", what, submission.job.id)
         return self.job
 
-    def find_replacement(self, submission: Submission[J]) -> Submission[J] | None:
-        """Find another job in place of one that is gone; see the protocol.
+    def find_replacement(self) -> Submission[J] | None:
+        """Find the job with the key, in place of one that got a 404; see the protocol.
 
-        :param submission: the job that is gone.
         :returns: the job to continue with, None if there is none.
         """
         with self._hook.get_conn() as client:
-            found = execute(self._once.find_replacement(submission), partial(self._do, client))
+            found = execute(self._once.find_replacement(), partial(self._do, client))
         if found:
             self._continue_with(found)
-            log.info("Continuing with %s %s instead", self.what, found.job.id)
+            log.info("Continuing with %s %s, which searches list", self.what, found.job.id)
         return found
 
     def describe(self, job: J) -> str:

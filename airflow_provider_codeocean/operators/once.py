@@ -290,7 +290,7 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
     ) -> Submission[Any]:
         """Return another job in place of one that is gone. If there is none, the task keeps its retries."""
         try:
-            replacement = runner.find_replacement(submission)
+            replacement = runner.find_replacement()
         except CodeOceanError as failure:
             if failure.transient:
                 raise

@@ -62,9 +62,9 @@ class TestAnswer:
         assert [run.id for run in answered(COMPUTATIONS, b'[{"id": "c1"}, {"id": "c2"}]')] == ["c1", "c2"]
         assert answered(COMPUTATIONS, b"[]") == []
 
-    @pytest.mark.parametrize("content", [b"", b" ", b"null", b"{}", b'{"message": "done"}'])
+    @pytest.mark.parametrize("content", [b"", b" ", b"null"])
     @pytest.mark.parametrize("status", [200, 204])
-    def test_conclude_no_result_expected_accepts_empty_and_json_bodies(self, status, content):
+    def test_conclude_no_result_expected_accepts_empty_bodies(self, status, content):
         assert answered(DELETE, content, status) is None
 
     def test_an_identifier_that_is_new_to_a_kind_of_answer_may_be_empty(self):
@@ -92,6 +92,7 @@ class TestWhatIsNotTheApis:
             (SEARCH, PAGE, "a web page, 'Sign in to proceed'"),
             (DELETE, PAGE, "a web page, 'Sign in to proceed'"),
             (DELETE, b"Service temporarily unavailable", "Service temporarily unavailable"),
+            (DELETE, b'{"error": "login required"}', "login required"),
             (FILES, b"{}", "an object without items"),
             (FILES, b'{"message": "down for maintenance"}', "an object without items"),
             (PERMISSIONS, b"{}", "an object without users or groups or everyone or share_assets"),
@@ -158,15 +159,25 @@ class TestErrorOfCodeOcean:
         assert caught.value.data == json.loads(content)
 
     @pytest.mark.parametrize(
-        "kind", [(401, Unauthorized), (429, RateLimited), (502, ServerError), (503, ServerError)]
+        ("status", "error_type"),
+        [(401, Unauthorized), (429, RateLimited), (502, ServerError), (503, ServerError)],
     )
-    @pytest.mark.parametrize("content", [b"", PAGE, b"no route", b"{}", b'"no"', b"\xff"])
-    def test_conclude_401_429_5xx_with_any_body_raises_class_of_status(self, kind, content):
-        status, error_type = kind
+    @pytest.mark.parametrize("content", [b"", b"no route", b"{}", b'"no"', b"\xff"])
+    def test_conclude_401_429_5xx_with_any_body_raises_class_of_status(self, status, error_type, content):
         with pytest.raises(error_type) as caught:
             answered(GET, content, status, **{"retry-after": "7"})
         assert caught.value.message
         assert caught.value.retry_after == 7
+
+    @pytest.mark.parametrize("status", [429, 502, 503])
+    def test_conclude_429_and_5xx_with_page_raise_class_of_status(self, status):
+        with pytest.raises((RateLimited, ServerError)):
+            answered(GET, PAGE, status)
+
+    def test_conclude_401_with_page_is_transient(self):
+        with pytest.raises(UnexpectedAnswer) as caught:
+            answered(GET, PAGE, 401)
+        assert caught.value.transient
 
 
 class TestResponseOfSomethingElse:

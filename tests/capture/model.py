@@ -403,7 +403,7 @@ class CaptureModel(RuleBasedStateMachine):
         asset = self._carry_out(Get(each.capture.job.id))
         if asset is None:
             if self.clock.now() >= each.capture.submitted_at + VISIBILITY_SECONDS:
-                self._go_on_with(each, each.once.find_replacement(each.capture))
+                self._go_on_with(each, each.once.find_replacement())
         elif data_asset_verdict(asset) is Verdict.FAILED:
             self._end(each, "failed for good")
         elif data_asset_verdict(asset) is Verdict.SUCCEEDED:

@@ -389,7 +389,7 @@ def test_start_of_retry_with_false_404_of_listed_job_polls_it_again():
 def test_find_replacement_of_job_with_false_404_returns_it_again():
     world = World(Thing("a"))
     world.hidden_until["a"] = 1001.0
-    replacement = execute(world.protocol().find_replacement(adopted(Thing("a"), 0.0)), world)
+    replacement = execute(world.protocol().find_replacement(), world)
     assert replacement.job.id == "a"
 
 

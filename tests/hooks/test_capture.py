@@ -10,12 +10,11 @@ import pytest
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, Forbidden, ServerError
 from airflow_provider_codeocean.api.models.computation import RunParams
-from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.capture import once
 from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt
 from airflow_provider_codeocean.capture.once import SubmitOnce
-from airflow_provider_codeocean.capture.steps import Delete, SaveRecord, Submission, SubmissionRecord
+from airflow_provider_codeocean.capture.steps import Delete, SaveRecord, SubmissionRecord
 from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.hooks.capture import STATE_KEY, attempt_of
 from airflow_provider_codeocean.hooks.capture_data_asset import DataAssetJob
@@ -206,10 +205,9 @@ def test_a_server_that_does_not_tell_what_it_was_made_of_is_believed(code_ocean,
 
 def test_find_replacement_returns_other_job_with_the_key(code_ocean, params):
     mine = capturing(asked=params)
-    gone = Submission(DataAsset(id="gone"), adopted=False)
-    assert mine.find_replacement(gone) is None
+    assert mine.find_replacement() is None
     made = capturing(asked=params).start().job
-    assert mine.find_replacement(gone).job.id == made.id
+    assert mine.find_replacement().job.id == made.id
 
 
 def test_an_intent_that_cannot_be_remembered_ends_it_before_anything_is_made(code_ocean, params):
