@@ -137,14 +137,7 @@ class _PartFile(Writer):
     """A locked part file, which becomes the file when it is finished.
 
     Beside it, how many of its bytes are durable, and their validator: after a crash, nothing else of it
-    counts.
-
-    :param descriptor: the part file, open.
-    :param folder: its folder, open.
-    :param part: its name.
-    :param name: name of the file.
-    :param size: listed size of the file.
-    :param record: called before the part file becomes the file.
+    counts. ``record`` is called before the part file becomes the file.
     """
 
     def __init__(

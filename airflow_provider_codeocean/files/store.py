@@ -64,7 +64,6 @@ class StoreTarget(Target):
         self._root = root
         self._shows_early: bool | None = None
         self._unsaved = b""
-        self._earlier_claims: set[str] | None = None
         self._recorded_claims: list[str] = []
         self._next_save = time.monotonic() + _RECORD_SECONDS
 
@@ -121,12 +120,10 @@ class StoreTarget(Target):
         digest = hashlib.sha256(f"{self._source}\0{below}".encode()).hexdigest()
         return f".codeocean-{digest[:24]}.claim"
 
-    def _is_claimed(self, below: str) -> bool:
-        if self._earlier_claims is None:
-            self._filesystem.invalidate_cache(self._root)
-            paths = self._filesystem.ls(self._root, detail=False)
-            self._earlier_claims = {posixpath.basename(path) for path in paths}
-        return self._claim_name(below) in self._earlier_claims
+    def _unclaimed(self, paths: list[str]) -> list[str]:
+        names = [self._claim_name(below) for below in paths]
+        claims = set(self._existing(names))
+        return [below for below, name in zip(paths, names, strict=True) if name not in claims]
 
     def _claim(self, path: str) -> None:
         if not self._overwrite:

@@ -79,7 +79,7 @@ class Target(ABC):
         self._reload()
         if not overwrite:
             existing = self._existing([file.below for file in files if file.below not in self._entries])
-            if foreign := [below for below in existing if not self._is_claimed(below)]:
+            if foreign := self._unclaimed(existing):
                 raise self._refusal(foreign)
 
     @abstractmethod
@@ -134,9 +134,12 @@ class Target(ABC):
         entry = self._entries.get(file.below)
         if stamp and entry == [file.path, file.size, stamp]:
             return True
-        if not self._overwrite and (entry is None or entry[-1] != stamp) and not self._is_claimed(file.below):
+        if self._overwrite or (entry and entry[-1] == stamp) or not self._unclaimed([file.below]):
+            return False
+        self._reload()  # an earlier attempt may still run, and have finished it meanwhile
+        if self._entries.get(file.below) != [file.path, file.size, stamp]:
             raise self._refusal([file.below])
-        return False
+        return True
 
     def _refusal(self, paths: Sequence[str]) -> DownloadFailed:
         return DownloadFailed(
@@ -145,9 +148,9 @@ class Target(ABC):
             transient=False,
         )
 
-    def _is_claimed(self, below: str) -> bool:  # noqa: ARG002 - by default, the record is always up to date
-        """Check whether an attempt was killed after it may have written a file that is not in the record."""
-        return False
+    def _unclaimed(self, paths: list[str]) -> list[str]:
+        """Return the paths without those that an attempt may have written to, and not recorded yet."""
+        return paths
 
     def _stamp_at(self, below: str) -> str | None:  # noqa: ARG002 - by default, nothing is there
         """Return the stamp of the file at a path; None if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -185,6 +186,21 @@ def test_download_without_overwrite_foreign_file_after_kill_fails(tmp_path, kind
     with pytest.raises(DownloadFailed, match="already has 'f', not known"):
         Host(file(CONTENT, **ETAG)).download(open_target(kind, tmp_path), len(CONTENT), overwrite=False)
     assert (tmp_path / "f").read_bytes() == OLD
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_open_without_overwrite_file_of_earlier_attempt_that_still_runs_is_accepted(place, has_ended):
+    """An attempt whose supervisor was killed can still run beside the next one."""
+    earlier, later = place.target, place.target
+    for target in (earlier, later):
+        target.begin("computation c", FILES, overwrite=False)
+    with earlier.open(FILES[0], threading.Event(), 60) as writer:
+        writer.write(OLD)
+        writer.finish()
+    if has_ended:
+        earlier.close()
+    with later.open(FILES[0], threading.Event(), 60) as writer:
+        assert (writer is None) == (has_ended or place.kind == "local")
 
 
 def test_download_without_overwrite_claim_cannot_be_written_succeeds(monkeypatch):
