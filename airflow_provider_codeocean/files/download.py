@@ -246,9 +246,11 @@ class _Transfer:
         size = part.size if self.file.size is None else self.file.size
         if part.size not in {None, size}:
             raise DownloadFailed(f"its host has {part.size} bytes")
-        if size is None or (self.file.size is None and part.validator is None):
-            # Any page that a proxy sends would do.
-            raise DownloadFailed("Code Ocean does not list its size, and its host does not vouch for it")
+        if size is None or (self.file.size is None and size > 0 and part.checksum is None):
+            # The page of a proxy can have a length and a validator, too.
+            raise DownloadFailed(
+                "Code Ocean does not list its size, and its host does not state both size and checksum"
+            )
         if part.start not in {0, self.writer.position}:
             raise DownloadFailed(f"its host sends from byte {part.start} on")
         if part.start != 0 and part.validator != self.writer.validator:

@@ -20,7 +20,7 @@ from airflow_provider_codeocean.files.target import Target, Writer
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_provider_codeocean.files.source import ListedFile
 
@@ -79,7 +79,14 @@ class LocalTarget(Target):
                         os.unlink(part, dir_fd=folder)
                         yield None
                         return
-                writer = _PartFile(descriptor, folder, part, name, file.size)
+
+                def record() -> None:
+                    # Raises if a file of another origin has appeared since.
+                    self._is_complete(file, _stamp(folder, name))
+                    # Renaming keeps the stamp: if the process is killed after it, a retry knows the file.
+                    self._add(file, _stamp_of(os.fstat(descriptor)))
+
+                writer = _PartFile(descriptor, folder, part, name, file.size, record=record)
                 try:
                     yield writer
                 finally:
@@ -87,7 +94,6 @@ class LocalTarget(Target):
                         writer.save_position()
                 if writer.is_finished:
                     self._changed.update(tuple(folders[:depth]) for depth in range(len(folders) + 1))
-                    self._add([[file.below, file.path, file.size, _stamp_of(os.fstat(descriptor))]])
 
     def close(self) -> None:
         """Make the folders durable that files were put into; the contents of the files are already."""
@@ -131,15 +137,25 @@ class _PartFile(Writer):
     """A locked part file, which becomes the file when it is finished.
 
     Beside it, how many of its bytes are durable, and their validator: after a crash, nothing else of it
-    counts.
+    counts. ``record`` is called before the part file becomes the file.
     """
 
-    def __init__(self, descriptor: int, folder: int, part: str, name: str, size: int | None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        folder: int,
+        part: str,
+        name: str,
+        size: int | None,
+        *,
+        record: Callable[[], None],
+    ) -> None:
         self._descriptor = descriptor
         self._folder = folder
         self._part = part
         self._saved = f"{part}.json"
         self._name = name
+        self._record = record
         self.is_finished = False
         with suppress(ValueError, TypeError, KeyError):
             saved = json.loads(_read(self._saved, folder))
@@ -178,6 +194,7 @@ class _PartFile(Writer):
 
     def finish(self) -> None:
         os.fsync(self._descriptor)
+        self._record()
         # A link of that name is replaced, not followed.
         os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.is_finished = True

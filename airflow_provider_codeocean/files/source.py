@@ -216,7 +216,7 @@ def _is_marker(item: FolderItem, folder: str, items: list[FolderItem], folders: 
     if not path or path.endswith("/"):
         return not item.size
     # If it is the only item, the path that was listed is that of an empty file.
-    return item.size == 0 and (path in folders or (path == folder and len(items) > 1))
+    return not item.size and (path in folders or (path == folder and len(items) > 1))
 
 
 def _elsewhere(asset: DataAsset) -> str | None:

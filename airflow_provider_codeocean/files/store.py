@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import posixpath
 import time
@@ -48,6 +49,9 @@ class StoreTarget(Target):
 
     An upload that breaks off is discarded.
 
+    With ``overwrite=False``, an empty hidden object claims the place of a file from the start of its upload
+    until the record contains it. A retry after a kill replaces files in claimed places.
+
     :param address: the address, for logs.
     :param filesystem: the fsspec file system.
     :param root: the place, as a path of this file system: bucket and prefix.
@@ -60,6 +64,7 @@ class StoreTarget(Target):
         self._root = root
         self._shows_early: bool | None = None
         self._unsaved = b""
+        self._recorded_claims: list[str] = []
         self._next_save = time.monotonic() + _RECORD_SECONDS
 
     def __str__(self) -> str:
@@ -79,11 +84,13 @@ class StoreTarget(Target):
             yield None
             return
 
+        claim = posixpath.join(self._root, self._claim_name(file.below))
+
         def started() -> None:
             if self._shows_early is None:
                 self._shows_early = self._stamp_at(file.below) != before
 
-        upload = _Upload(self._filesystem, path, file.size, started)
+        upload = _Upload(self._filesystem, path, file.size, lambda: self._claim(claim), started)
         try:
             yield upload
         finally:
@@ -91,18 +98,42 @@ class StoreTarget(Target):
                 upload.discard()
                 if upload.has_started and self._shows_early and self._info(path):
                     self._filesystem.rm_file(path)
+                if before is None:
+                    self._unclaim([claim])
         if upload.is_finished:
             expected, size = file.size or upload.position, self._info(path).get("size")
             if size != expected:
                 with suppress(FileNotFoundError):
                     self._filesystem.rm_file(path)
+                self._unclaim([claim])
                 raise DownloadFailed(f"{file.path!r} has {size} bytes in {self}, expected {expected}")
-            self._add([[file.below, file.path, file.size, self._stamp_at(file.below)]])
+            self._add(file, self._stamp_at(file.below))
+            with self._lock:
+                self._recorded_claims.append(claim)
 
     def close(self) -> None:
         """Save the record."""
         with self._lock:
             self._save()
+
+    def _claim_name(self, below: str) -> str:
+        digest = hashlib.sha256(f"{self._source}\0{below}".encode()).hexdigest()
+        return f".codeocean-{digest[:24]}.claim"
+
+    def _unclaimed(self, paths: list[str]) -> list[str]:
+        names = [self._claim_name(below) for below in paths]
+        claims = set(self._existing(names))
+        return [below for below, name in zip(paths, names, strict=True) if name not in claims]
+
+    def _claim(self, path: str) -> None:
+        if not self._overwrite:
+            with suppress(Exception):  # without a claim, a retry after a kill does not replace the file
+                _in_its_folder(self._filesystem, path, lambda: self._filesystem.pipe_file(path, b""))
+
+    def _unclaim(self, paths: list[str]) -> None:
+        if paths and not self._overwrite:
+            with suppress(Exception):  # a claim that stays only allows a retry to replace the file
+                self._filesystem.rm(paths)
 
     def _stamp_at(self, below: str) -> str | None:
         info = self._info(posixpath.join(self._root, below))
@@ -139,7 +170,7 @@ class StoreTarget(Target):
             self._save()
 
     def _save(self) -> None:
-        if not self._unsaved:
+        if not self._unsaved and not self._recorded_claims:
             return
         path = posixpath.join(self._root, self._record)
         start = time.monotonic()
@@ -151,6 +182,8 @@ class StoreTarget(Target):
             log.warning("%s could not be written, so that a retry downloads the files again: %s", path, error)
         else:
             self._unsaved = b""
+            self._unclaim(self._recorded_claims)
+            self._recorded_claims = []
         now = time.monotonic()
         self._next_save = now + max(_RECORD_SECONDS, 20 * (now - start))
 
@@ -158,11 +191,19 @@ class StoreTarget(Target):
 class _Upload(Writer):
     """A file that is being uploaded. The upload starts with the first byte, so that none starts in vain."""
 
-    def __init__(self, filesystem: Any, path: str, size: int | None, started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        filesystem: Any,
+        path: str,
+        size: int | None,
+        starting: Callable[[], None],
+        started: Callable[[], None],
+    ) -> None:
         self._filesystem = filesystem
         self._path = path
         self._block = max(_BLOCK, -(-(size or 0) // _MAX_BLOCKS // _MIB) * _MIB)
         self._stream: Any = None
+        self._starting = starting
         self._started = started
         self.has_started = self.is_finished = False
 
@@ -198,6 +239,7 @@ class _Upload(Writer):
         def start() -> Any:
             return self._filesystem.open(self._path, "wb", block_size=self._block)
 
+        self._starting()
         self._stream = _in_its_folder(self._filesystem, self._path, start)
         self.has_started = True
         self._started()

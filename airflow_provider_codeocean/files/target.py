@@ -13,7 +13,7 @@ from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.paths import first_few, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from airflow_provider_codeocean.files.source import ListedFile
@@ -57,8 +57,7 @@ class Target(ABC):
 
     It holds a record for each source that files came from: a hidden file with a line of JSON for each file,
     ``[path below the target, path in the source, listed size, stamp]``. The stamp identifies the file as it
-    was written, and changes when somebody replaces it: only then a file is not downloaded again. A stamp of
-    null means that there was no file before the download.
+    was written, and changes when somebody replaces it: a file that still has it is not downloaded again.
     """
 
     def __init__(self) -> None:
@@ -79,10 +78,9 @@ class Target(ABC):
         self._overwrite = overwrite
         self._reload()
         if not overwrite:
-            unclaimed = [file for file in files if file.below not in self._entries]
-            if foreign := self._existing([file.below for file in unclaimed]):
+            existing = self._existing([file.below for file in files if file.below not in self._entries])
+            if foreign := self._unclaimed(existing):
                 raise self._refusal(foreign)
-            self._add([[file.below, file.path, file.size, None] for file in unclaimed])
 
     @abstractmethod
     def open(
@@ -116,12 +114,11 @@ class Target(ABC):
                     below, *entry = json.loads(line)
                     self._entries[below] = entry
 
-    def _add(self, lines: Iterable[list[Any]]) -> None:
-        lines = list(lines)
-        text = "".join(f"\n{json.dumps(line)}" for line in lines)
+    def _add(self, file: ListedFile, stamp: str | None) -> None:
+        entry = [file.path, file.size, stamp]
         with self._lock:
-            self._entries.update((below, entry) for below, *entry in lines)
-            self._append_to_record(text.encode())
+            self._entries[file.below] = entry
+            self._append_to_record(f"\n{json.dumps([file.below, *entry])}".encode())
 
     def _is_complete(self, file: ListedFile, stamp: str | None) -> bool:
         """Check whether the file in its place came from this source, completely.
@@ -137,9 +134,12 @@ class Target(ABC):
         entry = self._entries.get(file.below)
         if stamp and entry == [file.path, file.size, stamp]:
             return True
-        if not self._overwrite and (entry is None or entry[-1] not in {None, stamp}):
+        if self._overwrite or (entry and entry[-1] == stamp) or not self._unclaimed([file.below]):
+            return False
+        self._reload()  # an earlier attempt may still run, and have finished it meanwhile
+        if self._entries.get(file.below) != [file.path, file.size, stamp]:
             raise self._refusal([file.below])
-        return False
+        return True
 
     def _refusal(self, paths: Sequence[str]) -> DownloadFailed:
         return DownloadFailed(
@@ -147,6 +147,10 @@ class Target(ABC):
             f"Choose another target, remove the files, or set overwrite=True",
             transient=False,
         )
+
+    def _unclaimed(self, paths: list[str]) -> list[str]:
+        """Return the paths without those that an attempt may have written to, and not recorded yet."""
+        return paths
 
     def _stamp_at(self, below: str) -> str | None:  # noqa: ARG002 - by default, nothing is there
         """Return the stamp of the file at a path; None if there is none."""

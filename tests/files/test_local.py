@@ -207,7 +207,7 @@ class TestTwoAtOnce:
             other.rename(tmp_path / "f")
             parts(tmp_path)[".json"].unlink()
             writer = begun(tmp_path)
-            writer._add([["f", "f", 10, writer._stamp_at("f")]])
+            writer._add(FILE, writer._stamp_at("f"))
 
         assert self.wait_beside(tmp_path, monkeypatch, finish) is None
         assert tree(tmp_path) == {"f": b"0123456789"}

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
+import httpx
 import pytest
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.source import ListedFile
-from tests.files.fake_host import Host, file, page
+from tests.files.conftest import tree
+from tests.files.fake_host import Body, Host, file, page
+from tests.files.killed import CONTENT, MIB, open_target
 from tests.files.test_verified import ETAG, Place
 
 OLD, NEW = b"old", b"new"
@@ -103,14 +110,111 @@ def test_download_without_overwrite_file_changed_since_fails(place):
     assert place.files == {"f": OLD}
 
 
-def test_download_without_overwrite_retry_after_kill_replaces_its_own_file(place, monkeypatch):
-    """A process can be killed after a file is in its place, and before the record says so."""
-    target = place.target
-    monkeypatch.setattr(
-        target, "_add", lambda lines: type(target)._add(target, lines) if lines[0][-1] is None else 0
-    )
-    Host(file(NEW, **ETAG)).download(target, files=FILES, overwrite=False)
-    assert Host(file(NEW, **ETAG)).download(place.target, files=FILES, overwrite=False).fetched == 3
+def break_after_mib(request):
+    body = Body(b"n" * MIB, breaks=True)
+    return httpx.Response(200, headers={"Content-Length": str(2 * MIB), **ETAG}, stream=body)
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize("failure", [page, break_after_mib])
+def test_download_without_overwrite_foreign_file_after_failed_attempt_fails(place, failure):
+    with pytest.raises(DownloadFailed):
+        Host(failure, retry_budget=0).download(place.target, 2 * MIB, overwrite=False)
+    place.put("f", OLD)
+    with pytest.raises(DownloadFailed, match="already has 'f', not known") as error:
+        Host(file(b"n" * 2 * MIB, **ETAG)).download(place.target, 2 * MIB, overwrite=False)
+    assert not error.value.transient
+    assert place.files == {"f": OLD}
+
+
+@pytest.mark.fault("A3")
+def test_download_without_overwrite_file_of_another_source_after_failed_attempt_fails(place):
+    with pytest.raises(DownloadFailed):
+        Host(page, retry_budget=0).download(place.target, 3, overwrite=False)
+    Host(file(OLD, **ETAG), computation_id="d").download(place.target, 3, overwrite=False)
+    with pytest.raises(DownloadFailed, match="already has 'f', not known"):
+        Host(file(NEW, **ETAG)).download(place.target, 3, overwrite=False)
+    assert place.files == {"f": OLD}
+
+
+@pytest.mark.fault("A3")
+def test_download_without_overwrite_foreign_file_during_transfer_fails(tmp_path):
+    place = Place("local", tmp_path)
+
+    def answer(request):
+        place.put("f", OLD)
+        return file(NEW, **ETAG)(request)
+
+    with pytest.raises(DownloadFailed, match="already has 'f', not known") as error:
+        Host(answer).download(place.target, 3, overwrite=False)
+    assert not error.value.transient
+    assert place.files == {"f": OLD}
+
+
+def kill_download(kind, moment, folder):
+    command = [sys.executable, "-m", "tests.files.killed", kind, moment, str(folder)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60, check=False).returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment"),
+    [
+        ("local", "transfer"),
+        ("local", "rename"),
+        ("local", "renamed"),
+        ("store", "request"),
+        ("store", "transfer"),
+        ("store", "uploaded"),
+    ],
+)
+def test_download_without_overwrite_retry_after_kill_succeeds(tmp_path, kind, moment):
+    kill_download(kind, moment, tmp_path)
+    for fetched in (moment != "renamed", 0):
+        host = Host(file(CONTENT, **ETAG))
+        done = host.download(open_target(kind, tmp_path), len(CONTENT), overwrite=False)
+        assert done.fetched == fetched
+        assert tree(tmp_path) == {"f": CONTENT}
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize(
+    ("kind", "moment"), [("local", "transfer"), ("local", "rename"), ("store", "request")]
+)
+def test_download_without_overwrite_foreign_file_after_kill_fails(tmp_path, kind, moment):
+    kill_download(kind, moment, tmp_path)
+    (tmp_path / "f").write_bytes(OLD)
+    with pytest.raises(DownloadFailed, match="already has 'f', not known"):
+        Host(file(CONTENT, **ETAG)).download(open_target(kind, tmp_path), len(CONTENT), overwrite=False)
+    assert (tmp_path / "f").read_bytes() == OLD
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_open_without_overwrite_file_of_earlier_attempt_that_still_runs_is_accepted(place, has_ended):
+    """An attempt whose supervisor was killed can still run beside the next one."""
+    earlier, later = place.target, place.target
+    for target in (earlier, later):
+        target.begin("computation c", FILES, overwrite=False)
+    with earlier.open(FILES[0], threading.Event(), 60) as writer:
+        writer.write(OLD)
+        writer.finish()
+    if has_ended:
+        earlier.close()
+    with later.open(FILES[0], threading.Event(), 60) as writer:
+        assert (writer is None) == (has_ended or place.kind == "local")
+
+
+def test_download_without_overwrite_claim_cannot_be_written_succeeds(monkeypatch):
+    place = Place("store", None)
+    pipe_file = place.filesystem.pipe_file
+
+    def refuse_claims(path, content):
+        if path.endswith(".claim"):
+            raise PermissionError("only tables may be put here")
+        pipe_file(path, content)
+
+    monkeypatch.setattr(place.filesystem, "pipe_file", refuse_claims)
+    assert Host(file(NEW, **ETAG)).download(place.target, 3, overwrite=False).fetched == 1
+    assert place.files == {"f": NEW}
 
 
 def test_download_record_that_was_cut_off_counts_as_far_as_it_goes(tmp_path):

@@ -177,6 +177,8 @@ def test_a_server_that_lists_nothing_for_a_file_is_asked_for_its_folder():
 
 
 @pytest.mark.fault("D1")
+@pytest.mark.fault("A1")
+@pytest.mark.parametrize("size", [{"size": 0}, {}], ids=["", "unlisted size"])
 @pytest.mark.parametrize(
     ("marker", "folder"),
     [
@@ -190,14 +192,14 @@ def test_a_server_that_lists_nothing_for_a_file_is_asked_for_its_folder():
         ({"path": "", "name": ""}, "raw"),
     ],
 )
-def test_walk_marker_of_a_folder_is_no_file(marker, folder):
+def test_walk_marker_of_a_folder_is_no_file(marker, folder, size):
     def results(request):
         listed = json.loads(request.read())["path"]
         items = {
             "": [{"name": "raw", "path": "raw", "type": "folder"}, {"name": "b", "path": "b", "size": 0}],
             "raw": [{"name": "x", "path": "raw/x", "type": "file", "size": 1}],
         }[listed]
-        return 200, {"items": [{**marker, "type": "file", "size": 0}, *items] if listed == folder else items}
+        return 200, {"items": [{**marker, "type": "file", **size}, *items] if listed == folder else items}
 
     files = list(Server(results=results).source().walk())
     assert files == [ListedFile("b", "b", 0), ListedFile("raw/x", "raw/x", 1)]

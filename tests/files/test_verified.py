@@ -114,14 +114,41 @@ def test_download_unstated_length_with_exact_end_succeeds(place):
     assert place.files == {"f": OLD}
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content-Length": str(len(PAGE))}, ETAG])
-def test_download_unknown_size_needs_length_and_validator(place, headers):
-    """If Code Ocean lists no size, any page could be the file."""
-    with pytest.raises(DownloadFailed, match="does not list its size, and its host does not vouch for it"):
-        Host(lambda _: httpx.Response(200, headers=headers, stream=Body(PAGE))).download(place.target)
+@pytest.mark.fault("A1")
+@pytest.mark.parametrize(
+    "validator", [{}, ETAG, {"Last-Modified": DATED["Last_Modified"], "Date": DATED["Date"]}]
+)
+@pytest.mark.parametrize("length", [{}, {"Content-Length": str(len(PAGE))}])
+def test_download_page_for_unlisted_size_starts_over(place, validator, length):
+    """A web server states the length of its error page, and validators."""
+
+    def answer(request):
+        return httpx.Response(200, headers={**validator, **length}, stream=Body(PAGE))
+
+    with pytest.raises(DownloadFailed, match="does not list its size, and its host does not") as failure:
+        Host(answer, retry_budget=0).download(place.target)
+    assert failure.value.transient
     assert place.files == {}
-    Host(file(OLD, **ETAG)).download(place.target)
+    host = Host(answer, file(OLD, **ETAG, **checksums(OLD)["Google"]))
+    host.download(place.target)
     assert place.files == {"f": OLD}
+    assert host.starts == [0, 0]
+
+
+def test_download_checksum_without_length_for_unlisted_size_fails(place):
+    headers = {"x-goog-hash": checksums(OLD)["Google"]["x_goog_hash"]}
+    with pytest.raises(DownloadFailed, match="does not list its size"):
+        Host(lambda _: httpx.Response(200, headers=headers, stream=Body(OLD)), retry_budget=0).download(
+            place.target
+        )
+    assert place.files == {}
+
+
+@pytest.mark.fault("A1")
+def test_download_empty_file_of_unlisted_size_succeeds(place):
+    host = Host(lambda _: httpx.Response(200, headers={"Content-Length": "0"}, stream=Body()), retry_budget=0)
+    assert host.download(place.target).bytes == 0
+    assert place.files == {"f": b""}
 
 
 @pytest.mark.fault("A2")
