@@ -38,6 +38,8 @@ MAX_REDIRECTS = 3
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 _LENGTH = re.compile(r"\d{1,18}")
 _STRONG_ETAG = re.compile(r'"[!#-~]{1,500}"')
+#: Headers that S3, Google Cloud Storage, and Azure send with each file.
+_OBJECT_STORE = frozenset({"x-amz-request-id", "x-goog-hash", "x-ms-request-id"})
 _MD5_ETAG = re.compile(r'"([0-9a-f]{32})"')
 #: AWS's metadata services by IPv6. All others that are known to have an address of their own are link-local.
 _METADATA = ipaddress.ip_network("fd00:ec2::/32")
@@ -69,6 +71,7 @@ class FilePart:
     :param validator: a strong ETag, or else the date of the last change: as long as it stays the same, so do
         the bytes. None if the host sends neither.
     :param checksum: a checksum of the whole file, if the host sends one.
+    :param is_object_store: whether its headers are those of an object store, and not of a proxy.
     :param chunks: the bytes, about :data:`CHUNK` at a time; raises CodeOceanTransportError if the response
         breaks off.
     """
@@ -77,6 +80,7 @@ class FilePart:
     size: int | None
     validator: str | None
     checksum: Checksum | None
+    is_object_store: bool
     chunks: Iterator[bytes]
 
 
@@ -218,7 +222,12 @@ def _part(response: httpx.Response, chunk_seconds: float) -> FilePart:
     elif _LENGTH.fullmatch(length := response.headers.get("content-length", "")):
         size = int(length)
     return FilePart(
-        start, size, _validator(response.headers), _checksum(response), _chunks(response, chunk_seconds)
+        start,
+        size,
+        _validator(response.headers),
+        _checksum(response),
+        not _OBJECT_STORE.isdisjoint(response.headers),
+        _chunks(response, chunk_seconds),
     )
 
 

@@ -246,10 +246,12 @@ class _Transfer:
         size = part.size if self.file.size is None else self.file.size
         if part.size not in {None, size}:
             raise DownloadFailed(f"its host has {part.size} bytes")
-        if size is None or (self.file.size is None and size > 0 and part.checksum is None):
+        is_trusted = part.checksum is not None or part.is_object_store
+        if size is None or (self.file.size is None and size > 0 and not is_trusted):
             # The page of a proxy can have a length and a validator, too.
             raise DownloadFailed(
-                "Code Ocean does not list its size, and its host does not state both size and checksum"
+                "Code Ocean does not list its size, and its host, which is no known object store, does not "
+                "state both size and checksum"
             )
         if part.start not in {0, self.writer.position}:
             raise DownloadFailed(f"its host sends from byte {part.start} on")

@@ -9,14 +9,17 @@ if TYPE_CHECKING:
 
 #: How many empty polls in a row confirm that there is nothing yet.
 _EMPTY_POLLS = 3
+#: How long before the watcher started a result must have ended to be old in a later poll, in seconds: the
+#: clocks of Code Ocean and of the triggerer may differ, and an index may lag.
+_MARGIN_SECONDS = 300.0
 
 
 class Baseline:
     """The results that are old to a watcher that reports only later ones.
 
     The first poll that shows something is the baseline. But an index that is being rebuilt may show nothing,
-    or a part of the results: another result is old as well if it ended before the watcher started, unless
-    the watcher has seen it pending.
+    or a part of the results: a result in a later poll is old as well if it ended minutes before the
+    watcher started, unless the watcher has seen it pending.
 
     :param started_at: when the watcher started, in Unix seconds.
     """
@@ -57,4 +60,4 @@ class Baseline:
         if result.created is None:
             return self._is_first and self._empty_polls < _EMPTY_POLLS
         ended_at: float = result.created + (getattr(result, "run_time", None) or 0)
-        return ended_at < self._started_at
+        return ended_at < self._started_at - (0.0 if self._is_first else _MARGIN_SECONDS)

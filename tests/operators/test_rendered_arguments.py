@@ -6,6 +6,7 @@ import json
 import re
 import traceback
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
@@ -272,11 +273,28 @@ def test_update_description_is_cleared_by_the_dag_file_only():
     assert sent(UPDATE, "description", lambda x: x, ["description"], "") is None
 
 
-def test_search_sensor_conditions_all_blank_are_rejected():
-    made = make((CodeOceanDataAssetSearchSensor, {"query": "{{ params.x }}"}))
-    made.query = ""
-    with pytest.raises(ValueError, match=r"all of query, .* rendered to empty texts"):
+@pytest.mark.parametrize("rendered", ["", None])
+@pytest.mark.parametrize("kind", [CodeOceanDataAssetSearchSensor, CodeOceanSearchDataAssetsOperator])
+def test_search_conditions_all_blank_are_rejected(kind, rendered):
+    made = make((kind, {"query": "{{ params.x }}"}))
+    made.templates = {"query": made.query}
+    made.query = rendered
+    with pytest.raises(ValueError, match=r"all of query, .* rendered to nothing"):
         made.search_params()
+
+
+@pytest.mark.fault("N10")
+@pytest.mark.parametrize("argument", ["mount", "description", "tags", "query"])
+def test_render_template_fields_none_stays_none(argument):
+    kind = CodeOceanSearchDataAssetsOperator if argument == "query" else CodeOceanUpdateDataAssetOperator
+    template: Any = "{{ params.x }}"
+    arguments = {argument: ["kept", template] if argument == "tags" else template}
+    if argument != "query":
+        arguments["data_asset_id"] = "a"
+    with DAG("d", schedule=None):
+        task = kind(task_id="t", **arguments)
+    task.render_template_fields({"params": {"x": None}})
+    assert getattr(task, argument) == (["kept", None] if argument == "tags" else None)
 
 
 class Result(dict):
