@@ -61,7 +61,8 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
     events say is not asked, because Airflow may start one run for several of them and show it the first only.
 
     Each computation belongs to one run: what a run has taken is written down with the asset before it is
-    returned, and a retry of the task, or the task cleared, returns the same list in the same order. Give the
+    returned, and a retry of the task, or the task cleared, returns the same list in the same order, also if
+    it is empty. If you clear the task, clear its downstream tasks as well. Give the
     DAG ``max_active_runs=1``: runs at the same time could take the same. Where more are left than a run may
     take, the task makes an event of the asset, which starts the next run.
 
@@ -149,9 +150,17 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
                     self.on_empty, f"The watcher of asset {self.asset.name!r} has not looked yet"
                 )
                 return []
-            mine = self._take(context["run_id"], ledger, state, list(there.values()), context)
+            run_id = context["run_id"]
+            has_taken = run_id in ledger.runs
+            mine = self._take(run_id, ledger, state, list(there.values()), context)
             if not mine:
-                end_as_asked_for(self.on_empty, "No computation has finished that no other run has taken")
+                nothing = "No computation has finished that no other run has taken"
+                if has_taken:
+                    nothing = (
+                        f"Run {run_id} took no computations before this attempt, and takes none now: trigger "
+                        "the DAG to take those that have finished since"
+                    )
+                end_as_asked_for(self.on_empty, nothing)
             # One that was deleted since keeps its place: the others are not to change theirs.
             taken = [there.get(each) or _gone(each) for each in mine]
             return self._returned(taken, context)
@@ -189,7 +198,9 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
             mine, is_more_left = ledger.take(run_id, wanted, self.limit)
         except Forgotten as error:
             raise AirflowFailException(str(error)) from error
-        if mine and not has_taken:
+        # An empty claim too: a cleared task must not claim computations that no task after it handles. But a
+        # task that fails because there are none keeps its retries, and those look for new ones.
+        if not has_taken and (mine or self.on_empty != "fail"):
             state.set(TAKEN, ledger.shortened().written())
         log.info("Run %s %s %d computations", run_id, "had taken" if has_taken else "has taken", len(mine))
         if is_more_left:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_codeocean.capture.key import append_key
 from airflow_provider_codeocean.compat import features
@@ -254,6 +254,35 @@ def test_before_the_watch_has_looked_there_is_nothing_to_take(take, finish, airf
 def test_with_nothing_to_take_it_is_skipped(take):
     with pytest.raises(AirflowSkipException, match="No computation has finished that no other run has taken"):
         take("r1", on_empty="skip")
+
+
+@pytest.mark.parametrize("on_empty", ["return", "skip"])
+def test_take_cleared_after_it_took_nothing_takes_nothing(take, finish, on_empty):
+    def take_nothing():
+        if on_empty == "skip":
+            with pytest.raises(AirflowSkipException):
+                take("r1", on_empty=on_empty)
+        else:
+            assert take("r1", on_empty=on_empty)[0] == []
+
+    take_nothing()
+    finished = finish()
+    take_nothing()
+    assert ids(take("r2")[0]) == [finished]
+
+
+def test_take_cleared_after_it_took_nothing_names_the_remedy(take, finish):
+    take("r1")
+    finish()
+    with pytest.raises(AirflowSkipException, match=r"Run r1 took no computations .*: trigger the DAG"):
+        take("r1", on_empty="skip")
+
+
+def test_take_retried_after_it_failed_for_want_of_computations_takes_new_ones(take, finish):
+    with pytest.raises(AirflowException, match="No computation has finished"):
+        take("r1", on_empty="fail")
+    finished = finish()
+    assert ids(take("r1", on_empty="fail")[0]) == [finished]
 
 
 def test_a_run_too_long_ago_says_so(take, finish, airflow, monkeypatch):
