@@ -414,6 +414,8 @@ _PROBLEMS = {
 def _problem(error: ErrorDetails) -> str:
     """Return what is wrong in this package's words; the value of a secret is not in it."""
     context = error.get("ctx", {})
+    if not_rendered := text.template_error(error["input"]):
+        return not_rendered
     if error["type"] == "value_error":
         return str(context["error"])
     problem = _PROBLEMS.get(error["type"].partition("_")[0], "is not valid").format(**context)
@@ -437,6 +439,8 @@ def known_now(value: Any, instead: Any = _LATER, marks: Sequence[str] = _MARKS +
     """
     if isinstance(value, str):
         return instead if any(mark in value for mark in marks) else value
+    if text.template_error(value):
+        return value
     if isinstance(value, Mapping):
         return {key: known_now(item, marks=marks) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
