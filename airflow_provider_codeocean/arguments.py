@@ -381,7 +381,7 @@ def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, A
         problems = [
             (_argument_at(problem["loc"], arguments), _problem(problem))
             for problem in error.errors(include_url=False)
-            if not (isinstance(problem["input"], str) and problem["input"] == _LATER)
+            if not is_unknown(problem["input"])
         ]
         if not problems:
             return cast("P", model.model_construct(**values))
@@ -446,6 +446,11 @@ def known_now(value: Any, instead: Any = _LATER, marks: Sequence[str] = _MARKS +
     if isinstance(value, list | tuple | set):
         return [known_now(item, marks=marks) for item in value]
     return value if value is None or isinstance(value, int | float | date) else instead
+
+
+def is_unknown(value: Any) -> bool:
+    """Return whether :func:`known_now` returned a stand-in for a value that is not known yet."""
+    return isinstance(value, str) and value == _LATER
 
 
 #: The conditions of a search of data assets.
