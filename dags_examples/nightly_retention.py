@@ -1,7 +1,7 @@
 """Each night, delete archived data assets that nobody has used for long.
 
-It only logs what it would delete, unless you trigger it with ``{"really": true}``. A run deletes at most 500, the
-oldest first; the next runs delete the rest.
+It only logs what it would delete, unless you trigger it with ``{"really": true}``. A run deletes at most 500,
+the oldest first; the next runs delete the rest.
 """
 
 from __future__ import annotations

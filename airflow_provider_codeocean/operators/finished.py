@@ -221,7 +221,9 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         jinja = dag.get_template_env(force_sandboxed=True) if dag else self.get_template_env()
         returned: list[dict[str, Any]] = []
         problems: list[str] = []
-        remedy = f". Correct the template, then clear task {self.task_id!r} of this run with its downstream tasks"
+        remedy = (
+            f". Correct the template, then clear task {self.task_id!r} of this run with its downstream tasks"
+        )
         for computation in taken:
             as_named = computation.model_copy(update={"name": strip_keys(computation.name)})
             rendering = _Rendering(jinja, {**context, "computation": as_named}, computation.id, remedy)

@@ -142,4 +142,5 @@ def refuse_misplaced(
 
 
 def _argument_names(cls: type) -> set[str]:
-    return {name for base in cls.__mro__ for name in inspect.signature(base.__init__).parameters}
+    initializers = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
+    return {name for initializer in initializers for name in inspect.signature(initializer).parameters}

@@ -54,7 +54,7 @@ def assets(code_ocean, client):
 
 @pytest.fixture
 def load():
-    """Imports an example and returns an attribute of its module: by default, the function that makes the DAG."""
+    """Imports an example and returns an attribute: by default, the function that makes the DAG."""
 
     def load(name, attribute=None):
         spec = spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")

@@ -36,7 +36,11 @@ def pipeline(**arguments):
         (capsule, {"name": 1.5}, "name: must be text"),
         (pipeline, {"pipeline_id": " "}, "pipeline_id: must not be empty"),
         (pipeline, {"processes": ["sort"]}, r"processes\.0: "),
-        (pipeline, {"processes": {"sort": "fast"}}, r"processes\.sort: must be a list, or a mapping by name, got"),
+        (
+            pipeline,
+            {"processes": {"sort": "fast"}},
+            r"processes\.sort: must be a list, or a mapping by name, got",
+        ),
         (pipeline, {"nextflow_profile": 1.5}, "nextflow_profile: must be text"),
         (pipeline, {"resume_run_id": "r 1"}, "resume_run_id: must be an id"),
     ],
