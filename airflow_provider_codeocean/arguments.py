@@ -381,7 +381,7 @@ def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, A
         problems = [
             (_argument_at(problem["loc"], arguments), _problem(problem))
             for problem in error.errors(include_url=False)
-            if not (isinstance(problem["input"], str) and problem["input"] == _LATER)
+            if not is_unknown(problem["input"])
         ]
         if not problems:
             return cast("P", model.model_construct(**values))
@@ -414,6 +414,8 @@ _PROBLEMS = {
 def _problem(error: ErrorDetails) -> str:
     """Return what is wrong in this package's words; the value of a secret is not in it."""
     context = error.get("ctx", {})
+    if not_rendered := text.template_error(error["input"]):
+        return not_rendered
     if error["type"] == "value_error":
         return str(context["error"])
     problem = _PROBLEMS.get(error["type"].partition("_")[0], "is not valid").format(**context)
@@ -437,11 +439,18 @@ def known_now(value: Any, instead: Any = _LATER, marks: Sequence[str] = _MARKS +
     """
     if isinstance(value, str):
         return instead if any(mark in value for mark in marks) else value
+    if text.template_error(value):
+        return value
     if isinstance(value, Mapping):
         return {key: known_now(item, marks=marks) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [known_now(item, marks=marks) for item in value]
     return value if value is None or isinstance(value, int | float | date) else instead
+
+
+def is_unknown(value: Any) -> bool:
+    """Return whether :func:`known_now` returned a stand-in for a value that is not known yet."""
+    return isinstance(value, str) and value == _LATER
 
 
 #: The conditions of a search of data assets.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from airflow_provider_codeocean.api.models.permissions import EveryoneRole, Permissions, PermissionsParams
 
+_CHECK_SPELLING = (
+    "check the spelling of groups and email addresses: Code Ocean ignores unknown ones without an error"
+)
+
 
 def missing_permissions(wanted: PermissionsParams, current: Permissions) -> PermissionsParams | None:
     """Return the permissions to send so that all requested ones are set.
@@ -33,7 +37,8 @@ def describe_missing(wanted: PermissionsParams, current: Permissions) -> list[st
 
     :param wanted: the requested permissions.
     :param current: the permissions that are set.
-    :returns: a clause for each, such as ``group 'imaging' has no role instead of viewer``.
+    :returns: a clause for each, such as ``group 'imaging' has no role instead of viewer``, and the remedy if
+        a user or group has no role.
     """
     users, groups = _roles(current)
     roles = [
@@ -42,6 +47,8 @@ def describe_missing(wanted: PermissionsParams, current: Permissions) -> list[st
         *([("everyone", wanted.everyone, _everyone(current))] if wanted.everyone else []),
     ]
     missing = [f"{who} has {has or 'no role'} instead of {role}" for who, role, has in roles if has != role]
+    if any(has is None for _, _, has in roles):
+        missing.append(_CHECK_SPELLING)
     if wanted.share_assets and current.share_assets is False:
         missing.append("share_assets is false instead of true")
     return missing

@@ -56,6 +56,7 @@ class _Client(Generic[S]):
     """What both clients have: the resources, and how to reach the server.
 
     :ivar url: address of the deployment, without a slash at the end.
+    :ivar server: the address with the name of the connection, as errors end with.
     :ivar retry_budget: seconds within which a request is sent again where that may help.
     :ivar token_grace: seconds for which who waits bears that the access token is refused.
     """
@@ -75,7 +76,7 @@ class _Client(Generic[S]):
         name: str,
     ) -> None:
         self.url = base_url(url)
-        self._server = f"{self.url}, {name}" if name else self.url
+        self.server = f"{self.url}, {name}" if name else self.url
         self.retry_budget = retry_budget
         self.token_grace = token_grace
         self._exchange_seconds = PARTS * timeout
@@ -198,7 +199,7 @@ class CodeOceanClient(_Client[Sender]):
                 try:
                     return self._answer(call, again=again)
                 except CodeOceanError as error:
-                    error.server = self._server
+                    error.server = self.server
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
@@ -309,7 +310,7 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
                 try:
                     return await self._answer(call, again=again)
                 except CodeOceanError as error:
-                    error.server = self._server
+                    error.server = self.server
                     again = again or error.maybe_applied
                     raise
         raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover

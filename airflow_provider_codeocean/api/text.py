@@ -34,6 +34,8 @@ WHERE_IDS_ARE = {
 #: Problems that a template is the usual cause of.
 EMPTY = "must not be empty"
 NONE = "must not be None"
+#: Key of a mapping that stands for a text that could not be rendered; the value is the problem.
+TEMPLATE_ERROR = "template_error"
 _QUOTE = (
     "render_template_as_native_obj turns text such as '1e5' or 'True' into other values, so put the template "
     "in quotes (\"'{{ params.subject }}'\") or write the value as text"
@@ -68,6 +70,15 @@ def not_text(value: float | bool) -> str:
     return f"must be text, got {value!r}: {_QUOTE}"
 
 
+def template_error(value: Any) -> str | None:
+    """Return the problem if a value stands for a text that an earlier task could not render.
+
+    :param value: the value.
+    :returns: the problem, or None.
+    """
+    return value.get(TEMPLATE_ERROR) if isinstance(value, Mapping) and len(value) == 1 else None
+
+
 def is_blank(value: Any) -> bool:
     """Return whether a value is a text without content; as an optional argument, it counts as not given."""
     return isinstance(value, str) and not value.strip()
@@ -94,7 +105,8 @@ def to_text(value: Any) -> str:
             return str(value)
         except ValueError:  # more digits than Python converts
             raise ValueError(f"must be text, got {describe(value)}") from None
-    raise ValueError(NONE if value is None else f"must be text, got {describe(value)}")
+    problem = template_error(value)
+    raise ValueError(problem or (NONE if value is None else f"must be text, got {describe(value)}"))
 
 
 def to_nonempty(value: Any) -> str:
@@ -214,9 +226,10 @@ def to_id(value: Any) -> str:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         value = _result_in(value)
     if isinstance(value, Mapping):
+        problem = template_error(value)
         value = value.get("id")
         if not isinstance(value, str):
-            raise ValueError("must be an id, got a mapping without a text 'id'")  # noqa: TRY004
+            raise ValueError(problem or "must be an id, got a mapping without a text 'id'")  # noqa: TRY004
     text = to_nonempty(value)
     if text == "None":
         raise ValueError(NONE)

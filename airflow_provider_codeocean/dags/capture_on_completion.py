@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, task_group
 from airflow_provider_codeocean.arguments import check_one_of, check_template, check_text
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.finished import CodeOceanTakeFinishedComputationsOperator
-from airflow_provider_codeocean.task_groups.steps import capture_steps
+from airflow_provider_codeocean.task_groups.steps import capture_steps, refuse_misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +88,7 @@ def capture_on_completion(
     :param **dag_arguments: what every DAG takes, but ``schedule``, ``max_active_runs`` and ``catchup``.
     :returns: the DAG.
     :raises ValueError: where an argument is wrong, naming it.
+    :raises TypeError: if an argument of a task is not in the mapping of that task.
     :raises ImportError: before Airflow 3.0.
     """
     # Not above: Airflow 2 cannot import it, and is told so when it makes a DAG.
@@ -96,6 +97,7 @@ def capture_on_completion(
     which = check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
     for argument in _OF_THE_DAG & dag_arguments.keys():
         raise ValueError(f"{argument} is given by the DAG itself")
+    refuse_misplaced(dag_arguments, "capture_on_completion", DAG, share_is="share_with")
     dag_id = dag_id or f"capture_on_completion_{capsule_id or pipeline_id}"
     what: dict[str, Any] = {
         which: capsule_id or pipeline_id,

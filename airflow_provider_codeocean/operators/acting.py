@@ -77,9 +77,12 @@ class CodeOceanActOnDataAssetBase(CodeOceanOneDataAssetBase):
                 return self.act(client)
 
 
-def check_effect(subject: str, read: Callable[[], T], differences: Callable[[T], list[str]]) -> T:
+def check_effect(
+    client: CodeOceanClient, subject: str, read: Callable[[], T], differences: Callable[[T], list[str]]
+) -> T:
     """Check that a change took effect: read its subject for up to 15 seconds until it is as requested.
 
+    :param client: the client that sent the change.
     :param subject: the subject of the change, for the error message.
     :param read: reads the subject.
     :param differences: describes in clauses how it differs from the request.
@@ -92,4 +95,6 @@ def check_effect(subject: str, read: Callable[[], T], differences: Callable[[T],
         found = differences(current)
         if not found:
             return current
-    raise AirflowException(f"Code Ocean accepted {subject}, but {sum(_PAUSES)} s later " + "; ".join(found))
+    raise AirflowException(
+        f"Code Ocean accepted {subject}, but {sum(_PAUSES)} s later {'; '.join(found)} [{client.server}]"
+    )

@@ -383,6 +383,7 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
             return as_xcom(asset, self.codeocean_url or "")
         updated = [client.data_assets.update(self.data_asset_id, _completed(params, asset))]
         asset = check_effect(
+            client,
             f"the update of data asset {self.data_asset_id}",
             lambda: updated.pop() if updated else client.data_assets.get(self.data_asset_id),
             partial(_differences, params),

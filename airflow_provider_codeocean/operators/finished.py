@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AssetAlias, BaseOperator, conf
 from jinja2 import TemplateError
 
+from airflow_provider_codeocean.api.text import TEMPLATE_ERROR
 from airflow_provider_codeocean.arguments import (
     KnowsTemplates,
     check_choice,
@@ -51,6 +54,8 @@ log = logging.getLogger(__name__)
 
 #: How templates fail over what they are given, and not because Airflow does not answer them.
 _OF_TEMPLATES = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+#: The module in front of the name of a class in Jinja's messages.
+_MODULES = re.compile(rf"\b{__name__.partition('.')[0]}(\.\w+)*\.(?=\w)")
 
 
 class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
@@ -61,7 +66,8 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
     events say is not asked, because Airflow may start one run for several of them and show it the first only.
 
     Each computation belongs to one run: what a run has taken is written down with the asset before it is
-    returned, and a retry of the task, or the task cleared, returns the same list in the same order. Give the
+    returned, and a retry of the task, or the task cleared, returns the same list in the same order, also if
+    it is empty. If you clear the task, clear its downstream tasks as well. Give the
     DAG ``max_active_runs=1``: runs at the same time could take the same. Where more are left than a run may
     take, the task makes an event of the asset, which starts the next run.
 
@@ -77,9 +83,9 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         looked for the first time.
     :param each: what to return of each computation: templates by name, in which ``computation`` has the
         fields of Code Ocean's API, but for the key that a task may have put into its name; for
-        ``.expand_kwargs()``. They make text, in any DAG. One for which they
-        cannot be rendered gets empty texts, so that its tasks fail alone; where there is no other, this task
-        fails. None returns its fields.
+        ``.expand_kwargs()``. They make text, in any DAG. A template that cannot be rendered for a computation
+        makes a mapping with a ``template_error``, with which this package's operators fail; if there is one
+        for each computation, this task fails. None returns its fields.
     :param limit: the most that a run takes, from 1; None takes as many as Airflow can map
         (``[core] max_map_length``).
     :param include_own: also take computations that a task of this provider submitted: their display names
@@ -149,9 +155,17 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
                     self.on_empty, f"The watcher of asset {self.asset.name!r} has not looked yet"
                 )
                 return []
-            mine = self._take(context["run_id"], ledger, state, list(there.values()), context)
+            run_id = context["run_id"]
+            has_taken = run_id in ledger.runs
+            mine = self._take(run_id, ledger, state, list(there.values()), context)
             if not mine:
-                end_as_asked_for(self.on_empty, "No computation has finished that no other run has taken")
+                nothing = "No computation has finished that no other run has taken"
+                if has_taken:
+                    nothing = (
+                        f"Run {run_id} took no computations before this attempt, and takes none now: trigger "
+                        "the DAG to take those that have finished since"
+                    )
+                end_as_asked_for(self.on_empty, nothing)
             # One that was deleted since keeps its place: the others are not to change theirs.
             taken = [there.get(each) or _gone(each) for each in mine]
             return self._returned(taken, context)
@@ -189,7 +203,9 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
             mine, is_more_left = ledger.take(run_id, wanted, self.limit)
         except Forgotten as error:
             raise AirflowFailException(str(error)) from error
-        if mine and not has_taken:
+        # An empty claim too: a cleared task must not claim computations that no task after it handles. But a
+        # task that fails because there are none keeps its retries, and those look for new ones.
+        if not has_taken and (mine or self.on_empty != "fail"):
             state.set(TAKEN, ledger.shortened().written())
         log.info("Run %s %s %d computations", run_id, "had taken" if has_taken else "has taken", len(mine))
         if is_more_left:
@@ -204,29 +220,56 @@ class CodeOceanTakeFinishedComputationsOperator(KnowsTemplates, BaseOperator):
         dag = self.get_dag()
         jinja = dag.get_template_env(force_sandboxed=True) if dag else self.get_template_env()
         returned: list[dict[str, Any]] = []
-        wrong: dict[str, Exception] = {}
+        problems: list[str] = []
+        remedy = (
+            f". Correct the template, then clear task {self.task_id!r} of this run with its downstream tasks"
+        )
         for computation in taken:
             as_named = computation.model_copy(update={"name": strip_keys(computation.name)})
-            known: Any = {**context, "computation": as_named}
-            try:
-                returned.append(_rendered(self.each, jinja, known))
-            except _OF_TEMPLATES as error:
-                wrong[computation.id] = error
-                returned.append(dict.fromkeys(self.each, ""))
-        for computation_id, problem in wrong.items():
-            message = f"each cannot be rendered for computation {computation_id}: {problem}"
-            if len(wrong) == len(taken):
-                raise ValueError(message) from problem
-            log.error("%s; its tasks get empty texts", message)
+            rendering = _Rendering(jinja, {**context, "computation": as_named}, computation.id, remedy)
+            returned.append(rendering.render(self.each))
+            if rendering.problems:
+                problems.append("; ".join(rendering.problems) + remedy)
+        if problems and len(problems) == len(taken):
+            raise ValueError(problems[0])
+        for problem in problems:
+            log.error("%s", problem)
         return returned
 
 
-def _rendered(value: Any, jinja: Environment, known: Mapping[str, Any]) -> Any:
-    if isinstance(value, str):
-        return jinja.from_string(value).render(known)
-    if isinstance(value, dict):
-        return {name: _rendered(each, jinja, known) for name, each in value.items()}
-    return [_rendered(each, jinja, known) for each in value] if isinstance(value, list | tuple) else value
+@dataclass
+class _Rendering:
+    """Renders the templates for one computation, and records those that fail.
+
+    :param jinja: environment of the templates.
+    :param known: names that templates can use.
+    :param computation_id: the computation, for messages.
+    :param remedy: how to fix a template that fails, for messages.
+    :ivar problems: a message for each template that failed.
+    """
+
+    jinja: Environment
+    known: Mapping[str, Any]
+    computation_id: str
+    remedy: str
+    problems: list[str] = field(default_factory=list)
+
+    def render(self, value: Any, path: str = "") -> Any:
+        """Return a value with its texts rendered, and an error in place of each text that cannot be."""
+        prefix = f"{path}." if path else ""
+        if isinstance(value, dict):
+            return {name: self.render(item, f"{prefix}{name}") for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.render(item, f"{prefix}{index}") for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.jinja.from_string(value).render(self.known)
+        except _OF_TEMPLATES as error:
+            reason = _MODULES.sub("", str(error))
+            problem = f"{value!r} cannot be rendered for computation {self.computation_id}: {reason}"
+            self.problems.append(f"{path}: {problem}")
+            return {TEMPLATE_ERROR: f"{problem}{self.remedy}"}
 
 
 def _gone(computation_id: str) -> Computation:

@@ -120,6 +120,7 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
         unverified: object = None
         try:
             current = check_effect(
+                client,
                 f"the permissions on data asset {self.data_asset_id}",
                 lambda: client.data_assets.get_permissions(self.data_asset_id),
                 lambda current: describe_missing(wanted, current),

@@ -14,11 +14,14 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
 from airflow_provider_codeocean.arguments import (
+    ArgumentError,
     ReadField,
     as_list,
     as_rendered,
     check_optional,
     check_text,
+    is_given,
+    is_unknown,
     known_now,
     with_mount,
 )
@@ -215,8 +218,10 @@ def by_order_or_name(argument: str, values: Any) -> dict[str, Any]:
     :param argument: the argument that they are given in.
     :param values: a sequence, or a mapping.
     :returns: fields of the parameters of a run, or of a process.
-    :raises ArgumentError: if a name or a value of a mapping is no text.
+    :raises ArgumentError: if the values are neither, or a name or a value of a mapping is no text.
     """
+    if is_given(values) and isinstance(values, str | int | float) and not is_unknown(values):
+        raise ArgumentError((argument, f"must be a list, or a mapping by name, got {text.describe(values)}"))
     if not isinstance(values, Mapping):
         return {"parameters": as_list(values)}
     return {

@@ -10,7 +10,7 @@ from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
-from airflow_provider_codeocean.task_groups.steps import about, capture_steps
+from airflow_provider_codeocean.task_groups.steps import about, capture_steps, refuse_misplaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,7 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
     :ivar share: the task that shares, or None.
     :ivar transfer: the task that moves the files, or None.
     :raises ValueError: where an argument is wrong, naming it.
+    :raises TypeError: if an argument of a task is not in the mapping of that task.
     """
 
     run: CodeOceanRunBase
@@ -71,6 +72,13 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
     ) -> None:
         if (capsule_id is None) == (pipeline_id is None):
             raise ValueError("give exactly one of capsule_id and pipeline_id")
+        refuse_misplaced(
+            kwargs,
+            "CodeOceanRunAndCaptureTaskGroup",
+            TaskGroup,
+            share_is="share",
+            run=(CodeOceanRunCapsuleOperator, CodeOceanRunPipelineOperator),
+        )
         super().__init__(group_id=group_id, **kwargs)
         waiting = dict(task_arguments or {}) | ({} if deferrable is None else {"deferrable": deferrable})
         with self:

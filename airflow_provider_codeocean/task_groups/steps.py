@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
 from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 #: Arguments that only tasks have that make something, that the tasks are given anyway, and that only those
 #: have that wait.
 _OF_WHAT_IS_MADE = frozenset({"on_existing", "on_kill"})
 _GIVEN = frozenset({"task_id", "capsule_id", "pipeline_id", "computation_id", "data_asset_id"})
 _OF_WAITS = frozenset({"deferrable", "poll_interval", "timeout", "wait_for_completion"})
+
+
+#: Arguments that several tasks have, beside those of all operators.
+_OF_SEVERAL = _OF_WHAT_IS_MADE | _OF_WAITS | {"codeocean_conn_id"}
 
 
 @dataclass(frozen=True)
@@ -101,3 +106,41 @@ def about(what: str, arguments: Mapping[str, Any] | None) -> Iterator[None]:
         yield
     except (ValueError, TypeError, AirflowException) as error:
         raise ValueError(f"{what}: {error}") from error
+
+
+def refuse_misplaced(
+    given: Iterable[str], caller: str, container: type, *, share_is: str, **operators: tuple[type, ...]
+) -> None:
+    """Refuse arguments of a task that are not in the mapping for that task, and name the mapping.
+
+    :param given: names of the arguments that the DAG's author gives for the container.
+    :param caller: name of the function or class that the author calls.
+    :param container: the DAG or task group, which accepts arguments of its own.
+    :param share_is: name of the mapping for the permissions.
+    :param **operators: operators of the other tasks by the names of their mappings.
+    :raises TypeError: if an argument is misplaced.
+    """
+    mappings = {
+        **operators,
+        "capture": (CodeOceanCaptureResultOperator,),
+        share_is: (CodeOceanSetDataAssetPermissionsOperator,),
+        "transfer": (CodeOceanTransferDataAssetOperator,),
+    }
+    of_all = _OF_SEVERAL | _argument_names(BaseOperator)
+    for name in set(given) - _argument_names(container) - _GIVEN:
+        places = [
+            f"{mapping}={{{name!r}: …}}"
+            for mapping, classes in mappings.items()
+            if any(name in _argument_names(operator) for operator in classes)
+        ]
+        if name in of_all:
+            places = [f"task_arguments={{{name!r}: …}}"]
+        elif name in {"share", "share_with"}:
+            places = [share_is]
+        if places:
+            raise TypeError(f"{name} is not an argument of {caller}: use {' or '.join(places)}")
+
+
+def _argument_names(cls: type) -> set[str]:
+    initializers = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
+    return {name for initializer in initializers for name in inspect.signature(initializer).parameters}

@@ -59,3 +59,18 @@ def test_each_is_captured_once_and_a_failure_holds_back_none(run_dag, finish, cl
 
     run = run_dag("capture_finished")
     assert set(run.states.values()) == {"skipped"}
+
+
+def test_capture_on_completion_name_that_cannot_be_rendered_fails_the_capture_with_the_cause(
+    run_dag, finish, monkeypatch, caplog, capfd
+):
+    monkeypatch.setenv("NAME", "{{ computation.name }} {{ 7 / (computation.name[0] | int) }}")
+    bad, _ = finish(400, name="x"), finish(300, name="7")
+    run = run_dag("capture_finished")
+    assert (run.states["take"], run.states["finished.capture[0]"]) == ("success", "failed")
+    assert run.states["finished.share[1]"] == "success"
+    # Airflow's release decides which of the two has the error, and whether its lines are wrapped.
+    text = " ".join((capfd.readouterr().out + caplog.text).split())
+    assert f"cannot be rendered for computation {bad}: division by zero. Correct the template" in text
+    assert "AirflowFailException: name: " in text
+    assert "must not be empty" not in text

@@ -53,14 +53,24 @@ def assets(code_ocean, client):
 
 
 @pytest.fixture
-def run(airflow_database, code_ocean):
-    """Runs an example to success."""
+def load():
+    """Imports an example and returns an attribute: by default, the function that makes the DAG."""
 
-    def run(name, *, attribute=None, **conf):
+    def load(name, attribute=None):
         spec = spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
-        dag = getattr(module, attribute) if attribute else getattr(module, name)()
+        return getattr(module, attribute or name)
+
+    return load
+
+
+@pytest.fixture
+def run(airflow_database, code_ocean, load):
+    """Runs an example to success."""
+
+    def run(name, *, attribute=None, **conf):
+        dag = load(name, attribute) if attribute else load(name)()
         finished = Run(dag.test(run_conf=conf))
         assert finished.dag_run.state == "success"
         return finished
@@ -174,3 +184,17 @@ def test_nightly_retention(run, client, assets, really):
         )
     ]
     assert set(left) == {each.id for each in (assets[1:] if really else assets)}
+
+
+def test_nightly_retention_backlog_deletes_the_oldest_first_and_the_rest_later(load, caplog):
+    unused = load("nightly_retention")().get_task("unused").python_callable
+    backlog = [{"id": str(age), "name": "n", "created": 2000 - age, "last_used": 0} for age in range(1100)]
+    params = {"days": 0, "really": True}
+    with caplog.at_level("INFO"):
+        chosen = unused(backlog, params)
+    assert chosen == [str(age) for age in range(1099, 599, -1)]
+    assert caplog.text.count("Deleting ") == 500
+    assert "600 more are left for the next nights" in caplog.text
+    rest = [each for each in backlog if each["id"] not in chosen]
+    assert len(unused(rest, params)) == 500
+    assert unused(backlog, {**params, "really": False}) == []

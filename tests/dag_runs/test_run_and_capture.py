@@ -102,3 +102,21 @@ def test_it_runs_one_thing(what):
 def test_what_is_wrong_is_told_with_the_task_that_it_is_for(arguments, message):
     with DAG("wrong", schedule=None), pytest.raises(ValueError, match=message):
         CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("argument", "place"),
+    [
+        ({"retries": 2}, "task_arguments={'retries': …}"),
+        ({"parameters": {"threshold": 7}}, "run={'parameters': …}"),
+        ({"processes": {"sort": []}}, "run={'processes': …}"),
+        ({"share_with": {"everyone": "viewer"}}, "share"),
+        ({"users": []}, "share={'users': …}"),
+        ({"force": True}, "transfer={'force': …}"),
+    ],
+)
+def test_run_and_capture_misplaced_argument_is_refused_with_its_place(argument, place):
+    [name] = argument
+    with DAG("wrong", schedule=None), pytest.raises(TypeError) as caught:
+        CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", **argument)
+    assert str(caught.value) == f"{name} is not an argument of CodeOceanRunAndCaptureTaskGroup: use {place}"

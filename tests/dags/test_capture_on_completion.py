@@ -93,6 +93,31 @@ def test_what_is_wrong_is_told_when_it_is_made(arguments, message):
         capture_on_completion(**{**USUAL, **arguments})
 
 
+@has_watchers
+@pytest.mark.parametrize(
+    ("argument", "place"),
+    [
+        ({"share": {"everyone": "viewer"}}, "share_with"),
+        ({"everyone": "viewer"}, "share_with={'everyone': …}"),
+        ({"retries": 3}, "task_arguments={'retries': …}"),
+        ({"on_kill": "delete"}, "task_arguments={'on_kill': …}"),
+        ({"mount": "m"}, "capture={'mount': …}"),
+        ({"target": {"bucket": "b"}}, "capture={'target': …} or transfer={'target': …}"),
+    ],
+)
+def test_capture_on_completion_misplaced_argument_is_refused_with_its_place(argument, place):
+    with pytest.raises(TypeError) as caught:
+        capture_on_completion(**USUAL, **argument)
+    [name] = argument
+    assert str(caught.value) == f"{name} is not an argument of capture_on_completion: use {place}"
+
+
+@has_watchers
+def test_capture_on_completion_unknown_argument_is_left_to_airflow():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'retrys'"):
+        capture_on_completion(**USUAL, retrys=3)
+
+
 @pytest.mark.skipif(
     not (3, 0) <= AIRFLOW < (3, 3), reason="from Airflow 3.3 on the watch knows what was over"
 )

@@ -7,13 +7,15 @@ from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
+from airflow_provider_codeocean.api.text import TEMPLATE_ERROR
 from airflow_provider_codeocean.capture.key import append_key
 from airflow_provider_codeocean.compat import features
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
 from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.operators.finished import CodeOceanTakeFinishedComputationsOperator
 from airflow_provider_codeocean.watching import ledger as keeping
 from airflow_provider_codeocean.watching.seen import BASELINE, TAKEN, Seen
@@ -202,19 +204,57 @@ def test_what_is_made_of_each_is_text_in_every_dag(take, finish):
     assert take("r1", each=each, dag=dag)[0] == [{"id": over, "size": "2024"}]
 
 
-def test_one_that_templates_cannot_be_rendered_for_does_not_hold_back_the_others(take, finish, caplog):
+def test_take_template_fails_for_one_computation_returns_the_cause_in_its_place(take, finish, caplog):
     bad, good = finish(500, name="x"), finish(400, name="7")
-    each = {"id": "{{ computation.id }}", "half": "{{ 7 / (computation.name[0] | int) }}"}
-    returned = take("r1", each=each)[0]
-    assert returned == [{"id": "", "half": ""}, {"id": good, "half": "1.0"}]
-    assert f"each cannot be rendered for computation {bad}: division by zero" in caplog.text
+    half = "{{ 7 / (computation.name[0] | int) }}"
+    each = {"id": "{{ computation.id }}", "parts": [half, "a"]}
+    cause = (
+        f"{half!r} cannot be rendered for computation {bad}: division by zero. Correct the template, then "
+        "clear task 'take' of this run with its downstream tasks"
+    )
+    assert take("r1", each=each)[0] == [
+        {"id": bad, "parts": [{TEMPLATE_ERROR: cause}, "a"]},
+        {"id": good, "parts": ["1.0", "a"]},
+    ]
+    assert f"parts.0: {cause}" in caplog.text
 
 
-def test_templates_that_can_be_rendered_for_none_fail_the_task_and_can_be_mended(take, finish):
-    over = finish()
-    with pytest.raises(AirflowFailException, match=f"each cannot be rendered for computation {over}: .*9"):
-        take("r1", each={"id": "{{ computation.parameters[9].value }}"})
-    assert take("r1", each={"id": "{{ computation.id }}"})[0] == [{"id": over}]
+def test_capture_with_a_template_error_fails_with_the_cause(take, finish):
+    bad = finish(500, name="x")
+    finish(400, name="7")
+    each = {"computation_id": "{{ computation.id }}", "name": "{{ 7 / (computation.name[0] | int) }}"}
+    arguments = take("r1", each=each)[0][0]
+    with pytest.raises(ValueError, match=rf"^name: .* cannot be rendered for computation {bad}: division"):
+        CodeOceanCaptureResultOperator(task_id="capture", **arguments)
+    capture = CodeOceanCaptureResultOperator(task_id="capture", computation_id=bad, name="n")
+    for argument in ("name", "description", "computation_id", "tags", "custom_metadata"):
+        value = arguments["name"]
+        in_argument = {"tags": [value], "custom_metadata": {"field": value}}.get(argument, value)
+        for name, each_value in {"name": "n", "computation_id": bad, argument: in_argument}.items():
+            setattr(capture, name, each_value)
+        with pytest.raises(
+            AirflowFailException, match=rf"^{argument}.*: .* cannot be rendered for computation {bad}"
+        ):
+            capture.execute({})
+        setattr(capture, argument, None)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ computation.parameters[9].value }}", "list object has no element 9"),
+        ("{{ computation.nme }}", "'Computation object' has no attribute 'nme'"),
+    ],
+)
+def test_take_template_fails_for_all_computations_fails_and_can_be_corrected(take, finish, template, reason):
+    finished = finish()
+    with pytest.raises(AirflowFailException) as caught:
+        take("r1", each={"id": "{{ computation.id }}", "name": template}, dag=DAG("d", schedule=None))
+    assert str(caught.value) == (
+        f"name: {template!r} cannot be rendered for computation {finished}: {reason}. Correct the template, "
+        "then clear task 'take' of this run with its downstream tasks"
+    )
+    assert take("r1", each={"id": "{{ computation.id }}"})[0] == [{"id": finished}]
 
 
 def test_the_events_of_a_run_are_not_believed(take, finish):
@@ -254,6 +294,35 @@ def test_before_the_watch_has_looked_there_is_nothing_to_take(take, finish, airf
 def test_with_nothing_to_take_it_is_skipped(take):
     with pytest.raises(AirflowSkipException, match="No computation has finished that no other run has taken"):
         take("r1", on_empty="skip")
+
+
+@pytest.mark.parametrize("on_empty", ["return", "skip"])
+def test_take_cleared_after_it_took_nothing_takes_nothing(take, finish, on_empty):
+    def take_nothing():
+        if on_empty == "skip":
+            with pytest.raises(AirflowSkipException):
+                take("r1", on_empty=on_empty)
+        else:
+            assert take("r1", on_empty=on_empty)[0] == []
+
+    take_nothing()
+    finished = finish()
+    take_nothing()
+    assert ids(take("r2")[0]) == [finished]
+
+
+def test_take_cleared_after_it_took_nothing_names_the_remedy(take, finish):
+    take("r1")
+    finish()
+    with pytest.raises(AirflowSkipException, match=r"Run r1 took no computations .*: trigger the DAG"):
+        take("r1", on_empty="skip")
+
+
+def test_take_retried_after_it_failed_for_want_of_computations_takes_new_ones(take, finish):
+    with pytest.raises(AirflowException, match="No computation has finished"):
+        take("r1", on_empty="fail")
+    finished = finish()
+    assert ids(take("r1", on_empty="fail")[0]) == [finished]
 
 
 def test_a_run_too_long_ago_says_so(take, finish, airflow, monkeypatch):

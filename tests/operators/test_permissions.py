@@ -12,6 +12,7 @@ from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAss
 ASSET = "GET data_assets/a1"
 SET = "POST data_assets/a1/permissions"
 READ = "GET data_assets/a1/permissions"
+CHECK = "check the spelling of groups and email addresses: Code Ocean ignores unknown ones without an error"
 WANTED = {
     "users": [{"email": "Ana@lab.test", "role": "editor"}],
     "groups": [{"group": "imaging", "role": "viewer"}, {"group": "no-such-group", "role": "viewer"}],
@@ -75,18 +76,20 @@ def share(execute):
 @pytest.mark.parametrize(
     ("drops", "clause"),
     [
-        ("no-such-group", "group 'no-such-group' has no role instead of viewer"),
-        ("Ana@lab.test", "user 'Ana@lab.test' has no role instead of editor"),
+        ("no-such-group", f"group 'no-such-group' has no role instead of viewer; {CHECK}"),
+        ("Ana@lab.test", f"user 'Ana@lab.test' has no role instead of editor; {CHECK}"),
         ("everyone", "everyone has none instead of discoverable"),
     ],
 )
 def test_set_permissions_dropped_by_server_fails_and_names_them(serve, share, pauses, mode, drops, clause):
-    serve(Permissions(drops={drops}))
+    server = serve(Permissions(drops={drops}))
     with pytest.raises(AirflowException) as caught:
         share(mode=mode)
     assert not isinstance(caught.value, AirflowFailException)
-    assert str(caught.value).endswith(f"but 15 s later {clause}")
-    assert "accepted the permissions on data asset a1" in str(caught.value)
+    assert str(caught.value) == (
+        f"Code Ocean accepted the permissions on data asset a1, but 15 s later {clause} "
+        f"[{server.url}, connection 'codeocean_default']"
+    )
     assert sum(pauses) == 15
 
 

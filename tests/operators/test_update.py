@@ -138,10 +138,13 @@ def test_update_without_a_difference_sends_nothing(serve, update, change):
 )
 def test_update_not_stored_fails_and_names_the_difference(serve, update, pauses, change, stores, clause):
     deployment = Deployment(stores=stores)
-    serve(deployment)
+    server = serve(deployment)
     with pytest.raises(AirflowException) as caught:
         update(**change)
-    assert str(caught.value) == (f"Code Ocean accepted the update of data asset a1, but 15 s later {clause}")
+    assert str(caught.value) == (
+        f"Code Ocean accepted the update of data asset a1, but 15 s later {clause} "
+        f"[{server.url}, connection 'codeocean_default']"
+    )
     assert not isinstance(caught.value, AirflowFailException)
     deployment.stores = dict
     assert update(**change)["id"] == "a1"

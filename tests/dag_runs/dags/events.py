@@ -17,7 +17,7 @@ if AIRFLOW_V_3_0_PLUS:
         capture_on_completion(
             "capture_finished",
             capsule_id=CAPSULE,
-            name="{{ computation.name }} of {{ computation.id }}",
+            name=os.environ.get("NAME", "{{ computation.name }} of {{ computation.id }}"),
             description="{{ computation.parameters | length }} parameters",
             since=float(os.environ.get("SINCE", "0")),
             capture={"tags": ["finished"], "on_no_results": "fail"},
