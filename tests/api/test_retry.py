@@ -30,7 +30,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import (
     TransferParams,
 )
 from airflow_provider_codeocean.api.retry import retry_after
-from tests.api.fake_server import fail, reply
+from tests.api.fake_server import fail, reply, succeed
 
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
 MOVE = TransferParams(target=Target(aws=AWSTarget(bucket="lab")))
@@ -80,7 +80,6 @@ NOT_CODE_OCEANS = {
 }
 OTHER = {str(status): reply(status) for status in (400, 401, 403, 404, 409, 418, 422)}
 BROKEN = {str(status): reply(status) for status in (500, 501, 520)}
-GOOD = reply(json={"id": "x", "results": []})
 
 
 def table(*rows):
@@ -104,7 +103,7 @@ class TestWhetherItIsSentAgain:
         (READ | REPEATABLE | ONCE, OTHER | BROKEN, False),
     )
     def test_by_what_happened(self, server, ask, clock, use, happens, expected):
-        server.answers = [happens, GOOD]
+        server.answers = [happens, succeed]
         if expected:
             ask(use)
             assert len(server.requests) == 2
@@ -118,13 +117,13 @@ class TestWhetherItIsSentAgain:
 
     @table((READ | REPEATABLE | ONCE, REFUSED | NOT_CONNECTED | PASSING | LOST | NOT_CODE_OCEANS, 1))
     def test_without_a_budget_it_is_sent_once(self, server, ask, clock, use, happens, expected):
-        server.answers = [happens, GOOD]
+        server.answers = [happens, succeed]
         with pytest.raises(CodeOceanError):
             ask(use, retry_budget=0)
         assert len(server.requests) == expected
 
     def test_an_address_that_cannot_be_asked_is_asked_once(self, server, ask, clock):
-        server.answers = [fail(httpx.UnsupportedProtocol), GOOD]
+        server.answers = [fail(httpx.UnsupportedProtocol), succeed]
         with pytest.raises(CodeOceanError, match="could not be sent"):
             ask(READ["get"])
         assert len(server.requests) == 1
@@ -140,7 +139,7 @@ class TestWhetherItIsSentAgain:
         def interrupt(request):
             raise KeyboardInterrupt
 
-        server.answers = [interrupt, GOOD]
+        server.answers = [interrupt, succeed]
         with pytest.raises(KeyboardInterrupt):
             ask(READ["get"])
         assert len(server.requests) == 1
@@ -198,7 +197,7 @@ class TestHowLongIsWaited:
             reply(429, headers={"Retry-After": "7"}),
             reply(503, headers={"retry-after": "0.5"}),
             reply(429, headers={"Retry-After": "0"}),
-            GOOD,
+            succeed,
         ]
         ask(READ["get"])
         beyond = [wait - asked_for for wait, asked_for in zip(clock.waits, [7, 0.5, 0], strict=True)]
@@ -206,7 +205,7 @@ class TestHowLongIsWaited:
 
     def test_until_the_date_that_the_server_names_by_its_own_clock(self, server, ask, clock):
         date = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:09 GMT"}
-        server.answers = [reply(503, headers=date), GOOD]
+        server.answers = [reply(503, headers=date), succeed]
         ask(READ["get"])
         (wait,) = clock.waits
         assert 9 <= wait <= 9.5
@@ -222,7 +221,7 @@ class TestHowLongIsWaited:
         assert 980 <= sum(clock.waits) < 1000
 
     def test_it_gives_up_before_a_wait_beyond_the_budget(self, server, ask, clock):
-        server.answers = [reply(429, headers={"Retry-After": "61"}), GOOD]
+        server.answers = [reply(429, headers={"Retry-After": "61"}), succeed]
         with pytest.raises(RateLimited) as caught:
             ask(READ["get"], retry_budget=60)
         assert caught.value.retry_after == 61
@@ -238,7 +237,7 @@ class TestHowLongIsWaited:
     @pytest.mark.fault("N4")
     def test_retry_is_logged_with_its_reason_first_as_a_warning(self, server, ask, clock, caplog):
         busy = reply(429, headers={"Retry-After": "7"}, json={"message": "slow\ndown"})
-        server.answers = [busy, busy, busy, GOOD]
+        server.answers = [busy, busy, busy, succeed]
         with caplog.at_level(logging.INFO):
             ask(READ["get"])
         assert [each.levelname for each in caplog.records] == ["WARNING", "INFO", "INFO"]

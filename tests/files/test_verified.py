@@ -125,7 +125,9 @@ def test_download_page_for_unlisted_size_starts_over(place, validator, length):
     def answer(request):
         return httpx.Response(200, headers={**validator, **length}, stream=Body(PAGE))
 
-    with pytest.raises(DownloadFailed, match="does not list its size, and its host does not") as failure:
+    with pytest.raises(
+        DownloadFailed, match="does not list its size, and its host, which is no known object store"
+    ) as failure:
         Host(answer, retry_budget=0).download(place.target)
     assert failure.value.transient
     assert place.files == {}
@@ -133,6 +135,12 @@ def test_download_page_for_unlisted_size_starts_over(place, validator, length):
     host.download(place.target)
     assert place.files == {"f": OLD}
     assert host.starts == [0, 0]
+
+
+def test_download_unlisted_size_from_object_store_succeeds(place):
+    headers = {"x-amz-request-id": "1", "Content-Length": str(SIZE)}
+    Host(lambda _: httpx.Response(200, headers=headers, stream=Body(OLD))).download(place.target)
+    assert place.files == {"f": OLD}
 
 
 def test_download_checksum_without_length_for_unlisted_size_fails(place):

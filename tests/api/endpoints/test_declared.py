@@ -28,7 +28,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import (
     TransferParams,
 )
 from airflow_provider_codeocean.api.models.permissions import PermissionsParams
-from tests.api.fake_server import FakeServer, ask_sync, reply
+from tests.api.fake_server import FakeServer, ask_sync, reply, succeed
 
 READ, REPEATABLE, ONCE = Effect.READ, Effect.REPEATABLE, Effect.ONCE
 
@@ -286,7 +286,7 @@ def test_pipelines_are_served_as_capsules_are(name):
     ],
 )
 def test_queries_on_the_wire(use, query):
-    server = FakeServer(reply(json={"id": "x"}))
+    server = FakeServer(succeed)
     ask_sync(server, use)
     assert server.requests[0].url.query.decode() == query
 
