@@ -83,8 +83,8 @@ class AdaptiveRateLimiter:
 
         :param sent_at: when the request was sent, by the clock.
         :param retry_after: seconds that the server asks to wait, if it says so.
-        :param target: what was requested, if the limit may be that of this target; it honors
-            ``retry_after`` itself. None if the limit is that of all requests of this kind.
+        :param target: the target that was rejected, if the limit may be its own; it honors ``retry_after``
+            itself. None if the limit is that of all requests of this kind.
         """
         now = self._now()
         if sent_at >= self._paused_at:

@@ -164,13 +164,11 @@ class SingleReader:
 
     def _free_lane(self, kind: str) -> _Lane | None:
         """Return a lane in which a read may start now."""
-        lanes, is_open = self._lanes[kind], self._client.breaker.is_open
-        if not is_open:
-            lanes = sorted(lanes, key=attrgetter("started"))  # in turn: none starves another
-        free = (
-            lane for lane in lanes if lane.queue and len(lane.in_flight) < (_PROBES if is_open else lane.slots)
-        )
-        return next(free, None)
+        lanes = self._lanes[kind]
+        if self._client.breaker.is_open:
+            return next((each for each in lanes if each.queue and len(each.in_flight) < _PROBES), None)
+        free = [each for each in lanes if each.queue and len(each.in_flight) < each.slots]
+        return min(free, key=attrgetter("started"), default=None)  # in turn: none starves another
 
     def _start(self, target: PollTarget, lane: _Lane) -> None:
         was_polled = target.looked_at > target.queued_at and target.due > self._now()

@@ -23,7 +23,7 @@ class Misbehaving(Deployment):
     """A deployment in which some paths have a problem.
 
     :ivar answers: the response to a path, instead of the usual one; None hangs.
-    :ivar brief_answers: responses to single requests for a path: each replaces the first response after a time.
+    :ivar brief_answers: responses to single requests for a path; each replaces the first one after a time.
     """
 
     def __init__(self, *assets: Asset) -> None:
@@ -165,12 +165,24 @@ def test_poller_read_that_fails_once_beside_reads_that_hang_is_noticed_in_time(m
     deployment.answers = dict.fromkeys(ids[:hanging])
     answer = httpx.Response(status, html=PAGE) if status else None
     for number, each in enumerate(ids[hanging::3]):
-        deployment.brief_answers[each] = [(at + 3 * number, answer) for at in range(60, 400, 60)]
+        deployment.brief_answers[each] = [(80.0 + number, answer)]
     deployment.troubles = [(0.0, HOUR, "search 500")]
     waiting = wait_for_healthy(deployment, monkeypatch)
     late = {each: at - deployment.assets[each].ends_at for each, at in waiting.noticed.items()}
     assert p95([late[each] for each in deployment.brief_answers]) <= 1.5 * INTERVAL
     assert p95([late[each] for each in late.keys() - deployment.brief_answers]) <= 1.5 * INTERVAL
+
+
+@pytest.mark.fault("B3")
+def test_poller_neighbors_that_fail_together_beside_reads_that_hang_delay_no_wait(monkeypatch):
+    deployment = Misbehaving(*many(60, 100, 400))
+    deployment.answers = {f"a{number}": None for number in range(8)}
+    for number in range(8, 28):
+        answer = httpx.Response(502, html=PAGE)
+        deployment.brief_answers[f"a{number}"] = [(at, answer) for at in range(65, 400, 30)]
+    deployment.troubles = [(0.0, HOUR, "search 500")]
+    waiting = wait_for_healthy(deployment, monkeypatch)
+    assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
 @pytest.mark.fault("B3")
