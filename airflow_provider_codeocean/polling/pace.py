@@ -18,9 +18,11 @@ _MIN_RATE = 0.2
 _RATE_AFTER_OUTAGE = 10.0
 #: How much a second of success adds to the rate.
 _RATE_INCREASE = 5.0
-#: Seconds to pause after a 429 without ``Retry-After``: doubled with each, up to the maximum.
+#: Seconds to pause after a 429 without ``Retry-After``: multiplied with each, up to the maximum. After a 429
+#: that may concern one target alone, they limit the pause for the others.
 _DEFAULT_PAUSE = 1.0
-_MAX_DEFAULT_PAUSE = 60.0
+_PAUSE_FACTOR = 4.0
+MAX_DEFAULT_PAUSE = 60.0
 #: How many different targets that answered before must fail in a row to be an outage. With fewer targets,
 #: their own backoff is gentle enough.
 _OUTAGE_TARGETS = 8
@@ -43,6 +45,7 @@ class AdaptiveRateLimiter:
         self._next_at = 0.0
         self._paused_at = 0.0
         self._rejections = 0
+        self._rejected: set[object] = set()
         self._succeeded_at = -1.0
 
     @property
@@ -58,39 +61,53 @@ class AdaptiveRateLimiter:
         """Record that a request is sent now."""
         self._next_at = max(self._now(), self._next_at) + 1.0 / self.rate
 
-    def record_success(self) -> None:
-        """Record that a request was answered."""
-        self._rejections = 0
-        self._succeeded_at = self._now()
+    def record_success(self, sent_at: float) -> None:
+        """Record that a request was answered.
+
+        :param sent_at: when the request was sent, by the clock.
+        """
+        if sent_at >= self._paused_at:
+            self._forget_rejections()
+        self._succeeded_at = max(self._succeeded_at, sent_at)
         self.rate = min(_MAX_RATE, self.rate + _RATE_INCREASE / self.rate)
 
     def has_succeeded_since(self, moment: float) -> bool:
-        """Return whether a request was answered after this moment."""
+        """Return whether a request that was sent after this moment was answered."""
         return self._succeeded_at > moment
 
-    def record_rejection(self, sent_at: float, retry_after: float | None, *, pause: bool = True) -> None:
-        """Record a 429: halve the rate, once for all requests that were rejected together.
+    def record_rejection(self, sent_at: float, retry_after: float | None, *, target: object = None) -> None:
+        """Record a 429: halve the rate, once for all requests that were rejected together, and pause.
+
+        If the limit may be that of one target, the first pause is short, and the next request shows whether
+        others are rejected as well. With each target that is, the pause grows, up to ``Retry-After``.
 
         :param sent_at: when the request was sent, by the clock.
         :param retry_after: seconds that the server asks to wait, if it says so.
-        :param pause: whether to send nothing of this kind for that long.
+        :param target: the target that was rejected, if the limit may be its own; it honors ``retry_after``
+            itself. None if the limit is that of all requests of this kind.
         """
         now = self._now()
         if sent_at >= self._paused_at:
             self.rate = max(_MIN_RATE, self.rate / 2)
-            self._rejections += 1
             self._paused_at = now
-        if pause:
-            default = min(_MAX_DEFAULT_PAUSE, _DEFAULT_PAUSE * 2.0 ** min(self._rejections - 1, 16))
-            seconds = default if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
-            # Other clients were rejected at the same time.
-            self._next_at = max(self._next_at, now + seconds + random.uniform(0, _DEFAULT_PAUSE))  # noqa: S311
+            if target is None or target not in self._rejected:
+                self._rejections += 1
+                self._rejected.add(target)
+        pause = _DEFAULT_PAUSE * _PAUSE_FACTOR ** min(self._rejections - 1, 16)
+        longest = LONGEST_RETRY_AFTER if target is None else min(pause, LONGEST_RETRY_AFTER)
+        seconds = min(pause, MAX_DEFAULT_PAUSE) if retry_after is None else min(retry_after, longest)
+        # Other clients were rejected at the same time.
+        self._next_at = max(self._next_at, now + seconds + random.uniform(0, _DEFAULT_PAUSE))  # noqa: S311
 
     def resume(self) -> None:
         """Send again, slowly at first: there is another server, or it has come back."""
         self.rate = min(self.rate, _RATE_AFTER_OUTAGE)
-        self._rejections = 0
+        self._forget_rejections()
         self._next_at = self._now()
+
+    def _forget_rejections(self) -> None:
+        self._rejections = 0
+        self._rejected.clear()
 
 
 class CircuitBreaker:

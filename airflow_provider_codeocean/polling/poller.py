@@ -5,9 +5,10 @@ A problem with one wait stays with that wait:
 - The scheduling loop does no I/O. It selects the targets that are due, starts a search if that saves
   requests, and queues the others for a read. A search runs in its own task, and targets that it may show are
   left to it for a moment only, so a slow search delays no wait, and slow reads delay no search.
-- A target whose read fails or hangs is a suspect: it has its own backoff, honors its own ``Retry-After``, and
-  shares a few slots with other suspects. Targets that answer keep theirs.
-- A 429 slows the kind of request that was rejected: searches or reads.
+- A target whose read fails has its own backoff and honors its own ``Retry-After``. If the read hung, the
+  target uses other slots than the targets that answer.
+- A 429 slows the kind of request that was rejected: searches or reads. The target that was rejected honors
+  its ``Retry-After``. The kind pauses for as long only if other targets are rejected as well.
 - An outage is declared only if several different targets fail in a row that answered before. Then one request
   at a time probes the server, and the rate starts low again after it.
 - Whatever is raised while a response is handled ends the waits for that target with this error.
@@ -114,7 +115,8 @@ class Poller:
             await self._client.open()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._schedule())
-                tasks.create_task(self._single.run())
+                for kind in self._client.limiters:
+                    tasks.create_task(self._single.run(kind))
                 tasks.create_task(self._client.follow_connection())
         except Exception as error:  # noqa: BLE001 - whatever it is, no wait may hang forever
             self.is_closed = True

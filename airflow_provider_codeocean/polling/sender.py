@@ -148,6 +148,7 @@ class SharedClient:
 
     async def _send(self, client: CodeOceanAsyncClient, call: Call[T], kind: str, limit: float | None) -> T:
         self._stats.request(kind)
+        sent_at = self._now()
         self._in_flight[client] += 1
         try:
             async with asyncio.timeout(limit):
@@ -163,7 +164,7 @@ class SharedClient:
             self._in_flight[client] -= 1
             await self._close_if_replaced(client)
         self._grace.reset()
-        self.limiters[kind].record_success()
+        self.limiters[kind].record_success(sent_at)
         self.last_error = None
         return response
 

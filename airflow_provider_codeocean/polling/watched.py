@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_codeocean.polling.pace import MAX_DEFAULT_PAUSE
 from airflow_provider_codeocean.polling.wait import LONGEST_RETRY_AFTER, Kind
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ class PollTarget:
     :ivar must_be_read: whether it is read next: a search has shown its end, or searches do not reach it.
     :ivar read_in_progress: whether it is queued for a read, or being read.
     :ivar queued_at: when it was queued last.
+    :ivar requested_at: when the last request of a read was sent.
     :ivar failures: how many reads have failed in a row.
+    :ivar hangs: how many reads have hung in a row: the next one is given more time, and must not hold up
+        others.
     :ivar has_answered: whether a read has been answered.
-    :ivar is_slow: whether the last read took longer than reads usually take: the next one is given more time.
     :ivar rejected_at: when a read was last rejected with a 429, if the last one was.
     """
 
@@ -65,9 +68,10 @@ class PollTarget:
     must_be_read: bool = False
     read_in_progress: bool = False
     queued_at: float = 0.0
+    requested_at: float = 0.0
     failures: int = 0
+    hangs: int = 0
     has_answered: bool = False
-    is_slow: bool = False
     rejected_at: float | None = None
     _hidden_for: float = 0.0
 
@@ -75,9 +79,9 @@ class PollTarget:
         self.due = self.looked_at = self.read_at = self.since
 
     @property
-    def is_suspect(self) -> bool:
-        """Whether it failed or was slow the last time: then it must not hold up others."""
-        return self.failures > 0 or self.is_slow
+    def is_healthy(self) -> bool:
+        """Whether the last read was answered in time, be it with a 429."""
+        return self.has_answered and not self.hangs and (not self.failures or self.rejected_at is not None)
 
     def schedule(self, now: float, *, early_polls: int | None, jitter: float = 1.0) -> None:
         """Set when to poll it next, as its most impatient wait wants it.
@@ -144,13 +148,25 @@ class PollTarget:
         :param retry_after: seconds that the server asks to wait, if it says so.
         """
         self.failures += 1
+        self.rejected_at = None
         backoff = min(self.interval, _MIN_BACKOFF * 2.0 ** min(self.failures, 16))
         self.due = now + max(backoff, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
 
+    def mark_rejected(self, now: float, retry_after: float | None) -> None:
+        """Record that reading it was rejected with a 429.
+
+        :param now: the time.
+        :param retry_after: seconds that the server asks to wait, if it says so.
+        """
+        if retry_after is None:
+            retry_after = min(MAX_DEFAULT_PAUSE, _MIN_BACKOFF * 2.0 ** min(self.failures, 16))
+        self.mark_read_failed(now, retry_after)
+        self.rejected_at = now
+
     def forgive(self, now: float) -> None:
         """Forget failures: they were those of an outage, or of another server."""
-        if self.failures or self.is_slow or self.rejected_at is not None:
-            self.failures, self.is_slow, self.rejected_at = 0, False, None
+        if self.failures:
+            self.failures, self.rejected_at = 0, None
             self.due = min(self.due, now + self.interval * random.random())  # noqa: S311
 
 

@@ -9,32 +9,40 @@ import httpx
 import pytest
 
 from airflow_provider_codeocean.polling.poller import wait_together
-from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait
+from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, SearchWait
+from airflow_provider_codeocean.polling.watch import DataAssetsWatch
 from tests.polling.deployment import HOUR, Asset, Deployment
 from tests.polling.test_poller import Waiting, many
 from tests.polling.virtual_time import run
 
 INTERVAL = 5.0
+PAGE = "<html><title>Sign in</title></html>"
 
 
 class Misbehaving(Deployment):
     """A deployment in which some paths have a problem.
 
     :ivar answers: the response to a path, instead of the usual one; None hangs.
+    :ivar brief_answers: responses to single requests for a path; each replaces the first one after a time.
     """
 
     def __init__(self, *assets: Asset) -> None:
         super().__init__(*assets)
         self.answers: dict[str, httpx.Response | None] = {}
+        self.brief_answers: dict[str, list[tuple[float, httpx.Response | None]]] = {}
 
     async def _trouble(self, request: httpx.Request, what: str) -> httpx.Response | None:
-        if what in self.answers:
+        brief_answers = self.brief_answers.get(what)
+        if brief_answers and brief_answers[0][0] <= asyncio.get_running_loop().time():
+            answer = brief_answers.pop(0)[1]
+        elif what in self.answers:
             answer = self.answers[what]
-            if answer is None:
-                await asyncio.sleep(30)
-                raise httpx.ReadTimeout("too slow", request=request)
-            return answer
-        return await super()._trouble(request, what)
+        else:
+            return await super()._trouble(request, what)
+        if answer is None:
+            await asyncio.sleep(30)
+            raise httpx.ReadTimeout("too slow", request=request)
+        return answer
 
 
 def p95(values: list[float]) -> float:
@@ -67,6 +75,32 @@ def test_poller_searches_rejected_with_429_delay_no_wait(monkeypatch, retry_afte
     assert deployment.searches <= 20
 
 
+@pytest.mark.fault("B1")
+@pytest.mark.parametrize("retry_after", [None, "60", "3600"])
+def test_poller_search_waits_rejected_with_429_delay_no_other(monkeypatch, retry_after):
+    deployment = Misbehaving(*many(200, 100, 400))
+    deployment.troubles = [(0.0, HOUR, "search 429")]
+    deployment.retry_after = retry_after
+    waiting = Waiting(deployment, interval=INTERVAL)
+    connect = {"connect": deployment.connect, "name": "co"}
+    searches = [DataAssetsWatch({"query": f"tag:{number}"}, poll_interval=60.0) for number in range(10)]
+    searches += [
+        SearchWait({"query": f"name:{number}"}, poll_interval=INTERVAL, deadline=None) for number in range(10)
+    ]
+
+    async def scene() -> None:
+        tasks = [asyncio.create_task(wait_together(each, **connect)) for each in searches]
+        await waiting.all()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    run(scene(), monkeypatch)
+    assert not waiting.errors
+    assert p95(waiting.lateness()) <= 1.5 * INTERVAL
+    assert deployment.searches <= 10 + 400 / 60 + 400 / min(600, float(retry_after or 60))
+
+
 @pytest.mark.fault("B2")
 @pytest.mark.parametrize("retry_after", ["60", "600"])
 @pytest.mark.parametrize("count", [7, 200])
@@ -80,6 +114,94 @@ def test_poller_path_that_responds_503_delays_only_itself(monkeypatch, retry_aft
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
     assert deployment.count("a0") <= 900 / int(retry_after) + 2
+
+
+def throttled(retry_after: str | None) -> httpx.Response:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return httpx.Response(429, headers=headers, json={"message": "slow down"})
+
+
+@pytest.mark.fault("B2")
+@pytest.mark.parametrize("retry_after", [None, "60", "120", "600", "3600"])
+@pytest.mark.parametrize(("count", "rejected"), [(2, 1), (7, 1), (40, 1), (40, 4), (200, 29)])
+def test_poller_path_that_responds_429_delays_only_itself(monkeypatch, retry_after, count, rejected):
+    deployment = Misbehaving(*many(count, 100, 400))
+    deployment.answers = {f"a{number}": throttled(retry_after) for number in range(rejected)}
+    deployment.troubles = [(0.0, HOUR, "search 500")]
+    waiting = wait_for_healthy(deployment, monkeypatch)
+    assert p95(waiting.lateness()) <= 1.5 * INTERVAL
+    assert deployment.count("a0") <= 900 / min(600, int(retry_after or 60)) + 8
+
+
+@pytest.mark.fault("B2")
+def test_poller_single_429_delays_only_its_wait(monkeypatch):
+    deployment = Misbehaving(*many(7, 100, 400))
+    deployment.brief_answers = {"a0": [(50.0, throttled("600"))]}
+    waiting = wait_for_healthy(deployment, monkeypatch)
+    late = {each: at - deployment.assets[each].ends_at for each, at in waiting.noticed.items()}
+    assert late.pop("a0") > 1.5 * INTERVAL
+    assert max(late.values()) <= 1.5 * INTERVAL
+
+
+@pytest.mark.fault("B2")
+@pytest.mark.parametrize("retry_after", ["30", "600"])
+@pytest.mark.parametrize("count", [7, 200])
+def test_poller_server_that_rejects_all_is_probed_once_per_retry_after(monkeypatch, retry_after, count):
+    deployment = Misbehaving(*many(count, 2000, 2100))
+    deployment.troubles = [(50.0, 1850.0, "429")]
+    deployment.retry_after = retry_after
+    waiting = Waiting(deployment, interval=INTERVAL)
+    run(waiting.all(), monkeypatch)
+    assert len(waiting.noticed) == count
+    assert deployment.refused <= 2 * 1800 / int(retry_after) + 8  # reads and searches
+
+
+@pytest.mark.fault("B3")
+@pytest.mark.parametrize("hanging", [8, 40])
+@pytest.mark.parametrize("status", [502, None])
+def test_poller_read_that_fails_once_beside_reads_that_hang_is_noticed_in_time(monkeypatch, hanging, status):
+    deployment = Misbehaving(*many(hanging + 60, 100, 400))
+    ids = list(deployment.assets)
+    deployment.answers = dict.fromkeys(ids[:hanging])
+    answer = httpx.Response(status, html=PAGE) if status else None
+    for number, each in enumerate(ids[hanging::3]):
+        deployment.brief_answers[each] = [(80.0 + number, answer)]
+    deployment.troubles = [(0.0, HOUR, "search 500")]
+    waiting = wait_for_healthy(deployment, monkeypatch)
+    late = {each: at - deployment.assets[each].ends_at for each, at in waiting.noticed.items()}
+    assert p95([late[each] for each in deployment.brief_answers]) <= 1.5 * INTERVAL
+    assert p95([late[each] for each in late.keys() - deployment.brief_answers]) <= 1.5 * INTERVAL
+
+
+@pytest.mark.fault("B3")
+def test_poller_neighbors_that_fail_together_beside_reads_that_hang_delay_no_wait(monkeypatch):
+    deployment = Misbehaving(*many(60, 100, 400))
+    deployment.answers = {f"a{number}": None for number in range(8)}
+    for number in range(8, 28):
+        answer = httpx.Response(502, html=PAGE)
+        deployment.brief_answers[f"a{number}"] = [(at, answer) for at in range(65, 400, 30)]
+    deployment.troubles = [(0.0, HOUR, "search 500")]
+    waiting = wait_for_healthy(deployment, monkeypatch)
+    assert p95(waiting.lateness()) <= 1.5 * INTERVAL
+
+
+@pytest.mark.fault("B3")
+def test_poller_reads_that_fail_slowly_delay_no_other(monkeypatch):
+    deployment = Misbehaving(*many(100, 100, 400))
+    slow = [f"a{number}" for number in range(40)]
+    usual = deployment._trouble
+
+    async def trouble(request: httpx.Request, what: str) -> httpx.Response | None:
+        if what not in slow:
+            return await usual(request, what)
+        await asyncio.sleep(4)
+        return httpx.Response(504, html=PAGE)
+
+    monkeypatch.setattr(deployment, "_trouble", trouble)
+    deployment.answers = dict.fromkeys(slow)
+    deployment.troubles = [(0.0, HOUR, "search 500")]
+    waiting = wait_for_healthy(deployment, monkeypatch)
+    assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
 @pytest.mark.fault("B3")
@@ -104,7 +226,6 @@ def test_poller_reads_that_fail_at_once_delay_no_other(monkeypatch):
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
-PAGE = "<html><title>Sign in</title></html>"
 PROXY = {
     "408": httpx.Response(408, html=PAGE),
     "425": httpx.Response(425, html=PAGE),

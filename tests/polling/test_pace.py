@@ -58,7 +58,7 @@ def test_limiter_rejections_without_retry_after_pause_longer_each_time(limiter, 
         clock.now += pauses[-1] + 0.1
     assert 1.0 <= pauses[0] <= 2.0
     assert 60.0 <= pauses[-1] <= 61.0
-    limiter.record_success()
+    limiter.record_success(clock.now)
     limiter.record_rejection(clock.now, None)
     assert limiter.delay() <= 2.0
 
@@ -68,9 +68,32 @@ def test_limiter_retry_after_of_days_is_bounded(limiter, clock):
     assert limiter.delay() <= 601
 
 
-def test_limiter_rejection_of_one_target_pauses_no_other(limiter, clock):
-    limiter.record_rejection(clock.now, 60.0, pause=False)
-    assert limiter.delay() == 0
+def test_limiter_rejections_of_one_target_pause_the_others_briefly(limiter, clock):
+    for _ in range(9):
+        limiter.record_rejection(clock.now, 60.0, target="a")
+        assert 1.0 <= limiter.delay() <= 2.0
+        clock.now += 60.0
+
+
+def test_limiter_rejections_of_several_targets_pause_up_to_retry_after(limiter, clock):
+    pauses = []
+    for target in "abcde":
+        limiter.record_rejection(clock.now, 60.0, target=target)
+        pauses.append(limiter.delay())
+        clock.now += pauses[-1] + 0.1
+    assert pauses[1] <= 5.0
+    assert pauses[2] <= 17.0
+    assert 60.0 <= pauses[3] <= 61.0
+    assert 60.0 <= pauses[4] <= 61.0
+
+
+def test_limiter_success_of_an_earlier_request_forgets_no_rejection(limiter, clock):
+    limiter.record_rejection(clock.now, 60.0, target="a")
+    limiter.record_success(clock.now - 1)
+    assert not limiter.has_succeeded_since(clock.now)
+    clock.now += 2
+    limiter.record_rejection(clock.now, 60.0, target="b")
+    assert limiter.delay() >= 4.0
 
 
 def test_limiter_success_raises_the_rate(limiter, clock):
@@ -79,7 +102,7 @@ def test_limiter_success_raises_the_rate(limiter, clock):
         clock.now += 10
     assert limiter.rate == pytest.approx(0.2)
     for _ in range(10_000):
-        limiter.record_success()
+        limiter.record_success(clock.now)
     assert limiter.rate == pytest.approx(200)
 
 
@@ -160,7 +183,7 @@ def test_limiter_any_sequence_stays_within_its_bounds(steps):
             case "rejection":
                 limiter.record_rejection(clock.now, value)
             case "success":
-                limiter.record_success()
+                limiter.record_success(clock.now)
             case "acquire":
                 sent_at = clock.now + limiter.delay()
                 limiter.acquire()
