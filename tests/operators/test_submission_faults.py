@@ -114,6 +114,8 @@ def warnings_in(caplog):
 
 @pytest.mark.fault("A8")
 def test_retry_with_false_404_of_known_job_adopts_it(submit, fault):
+    fault(kind="drop_tags")  # so that a search by the key does not find the job
+    fault(kind="truncate_names", length=20)
     state = State()
     job = submit(wait_for_completion=False).execute(a_context(1, state=state))
     fault(method="GET", path="*/*", **HTML_404, times=1)
