@@ -112,7 +112,10 @@ def _error(call: Call[Any], response: Response) -> CodeOceanError:
             host = origin(response.headers.get("location", ""))
             where = _shorten(host) if host else "another path of this host"
             return _unexpected(
-                call, response, f"a redirect to {where}", "If Code Ocean is there, use that host"
+                call,
+                response,
+                f"a redirect to {where}",
+                "It may be a proxy's sign-in page. If Code Ocean is there now, change the host",
             )
         if status in _RETRY_REQUESTED or not is_code_oceans:
             return _unexpected(call, response, _text_of(response.content) or _phrase(status))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_codeocean.api.address import origin
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, DownloadFailed
 from airflow_provider_codeocean.api.storage import CHUNK
 from airflow_provider_codeocean.files.paths import alike, first_few, quoted, unsafe_reason
@@ -182,9 +183,10 @@ class Download:
 
     def _receive(self, transfer: _Transfer, retries: _Retries) -> bool:
         """Receive a file, or the rest of it; return whether it is complete."""
-        file, writer = transfer.file, transfer.writer
+        file, writer, host = transfer.file, transfer.writer, None
         try:
             url = self._source.url_of(file.path)
+            host = origin(url)
             with self._client.storage.read(url, writer.position, writer.validator) as part:
                 for chunk in transfer.accepted(part):
                     if self._stop.is_set():
@@ -192,9 +194,9 @@ class Download:
                     writer.write(chunk)
                     self._progress.is_at(file, writer.position)
         except (CodeOceanTransportError, DownloadFailed) as error:
+            place = f" from {host}" if host else ""
             named = DownloadFailed(
-                f"{file.path!r} of {self._source} could not be downloaded: {error} (expected "
-                f"{'?' if file.size is None else file.size} bytes, received {writer.position})",
+                f"{file.path!r} of {self._source} could not be downloaded{place}: {error}",
                 transient=error.transient,
             )
             position = writer.position
@@ -245,7 +247,10 @@ class _Transfer:
     def _check(self, part: FilePart) -> int:
         size = part.size if self.file.size is None else self.file.size
         if part.size not in {None, size}:
-            raise DownloadFailed(f"its host has {part.size} bytes")
+            raise DownloadFailed(
+                f"its host sends {part.size} bytes, but Code Ocean lists {size}: the file has changed, or a "
+                "proxy has sent a page"
+            )
         is_trusted = part.checksum is not None or part.is_object_store
         if size is None or (self.file.size is None and size > 0 and not is_trusted):
             # The page of a proxy can have a length and a validator, too.
@@ -314,7 +319,9 @@ class _Retries:
         self._failures += 1
         if not error.transient or time.monotonic() + pause > self._since + self._budget:
             raise named from error
-        log.info("%s; retrying in %.1f s", named, pause)
+        log.log(
+            logging.WARNING if self._failures == 1 else logging.INFO, "%s; retrying in %.1f s", named, pause
+        )
         if self._stop.wait(pause):
             raise named from error
 

@@ -275,7 +275,9 @@ class SubmissionRunner(ABC, Generic[J, P]):
                 self._delete(client, external_id, instead)
             case Sleep(seconds):
                 log.info(
-                    "Checking again in %.0f s: the job with key %s may not be visible yet", seconds, self.key
+                    "Checking again in %.0f s: a job with key %s may not be visible yet or was just deleted",
+                    seconds,
+                    self.key,
                 )
                 time.sleep(seconds)
         return result

@@ -34,7 +34,8 @@ def test_the_clients_follow_none_and_name_the_host_alone(server, elsewhere, ask,
         ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
     assert str(caught.value) == (
         f"GET data_assets/a1 got a response that is not Code Ocean's ({status}): "
-        f"a redirect to {elsewhere.url}. If Code Ocean is there, use that host [{server.url}]"
+        f"a redirect to {elsewhere.url}. It may be a proxy's sign-in page. If Code Ocean is there now, "
+        f"change the host [{server.url}]"
     )
     assert (len(server.lines), elsewhere.lines) == (1, [])
 

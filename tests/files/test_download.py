@@ -144,8 +144,8 @@ def test_a_third_of_all_requests_refused_is_borne(filled, tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("short", r"its host has 5 bytes \(expected 10 bytes, received 0\)"),
-        ("much too long", r"its host has 13 bytes \(expected 10 bytes, received 0\)"),
+        ("short", "its host sends 5 bytes, but Code Ocean lists 10"),
+        ("much too long", "its host sends 13 bytes, but Code Ocean lists 10"),
     ],
 )
 def test_a_file_of_another_size_fails_and_leaves_nothing_that_looks_whole(
@@ -164,7 +164,7 @@ def test_a_file_of_another_size_fails_and_leaves_nothing_that_looks_whole(
 
 @pytest.mark.parametrize(
     ("sent", "message"),
-    [(b"012345", "its host ended too early .*received 6"), (b"0" * 11, "its host sends 11 bytes or more")],
+    [(b"012345", "its host ended too early"), (b"0" * 11, "its host sends 11 bytes or more")],
 )
 def test_a_host_that_does_not_say_how_much_it_sends_is_not_believed(tmp_path, sent, message):
     def answer(request):
