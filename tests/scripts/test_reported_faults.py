@@ -5,10 +5,12 @@ import re
 from scripts.reported_faults import REPORTED, marked_rows, table
 
 
-def test_marks_name_reported_rows_only():
-    marked = marked_rows()
-    assert {"A15", "D10", "N8"} <= marked
-    assert marked <= REPORTED.keys()
+#: Rows that are not fixed yet.
+OPEN = {"C2"}
+
+
+def test_marks_name_every_reported_row():
+    assert marked_rows() == REPORTED.keys() - OPEN
 
 
 def test_table_has_one_line_for_each_row():
