@@ -137,14 +137,11 @@ class SubmitOnce(Generic[J]):
             if job is not None and self._is_usable(job) and self._is_own(job):
                 return Submission(job, True, own.recheck_at, own.submitted_at)
         doubt = self._doubt(own)
-        if doubt is not None:
-            since = doubt.unlabelled_since
-            job, recheck_at = yield from self._search((self.keys.current,), doubt.until, since)
-            if job is not None:
-                recheck_at = max(recheck_at, doubt.until if doubt.may_be_several else 0.0)
-                return (yield from self._adopt(job, recheck_at, since))
-        yield from self._check_previous_keys(record)
-        return (yield from self._submit(doubtful=doubt is not None and doubt.remains))
+        found = yield from self._settle(doubt)
+        if found is None and self.keys.previous:
+            yield from self._check_previous_keys(record)
+            found = yield from self._settle(doubt)  # another attempt may have submitted in the meantime
+        return found or (yield from self._submit(doubtful=doubt is not None and doubt.remains))
 
     def confirm(self, submission: Submission[J]) -> Generator[Command, Any, J | None]:
         """Make sure that the job is the only one, and the task's own.
@@ -184,6 +181,17 @@ class SubmitOnce(Generic[J]):
         """
         usable, _ = yield from self._find_usable(is_patient=True)
         return (yield from self._adopt(usable[0], self.now() + SETTLE)) if usable else None
+
+    def _settle(self, doubt: _Doubt | None) -> Commands[Submission[J] | None]:
+        """Search for the job of an earlier attempt, and adopt it."""
+        if doubt is None:
+            return None
+        since = doubt.unlabelled_since
+        job, recheck_at = yield from self._search((self.keys.current,), doubt.until, since)
+        if job is None:
+            return None
+        recheck_at = max(recheck_at, doubt.until if doubt.may_be_several else 0.0)
+        return (yield from self._adopt(job, recheck_at, since))
 
     def _submit(self, *, doubtful: bool) -> Commands[Submission[J]]:
         key = self.keys.current

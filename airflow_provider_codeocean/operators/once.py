@@ -59,7 +59,7 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
     keeps the task's retries. While the task waits, it tolerates a server that fails or does not respond.
 
     :param codeocean_conn_id: id of the connection. (templated)
-    :param wait_for_completion: wait until the job has ended; otherwise return it as it was submitted.
+    :param wait_for_completion: wait until the job has ended; otherwise return it as soon as it can be read.
     :param deferrable: wait in the triggerer instead of in a worker; by default as Airflow is configured.
     :param poll_interval: the most seconds between two polls, above 0: a young wait polls more often.
     :param timeout: how long to wait, in seconds or as a timedelta, above 0. A shorter ``execution_timeout``

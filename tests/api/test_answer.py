@@ -239,7 +239,9 @@ class TestResponseOfSomethingElse:
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_conclude_redirect_names_only_the_host(self, status):
-        with pytest.raises(UnexpectedAnswer, match=r"redirect to https://other\.example\.com\. It may") as caught:
+        with pytest.raises(
+            UnexpectedAnswer, match=r"redirect to https://other\.example\.com\. It may"
+        ) as caught:
             answered(GET, PAGE, status, location="https://user:s3cret@other.example.com/api?key=s3cret")
         assert "s3cret" not in str(caught.value)
 

@@ -20,7 +20,7 @@ from airflow_provider_codeocean.emulator.faults import FaultRule
 from airflow_provider_codeocean.emulator.server import EmulatorServer
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.operators import once as operators_once
-from airflow_provider_codeocean.polling import pace, poller, reading, wait, watched
+from airflow_provider_codeocean.polling import pace, poller, wait, watched
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from scripts.fault_table import FAULTS, FINE, PAGE, Ending, Fault, Group, Kind, ending, page
 from tests.faults.operations import LOOK, OPERATIONS, Operation, Scene
@@ -118,7 +118,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(operators_once, "overtaken", lambda context: False)  # there is no task to ask for
     monkeypatch.setattr(poller, "_MIN_WAIT", IN_VAIN)
     monkeypatch.setattr(pace, "_DEFAULT_PAUSE", 0.02)
-    for module in (pace, reading, wait, watched):
+    for module in (pace, wait, watched):
         monkeypatch.setattr(module, "LONGEST_RETRY_AFTER", 0.05)
     monkeypatch.setattr("airflow_provider_codeocean.files.download._FIRST_PAUSE", 0.02)
     monkeypatch.setattr("airflow_provider_codeocean.hooks.capture_computation.NAMED_WITHIN", 0.0)

@@ -4,7 +4,6 @@ import re
 
 from scripts.reported_faults import REPORTED, marked_rows, table
 
-
 #: Rows that are not fixed yet.
 OPEN = {"C2"}
 
