@@ -116,8 +116,9 @@ class BulkReader:
             return now
         if now < self._rest_until:
             return self._rest_until if self._last_succeeded else now
-        self._extend_precedence(targets)
-        self._task = asyncio.create_task(self._run(plan, targets))
+        shortest = min((wait.poll_interval for each in targets for wait in each.waits), default=0.0)
+        self._extend_precedence(shortest)
+        self._task = asyncio.create_task(self._run(plan, targets, shortest))
         return self._precedence_until
 
     async def cancel(self) -> None:
@@ -126,16 +127,15 @@ class BulkReader:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def _extend_precedence(self, targets: list[PollTarget]) -> None:
-        shortest = min([wait.poll_interval for each in targets for wait in each.waits], default=0.0)
+    def _extend_precedence(self, shortest: float) -> None:
         seconds = min(_PAGE_SECONDS, max(_MIN_PRECEDENCE, _PRECEDENCE_INTERVALS * shortest))
         self._precedence_until = self._now() + seconds
 
-    async def _run(self, plan: SearchPlan, targets: list[PollTarget]) -> None:
+    async def _run(self, plan: SearchPlan, targets: list[PollTarget], shortest: float) -> None:
         started = self._now()
         self._last_succeeded = False
         try:
-            await self._search(plan, {each.id: each for each in targets})
+            await self._search(plan, {each.id: each for each in targets}, shortest)
             self._last_succeeded = True
         except (RateLimited, Unauthorized) as error:  # which say nothing about searches
             if isinstance(error, RateLimited):
@@ -160,7 +160,7 @@ class BulkReader:
             exc_info=None if isinstance(error, CodeOceanError) else error,
         )
 
-    async def _search(self, plan: SearchPlan, unseen: dict[str, PollTarget]) -> None:
+    async def _search(self, plan: SearchPlan, unseen: dict[str, PollTarget], shortest: float) -> None:
         params = DataAssetSearchParams(
             limit=plan.size, sort_field=DataAssetSortField.CREATED, sort_order=SortOrder.DESCENDING
         )
@@ -190,7 +190,7 @@ class BulkReader:
                     break
             if not should_continue(plan, pages, before - len(unseen), len(unseen)):
                 break
-            self._extend_precedence([*unseen.values()])
+            self._extend_precedence(shortest)
             call = next_call(calls, cast("Any", page))  # has the fields of a page
         self._monitor.search_worked()
         all_were_shown = call is None
@@ -210,7 +210,8 @@ class BulkReader:
     async def _apply_page(self, page: GlancePage, unseen: dict[str, PollTarget], jitter: float) -> None:
         for begin in range(0, len(page.results), _BATCH):
             for glance in page.results[begin : begin + _BATCH]:
-                target = self._registry.get(Kind.DATA_ASSET, glance.id)
+                raw = glance.raw_id  # the ids of targets are printable as they are
+                target = self._registry.get(Kind.DATA_ASSET, raw) if isinstance(raw, str) else None
                 if target is not None:
                     unseen.pop(target.id, None)
                     try:

@@ -115,7 +115,8 @@ class SearchConsistencyMonitor:
             return 0.0
         is_stale = False
         for glance in glances:
-            end = self._unconfirmed.get(glance.id)
+            raw = glance.raw_id
+            end = self._unconfirmed.get(raw) if isinstance(raw, str) else None
             if end is None:
                 continue
             if end.wait.verdict(glance) is not Verdict.WAITING:
