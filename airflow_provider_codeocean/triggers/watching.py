@@ -151,19 +151,19 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
         baseline = Baseline(time.time()) if self.since is None and seen is None else None
         async for snapshot in shared_stream:
             there = self.choose(snapshot.found)
-            later = there
+            old: set[str] = set()
             if baseline is not None:
                 if seen is None and baseline.has_confirmed_empty(snapshot.found):
                     await memory.begin(Seen())
                 if seen is None and not snapshot.found:
                     continue
-                later = baseline.without_old(snapshot.found, there)
+                old = baseline.old_ids(snapshot.found, there)
                 if seen is None:
-                    seen = Seen().with_all({each.id for each in there} - {each.id for each in later})
+                    seen = Seen().with_all(old)
                     await memory.begin(seen)
                     has_begun = True
             seen, new = look(seen, there, attrgetter("id"), from_now_on=self.since is None)
-            new = [each for each in new if each in later]
+            new = [each for each in new if each.id not in old]
             if not has_begun:
                 await memory.begin(seen)
                 has_begun = True

@@ -40,17 +40,17 @@ class Baseline:
             self._empty_polls += 1
         return not found and self._empty_polls == _EMPTY_POLLS
 
-    def without_old(self, found: Sequence[Any], ended: Sequence[Any]) -> list[Any]:
-        """Return the results of a poll that are not old.
+    def old_ids(self, found: Sequence[Any], ended: Sequence[Any]) -> set[str]:
+        """Return the ids of the results of a poll that are old, and record the pending ones.
 
         :param found: all results, pending ones too.
         :param ended: those of them that have ended.
-        :returns: those of the latter that are not old.
+        :returns: the ids of those of the latter that are old.
         """
-        new = [each for each in ended if not self._is_old(each)]
+        old = {each.id for each in ended if self._is_old(each)}
         self._is_first = False
         self._pending = {each.id for each in found} - {each.id for each in ended}
-        return new
+        return old
 
     def _is_old(self, result: Any) -> bool:
         if result.id in self._pending:
