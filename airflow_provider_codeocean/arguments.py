@@ -465,12 +465,16 @@ SEARCH_ARGUMENTS = (
 )
 
 
-def data_asset_search(task: Any, read: ReadField, *, limit: int) -> DataAssetSearchParams:
+def data_asset_search(
+    task: Any, read: ReadField, *, limit: int, needs_condition: bool = False
+) -> DataAssetSearchParams:
     """Build a search from a task's arguments.
 
     :param task: has the arguments of :data:`SEARCH_ARGUMENTS`.
     :param read: reads the value of a template field.
     :param limit: results of one page.
+    :param needs_condition: whether a search without a condition is an error; otherwise it is one only if
+        templates for conditions have rendered to nothing.
     :returns: the parameters.
     :raises ValueError: where an argument is wrong, naming it.
     """
@@ -478,9 +482,9 @@ def data_asset_search(task: Any, read: ReadField, *, limit: int) -> DataAssetSea
 
     values = {name: read(getattr(task, name, None)) for name in SEARCH_ARGUMENTS}
     params = checked(DataAssetSearchParams, {}, values | {"limit": limit})
-    if not any(getattr(params, name) for name in _CONDITIONS):
-        given = {name: task.templates.get(name) for name in _CONDITIONS}
-        if any(is_given(value) and value != [] for value in given.values()):
+    if read is as_rendered and not any(getattr(params, name) for name in _CONDITIONS):
+        templates = (task.templates.get(name) for name in _CONDITIONS)
+        if needs_condition or any(is_given(template) and template != [] for template in templates):
             raise ArgumentError(
                 ("", f"all of {', '.join(_CONDITIONS)} rendered to nothing: every data asset would match")
             )

@@ -100,7 +100,7 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         :returns: the parameters.
         :raises ValueError: if an argument is invalid.
         """
-        return data_asset_search(self, read, limit=DEFAULT_PAGE)
+        return data_asset_search(self, read, limit=DEFAULT_PAGE, needs_condition=True)
 
     def _look(
         self, context: Context, send: Callable[[CodeOceanClient, Call[Any]], Any]

@@ -273,6 +273,14 @@ def test_update_description_is_cleared_by_the_dag_file_only():
     assert sent(UPDATE, "description", lambda x: x, ["description"], "") is None
 
 
+def test_search_sensor_conditions_all_blank_are_rejected():
+    """Also without the templates, which mapped tasks do not have."""
+    made = make((CodeOceanDataAssetSearchSensor, {"query": "{{ params.x }}"}))
+    made.query = ""
+    with pytest.raises(ValueError, match=r"all of query, .* rendered to nothing"):
+        made.search_params()
+
+
 @pytest.mark.parametrize("rendered", ["", None])
 @pytest.mark.parametrize("kind", [CodeOceanDataAssetSearchSensor, CodeOceanSearchDataAssetsOperator])
 def test_search_conditions_all_blank_are_rejected(kind, rendered):
