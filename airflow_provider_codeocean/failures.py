@@ -66,11 +66,10 @@ def _remedy(error: Exception, task: Any) -> str:
     if not isinstance(error, NotFound):
         return ""
     name = f"{error.path.lstrip('/').partition('/')[0].removesuffix('s')}_id"
-    if error.method == "POST" and name == getattr(task, "external_id_key", None) == "computation_id":
+    own = getattr(task, "external_id_key", None)
+    if error.method == "POST" and name == own == "computation_id":
         name = "pipeline_id" if getattr(task, "pipeline_id", None) else "capsule_id"
-    if (
-        name == getattr(task, "external_id_key", None) or name not in WHERE_IDS_ARE
-    ):  # the task's own job is gone
+    if name == own or name not in WHERE_IDS_ARE:  # the task's own job is gone
         return ""
     hint = ""
     if name in _OTHERS:

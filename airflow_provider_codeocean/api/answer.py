@@ -105,9 +105,7 @@ def _error(call: Call[Any], response: Response) -> CodeOceanError:
     message = data.get("message") if isinstance(data, dict) else None
     is_code_oceans = isinstance(message, str) and bool(message.strip())
     is_rejected = status in {401, 429} or status >= HTTPStatus(500)
-    if status == HTTPStatus.UNAUTHORIZED and _PAGE.search(_beginning(response.content)):
-        is_rejected = False
-    if not is_rejected:
+    if not is_rejected or (status == 401 and _PAGE.search(_beginning(response.content))):  # noqa: PLR2004
         if HTTPStatus(300) <= status < HTTPStatus(400):
             host = origin(response.headers.get("location", ""))
             where = _shorten(host) if host else "another path of this host"

@@ -24,7 +24,7 @@ from airflow_provider_codeocean.capture.key import IdempotencyKeys, OnExisting
 from airflow_provider_codeocean.capture.once import SubmitOnce
 from airflow_provider_codeocean.capture.steps import Submission
 from airflow_provider_codeocean.compat.state import durable_state
-from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer, overtaken
+from airflow_provider_codeocean.compat.tasks import overtaken
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.capture import attempt_of
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -343,8 +343,8 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         deadline: float,
     ) -> None:
         trigger = self.new_trigger(submission.job.id, deadline, submission.submitted_at)
-        if not submission.recheck_at and can_end_in_triggerer(self, context):  # a recheck needs a worker
-            trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
+        if not submission.recheck_at:  # which needs a worker
+            trigger.end_without_worker(self, context)
         self.defer(
             trigger=trigger,
             method_name="execute_complete",

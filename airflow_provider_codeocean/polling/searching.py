@@ -210,8 +210,7 @@ class BulkReader:
     async def _apply_page(self, page: GlancePage, unseen: dict[str, PollTarget], jitter: float) -> None:
         for begin in range(0, len(page.results), _BATCH):
             for glance in page.results[begin : begin + _BATCH]:
-                raw = glance.raw_id  # the ids of targets are printable as they are
-                target = self._registry.get(Kind.DATA_ASSET, raw) if isinstance(raw, str) else None
+                target = self._registry.get(Kind.DATA_ASSET, glance.id)
                 if target is not None:
                     unseen.pop(target.id, None)
                     try:

@@ -115,8 +115,7 @@ class SearchConsistencyMonitor:
             return 0.0
         is_stale = False
         for glance in glances:
-            raw = glance.raw_id
-            end = self._unconfirmed.get(raw) if isinstance(raw, str) else None
+            end = self._unconfirmed.get(glance.id)
             if end is None:
                 continue
             if end.wait.verdict(glance) is not Verdict.WAITING:

@@ -18,7 +18,6 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
 from airflow_provider_codeocean.arguments import KnowsTemplates, check_flags
 from airflow_provider_codeocean.compat.features import Feature
-from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer
 from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.wait import deadline_after
@@ -192,8 +191,7 @@ class CodeOceanWaitSensorBase(KnowsTemplates, BaseSensorOperator):
             if self.soft_fail or self.never_fail:  # which Airflow does not see to here
                 raise _skip_instead_of(error) from error
             raise
-        if can_end_in_triggerer(self, context):
-            trigger.completion = {"push_result": self.do_xcom_push, "url": self.codeocean_url or None}
+        trigger.end_without_worker(self, context)
         return self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
 
     def _wait_here(self, context: Context) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 _OF_WHAT_IS_MADE = frozenset({"on_existing", "on_kill"})
 _GIVEN = frozenset({"task_id", "capsule_id", "pipeline_id", "computation_id", "data_asset_id"})
 _OF_WAITS = frozenset({"deferrable", "poll_interval", "timeout", "wait_for_completion"})
-
-
 #: Arguments that several tasks have, beside those of all operators.
 _OF_SEVERAL = _OF_WHAT_IS_MADE | _OF_WAITS | {"codeocean_conn_id"}
 
@@ -141,6 +140,9 @@ def refuse_misplaced(
             raise TypeError(f"{name} is not an argument of {caller}: use {' or '.join(places)}")
 
 
-def _argument_names(cls: type) -> set[str]:
+@cache  # for each task group of a DAG file
+def _argument_names(cls: type) -> frozenset[str]:
     initializers = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
-    return {name for initializer in initializers for name in inspect.signature(initializer).parameters}
+    return frozenset(
+        name for initializer in initializers for name in inspect.signature(initializer).parameters
+    )

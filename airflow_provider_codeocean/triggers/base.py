@@ -18,12 +18,14 @@ from airflow_provider_codeocean.api.errors import (
     TransferFailed,
     WaitTimeout,
 )
-from airflow_provider_codeocean.compat.tasks import push_xcom
+from airflow_provider_codeocean.compat.tasks import can_end_in_triggerer, push_xcom
 from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
 from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.polling.wait import Wait
     from airflow_provider_codeocean.states import WaitEvent
@@ -91,6 +93,15 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
         if self.deadline is None:
             return None
         return timedelta(seconds=max(0.0, self.deadline - time.time()) + GRACE)
+
+    def end_without_worker(self, task: Any, context: Context) -> None:
+        """Let the trigger end the running task after a successful wait, if Airflow can do without a worker.
+
+        :param task: the operator or sensor that is about to defer.
+        :param context: context of the running task.
+        """
+        if can_end_in_triggerer(task, context):
+            self.completion = {"push_result": task.do_xcom_push, "url": task.codeocean_url or None}
 
     @abstractmethod
     def new_wait(self) -> Wait:

@@ -24,11 +24,11 @@ OnKill = Literal["leave", "delete"]
 _DELETE_SECONDS = 25.0
 _RETRY_SECONDS = 10.0
 
+#: Event loops that are ending: each of their many triggers would look at all tasks to know.
+_ending_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
 _CLEARED = frozenset({None, "scheduled"})
 _NEXT_TRY_IS_UNDER_WAY = frozenset({"queued", "running", "restarting", "up_for_retry", "up_for_reschedule"})
-
-
-_ending_loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 class CodeOceanOwnWaitTriggerBase(CodeOceanWaitTriggerBase):
