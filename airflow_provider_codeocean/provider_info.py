@@ -114,7 +114,7 @@ def get_provider_info() -> dict[str, Any]:
             "computation",
             "data_asset",
             "files",
-            "finished",
+            "events",
             "permissions",
             "search",
             "transfer",

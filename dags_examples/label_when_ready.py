@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher, dag, task
 
-from airflow_provider_codeocean.events import ready_data_assets
+from airflow_provider_codeocean.events.payloads import ready_data_assets
 from airflow_provider_codeocean.operators.data_asset import CodeOceanUpdateDataAssetOperator
 from airflow_provider_codeocean.triggers.events import CodeOceanDataAssetsReadyTrigger
 

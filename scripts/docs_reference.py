@@ -11,7 +11,7 @@ from griffe import Attribute, Class, ExprCall, Extension, Function, GriffeLoader
 PACKAGE = "airflow_provider_codeocean"
 #: What has an entry in the reference, and so can be linked to.
 DOCUMENTED = re.compile(
-    rf"{PACKAGE}\.(operators|sensors|triggers|hooks\.codeocean|states|polling\.wait|removal|assets"
+    rf"{PACKAGE}\.(operators|sensors|triggers|hooks\.codeocean|outcomes|polling\.waits|deletion|assets"
     r"|api\.(client|errors|endpoints|models))\b"
 )
 #: Pydantic models, whose fields are their arguments.

@@ -33,7 +33,7 @@ os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "the-secret-of-a-test-that-nobody-
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from airflow_provider_codeocean.emulator.server import EmulatorServer
+    from airflow_provider_codeocean.emulator import EmulatorServer
 
 
 #: Whole DAGs, and each fault in each operation: all that they go through, the tests of its own do too.
@@ -66,9 +66,7 @@ def code_ocean(connect: Callable[..., None]) -> Iterator[EmulatorServer]:
 
     A data asset is ready (or failed) at the second look, a computation at once.
     """
-    from airflow_provider_codeocean.emulator.clock import Policy
-    from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
-    from airflow_provider_codeocean.emulator.server import EmulatorServer
+    from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Policy, Transitions
 
     transitions = Transitions(assets=Policy(reads=1), computations=Policy(), transfers=Policy())
     with EmulatorServer(EmulatorConfig(transitions=transitions)) as server:

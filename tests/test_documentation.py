@@ -14,19 +14,19 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_codeocean.api import errors
-from airflow_provider_codeocean.api.call import paginated
 from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.pagination import paginated
 from airflow_provider_codeocean.dags.capture_on_completion import capture_on_completion
-from airflow_provider_codeocean.emulator.config import EmulatorConfig
-from airflow_provider_codeocean.emulator.faults import FaultKind, FaultRule
+from airflow_provider_codeocean.emulator import EmulatorConfig
+from airflow_provider_codeocean.emulator.domain.faults import FaultKind, FaultRule
+from airflow_provider_codeocean.events import filters
+from airflow_provider_codeocean.operators._create_base import CodeOceanCreateDataAssetBase
+from airflow_provider_codeocean.operators._run_base import CodeOceanRunBase
+from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanMakeOnceBase
 from airflow_provider_codeocean.operators.attachment import CodeOceanAttachmentBase
-from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.operators.files import CodeOceanFilesBase
-from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
-from airflow_provider_codeocean.operators.running import CodeOceanRunBase
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
-from airflow_provider_codeocean.watching import over
 from scripts import api_table
 
 CHECKOUT = Path(__file__).parent.parent
@@ -121,8 +121,8 @@ def test_the_arguments_of_the_dag_are_all_explained():
 def test_the_payloads_are_all_explained():
     page = (DOCS / "events.md").read_text()
     for kind, told in (
-        ("computations", over.TOLD_OF_COMPUTATIONS),
-        ("data assets", over.TOLD_OF_DATA_ASSETS),
+        ("computations", filters.TOLD_OF_COMPUTATIONS),
+        ("data assets", filters.TOLD_OF_DATA_ASSETS),
     ):
         (row,) = re.findall(rf"^\| {kind} \| .*the oldest first: (.*) \|$", page, re.MULTILINE)
         assert set(re.findall(r"`(\w+)`", row)) == told

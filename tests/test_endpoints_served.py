@@ -7,12 +7,12 @@ from types import NoneType
 
 import pytest
 
-from airflow_provider_codeocean.api.call import Endpoint, Resource, endpoint
+from airflow_provider_codeocean.api.endpoint import Endpoint, Resource, endpoint
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.emulator.app import create_app
+from airflow_provider_codeocean.emulator.server.app import create_app
 
 RESOURCES: list[type[Resource]] = [DataAssets, Computations, Capsules, Pipelines, CustomMetadataSchema]
 

@@ -22,9 +22,8 @@ from airflow_provider_codeocean.api import errors
 from airflow_provider_codeocean.api.errors import CodeOceanApiError, CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.api.models.glance import GlancePage
-from airflow_provider_codeocean.api.printable import printable
-from airflow_provider_codeocean.capture import once
+from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
+from airflow_provider_codeocean.api.text import printable
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanDeleteComputationOperator,
@@ -43,6 +42,7 @@ from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataA
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
+from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from tests.api.loopback import LoopbackServer
@@ -210,8 +210,8 @@ REFUSAL = json.dumps({"message": EVIL, "data": EVIL}).encode()
 @pytest.mark.parametrize("status", [200, 400, 404])
 @pytest.mark.parametrize("name", TASKS)
 def test_task_logs_and_raises_without_control_characters(hostile, shown, name, status, monkeypatch):
-    monkeypatch.setattr(once, "SETTLE", 0.2)
-    monkeypatch.setattr(once, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(protocol, "SETTLE", 0.2)
+    monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
     if status != 200:
         hostile.answer = (status, {}, REFUSAL)
     task = TASKS[name]

@@ -8,12 +8,12 @@ import logging
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.capture import once
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.watch import ComputationsWatch, follow
+from airflow_provider_codeocean.polling.watches import ComputationsWatch, follow
+from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
-from tests.hooks.test_capture import KEY, State, capturing
+from tests.operators._submit_once.test_runner import KEY, State, capturing
 from tests.polling.deployment import Deployment
 from tests.polling.test_poller import Waiting, many
 from tests.polling.virtual_time import run
@@ -34,8 +34,8 @@ def params(code_ocean):
 
 
 def test_of_a_capture_and_its_wait_in_a_worker(code_ocean, params, caplog, monkeypatch):
-    monkeypatch.setattr(once, "SETTLE", 0.2)
-    monkeypatch.setattr(once, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(protocol, "SETTLE", 0.2)
+    monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
     code_ocean.emulator.search_lag = 0.1
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
     code_ocean.faults.add(FaultRule(method="GET", path="data_assets/*", kind="status", status=503))

@@ -13,10 +13,10 @@ import pytest
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.compat.metrics import metrics_in_worker
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.metrics import ALL, CAPTURES, WAITS, NoMetrics, gauge_name
-from airflow_provider_codeocean.polling.report import PollerStats
+from airflow_provider_codeocean.metrics import ALL, CAPTURES, WAITS, NoMetrics, gauge_name
+from airflow_provider_codeocean.polling.stats import PollerStats
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
-from tests.hooks.test_capture import KEY, capturing
+from tests.operators._submit_once.test_runner import KEY, capturing
 from tests.polling.deployment import HOUR, Deployment
 from tests.polling.test_poller import Waiting, many
 from tests.polling.virtual_time import run
@@ -116,7 +116,9 @@ async def test_what_the_triggerer_sets_up_is_what_is_used_there(code_ocean, para
 
 def test_captures_are_counted(code_ocean, params, monkeypatch):
     kept = Kept()
-    monkeypatch.setattr("airflow_provider_codeocean.hooks.capture.metrics_in_worker", lambda: kept)
+    monkeypatch.setattr(
+        "airflow_provider_codeocean.operators._submit_once.runner.metrics_in_worker", lambda: kept
+    )
     capturing(1, asked=params).start()
     capturing(2, asked=params).start()
     tags = {"connection": "codeocean_default", "what": "data_asset"}
@@ -125,7 +127,9 @@ def test_captures_are_counted(code_ocean, params, monkeypatch):
 
 def test_metrics_that_fail_fail_no_capture(code_ocean, params, monkeypatch, caplog):
     broken = SimpleNamespace(incr=lambda *args, **kwargs: 1 / 0)
-    monkeypatch.setattr("airflow_provider_codeocean.hooks.capture.metrics_in_worker", lambda: broken)
+    monkeypatch.setattr(
+        "airflow_provider_codeocean.operators._submit_once.runner.metrics_in_worker", lambda: broken
+    )
     assert capturing(1, asked=params).start().job.id
     assert f"The submission with key {KEY} is not counted" in caplog.text
 

@@ -11,32 +11,29 @@ import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
-from airflow_provider_codeocean.api.answer import Response, conclude
-from airflow_provider_codeocean.api.call import AsyncSender, Call, Pages, R, S, Sender, next_call
-from airflow_provider_codeocean.api.deadline import PARTS, bound, too_slow, within
-from airflow_provider_codeocean.api.encryption import check_encryption
+from airflow_provider_codeocean.api._http.body import CODINGS, Body
+from airflow_provider_codeocean.api._http.deadline import PARTS, bound, too_slow, within
+from airflow_provider_codeocean.api._http.errors import transport_error
+from airflow_provider_codeocean.api._http.logging import keep_quiet_about
+from airflow_provider_codeocean.api._http.tls import proxy_at, ssl_context, stamp, storage_ssl_context
+from airflow_provider_codeocean.api.auth import REFUSALS, Token
+from airflow_provider_codeocean.api.endpoint import AsyncSender, S, Sender
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.api.quiet import keep_quiet_about
+from airflow_provider_codeocean.api.pagination import next_call
+from airflow_provider_codeocean.api.response import Response, conclude
 from airflow_provider_codeocean.api.retry import policy
 from airflow_provider_codeocean.api.secret import Secret
+from airflow_provider_codeocean.api.security import check_encryption
 from airflow_provider_codeocean.api.storage import Storage
-from airflow_provider_codeocean.api.token import REFUSALS, Token
-from airflow_provider_codeocean.api.wire import (
-    CODINGS,
-    Body,
-    proxy_at,
-    ssl_context,
-    stamp,
-    storage_ssl_context,
-    transport_error,
-)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from airflow_provider_codeocean.api.request import Call, Pages, R
 
 T = TypeVar("T")
 

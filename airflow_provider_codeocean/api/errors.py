@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_codeocean.api.printable import printable
+from airflow_provider_codeocean.api.text import printable
 
 #: Seconds after a submission during which Code Ocean's 404 for the new job means "not visible yet".
 VISIBILITY_SECONDS = 300.0

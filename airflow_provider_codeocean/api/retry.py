@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
-from airflow_provider_codeocean.api.call import Call, Effect
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, RateLimited, ServerError
+from airflow_provider_codeocean.api.request import Call, Effect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from airflow_provider_codeocean import __version__
-from airflow_provider_codeocean.api.deadline import PARTS, bound, within
-from airflow_provider_codeocean.api.encryption import check_encryption, is_loopback
+from airflow_provider_codeocean.api._http.deadline import PARTS, bound, within
+from airflow_provider_codeocean.api._http.errors import is_untrusted, reason
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
 from airflow_provider_codeocean.api.retry import retry_after
 from airflow_provider_codeocean.api.secret import Secret
-from airflow_provider_codeocean.api.wire import is_untrusted, reason
+from airflow_provider_codeocean.api.security import check_encryption, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

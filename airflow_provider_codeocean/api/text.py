@@ -17,13 +17,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+#: Control characters (C0, DEL, C1), line and paragraph separators, and those that reverse the order of text.
+_UNSAFE = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in _UNSAFE}
+
+
+def printable(text: str) -> str:
+    r"""Escape the characters that could forge a log line or control a terminal.
+
+    :param text: the text.
+    :returns: the text, with a line feed as ``\n``, ESC as ``\x1b``, and so on.
+    """
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
 #: Code Ocean documents no limit. A longer display name is a mistake, such as a file rendered into the name.
 MAX_NAME_CHARACTERS = 1000
 #: A mount is the name of a folder, and file systems limit names to this.
 MAX_FOLDER_BYTES = 255
 #: A longer text is not evaluated as the result of an operator.
 MAX_RESULT_CHARACTERS = 1_000_000
-
 #: Where users find an id, by the argument that it is for. Source: user guide, "Code Ocean API".
 WHERE_IDS_ARE = {
     "capsule_id": "Code Ocean shows the id of a capsule on its metadata page",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Asset, Context
 
-    from airflow_provider_codeocean.compat.watchers import BaseEventTrigger
+    from airflow_provider_codeocean.compat.event_trigger import BaseEventTrigger
 
 
 class DurableState(Protocol):

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset, task_group
 
-from airflow_provider_codeocean.arguments import check_one_of, check_template, check_text
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators.finished import CodeOceanTakeFinishedComputationsOperator
+from airflow_provider_codeocean.operators.events import CodeOceanTakeFinishedComputationsOperator
 from airflow_provider_codeocean.task_groups.steps import capture_steps, refuse_misplaced
+from airflow_provider_codeocean.validation import check_one_of, check_template, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from airflow_provider_codeocean.events.filters import EndStatus
     from airflow_provider_codeocean.triggers.events import CodeOceanComputationsFinishedTrigger
-    from airflow_provider_codeocean.watching.over import EndStatus
 
 #: How long the DAG tries to see what has finished, where the server is in trouble: about an hour.
 _TAKING: dict[str, Any] = {

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_provider_codeocean.emulator.app import create_app
-from airflow_provider_codeocean.emulator.config import ConfigError, EmulatorConfig, load_config
-from airflow_provider_codeocean.emulator.environment import environment, write_env_file
-from airflow_provider_codeocean.emulator.server import HttpServer, listen, url_of
+from airflow_provider_codeocean.emulator.domain.config import ConfigError, EmulatorConfig, load_config
+from airflow_provider_codeocean.emulator.seeding.env_file import environment, write_env_file
+from airflow_provider_codeocean.emulator.server.app import create_app
+from airflow_provider_codeocean.emulator.server.server import HttpServer, listen, url_of
 
 USAGE_ERROR = 2
 

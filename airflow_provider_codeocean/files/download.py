@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_codeocean.api.address import origin
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, DownloadFailed
+from airflow_provider_codeocean.api.security import origin
 from airflow_provider_codeocean.api.storage import CHUNK
 from airflow_provider_codeocean.files.paths import alike, first_few, quoted, unsafe_reason
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from airflow.providers.common.compat.connection import get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_codeocean.airflow_errors import naming_what_ran_out_of_time
 from airflow_provider_codeocean.api.errors import (
     VISIBILITY_SECONDS,
     CodeOceanApiError,
@@ -24,30 +25,29 @@ from airflow_provider_codeocean.api.errors import (
     WaitTimeout,
 )
 from airflow_provider_codeocean.api.secret import basic
-from airflow_provider_codeocean.arguments import check_identifier
 from airflow_provider_codeocean.compat.connections import read_connection
 from airflow_provider_codeocean.compat.logs import mask_secret_async
-from airflow_provider_codeocean.failures import naming_what_ran_out_of_time
-from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
-from airflow_provider_codeocean.hooks.files import HandlesFiles
+from airflow_provider_codeocean.hooks._connection import check_extra, client_options, with_precedence
+from airflow_provider_codeocean.hooks._files import HandlesFiles
 from airflow_provider_codeocean.hooks.uses import USE_KINDS, uses_of
-from airflow_provider_codeocean.polling.grace import AuthGracePeriod
-from airflow_provider_codeocean.polling.sender import (
+from airflow_provider_codeocean.polling.auth_grace import AuthGracePeriod
+from airflow_provider_codeocean.polling.shared_client import (
     MIN_REREAD_SECONDS,
     REREAD_SECONDS,
     may_need_another_client,
 )
 from airflow_provider_codeocean.polling.waits import DataAssetWait
+from airflow_provider_codeocean.validation import check_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
     from airflow_provider_codeocean.api.models.capsule import Capsule
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
-    from airflow_provider_codeocean.polling.wait import Wait
-    from airflow_provider_codeocean.states import WaitEvent
+    from airflow_provider_codeocean.api.request import Call
+    from airflow_provider_codeocean.outcomes import WaitEvent
+    from airflow_provider_codeocean.polling.waits import Wait
 
 T = TypeVar("T")
 

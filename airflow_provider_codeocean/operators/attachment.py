@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.validation import (
     KnowsTemplates,
     ReadField,
     as_list,
@@ -20,8 +22,6 @@ from airflow_provider_codeocean.arguments import (
     known_now,
     with_mount,
 )
-from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

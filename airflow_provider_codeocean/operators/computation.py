@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.api import text
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.deletion import Fate, remove_computation
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators._run_base import (
+    ARGUMENTS,
+    CodeOceanRunBase,
+    by_order_or_name,
+    with_floats_as_text,
+)
+from airflow_provider_codeocean.submission.keys import append_key, extract_key
+from airflow_provider_codeocean.validation import (
     KnowsTemplates,
     ReadField,
     as_rendered,
@@ -19,16 +29,6 @@ from airflow_provider_codeocean.arguments import (
     checked,
     known_now,
 )
-from airflow_provider_codeocean.capture.key import append_key, extract_key
-from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators.running import (
-    ARGUMENTS,
-    CodeOceanRunBase,
-    by_order_or_name,
-    with_floats_as_text,
-)
-from airflow_provider_codeocean.removal import Fate, remove_computation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class CodeOceanRunCapsuleOperator(CodeOceanRunBase):
 
     :param capsule_id: id of the capsule. (templated)
     :param **kwargs: what every operator that runs something takes: see
-        :class:`~airflow_provider_codeocean.operators.running.CodeOceanRunBase`.
+        :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
     """
 
     template_fields: Sequence[str] = ("capsule_id", *CodeOceanRunBase.template_fields)
@@ -79,7 +79,7 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
     :param nextflow_profile: profile of Nextflow to run with. (templated)
     :param resume_run_id: computation of the same pipeline to resume. (templated)
     :param **kwargs: what every operator that runs something takes: see
-        :class:`~airflow_provider_codeocean.operators.running.CodeOceanRunBase`.
+        :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
     """
 
     template_fields: Sequence[str] = (

@@ -13,7 +13,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import NotFound
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators._create_base import CodeOceanCreateDataAssetBase
+from airflow_provider_codeocean.operators._data_asset_base import CodeOceanActOnDataAssetBase, check_effect
+from airflow_provider_codeocean.outcomes import as_xcom
+from airflow_provider_codeocean.validation import (
     ReadField,
     as_rendered,
     check_choice,
@@ -27,10 +31,6 @@ from airflow_provider_codeocean.arguments import (
     known_now,
     mount_of,
 )
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase, check_effect
-from airflow_provider_codeocean.operators.creation import CodeOceanCreateDataAssetBase
-from airflow_provider_codeocean.states import as_xcom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class CodeOceanCaptureResultOperator(CodeOceanCreateDataAssetBase):
     :param capsule_id: id of the capsule or pipeline that was run, for asset events and lineage: of a
         computation, Code Ocean does not tell it. (templated)
     :param **kwargs: what every operator that creates a data asset takes: see
-        :class:`~airflow_provider_codeocean.operators.creation.CodeOceanCreateDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._create_base.CodeOceanCreateDataAssetBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -218,7 +218,7 @@ class CodeOceanCreateDataAssetOperator(CodeOceanCreateDataAssetBase):
         if known ``version``, ``commit``, ``run_script``, ``data_assets``, ``parameters``,
         ``nextflow_profile``, ``processes``. (templated)
     :param **kwargs: what every operator that creates a data asset takes: see
-        :class:`~airflow_provider_codeocean.operators.creation.CodeOceanCreateDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._create_base.CodeOceanCreateDataAssetBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -287,7 +287,7 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
     :param remove_tags: tags to remove; missing ones are no error. (templated)
     :param custom_metadata: values of custom fields to set; other fields stay as they are. (templated)
     :param **kwargs: arguments of
-        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -363,7 +363,7 @@ class CodeOceanUpdateDataAssetOperator(CodeOceanActOnDataAssetBase):
 
     def act(self, client: CodeOceanClient) -> dict[str, Any]:
         """Update the data asset and verify it; see the base class."""
-        from airflow_provider_codeocean.metadata import changed_tags, checked_with
+        from airflow_provider_codeocean.custom_metadata import changed_tags, checked_with
 
         params = self.update_params()
         if params.custom_metadata is not None:
@@ -452,7 +452,7 @@ class CodeOceanArchiveDataAssetOperator(CodeOceanActOnDataAssetBase):
     :param data_asset_id: id of the data asset. (templated)
     :param archived: True archives it, False restores it.
     :param **kwargs: arguments of
-        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     def __init__(self, *, data_asset_id: str, archived: bool = True, **kwargs: Any) -> None:
@@ -473,12 +473,12 @@ class CodeOceanDeleteDataAssetOperator(CodeOceanActOnDataAssetBase):
     of an external data asset stay in their bucket.
 
     The result, in XCom, is whether the data asset existed. The arguments are those of
-    :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     def act(self, client: CodeOceanClient) -> bool:
         """Delete the data asset; see the base class."""
-        from airflow_provider_codeocean.removal import Fate, remove_data_asset
+        from airflow_provider_codeocean.deletion import Fate, remove_data_asset
 
         removed = remove_data_asset(client, self.data_asset_id, even_if_ready=True)
         log.info("%s", removed)

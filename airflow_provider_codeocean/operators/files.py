@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_codeocean.airflow_errors import (
+    OnEmpty,
+    end_as_asked_for,
+    no_retry_for_what_it_cannot_mend,
+)
 from airflow_provider_codeocean.api import text
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.hooks._files import DEFAULT_PARALLEL, check_download, local_path
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.links import ShowsDataAsset
+from airflow_provider_codeocean.validation import (
     KnowsTemplates,
     ReadField,
     as_rendered,
@@ -27,10 +35,6 @@ from airflow_provider_codeocean.arguments import (
     is_given,
     known_now,
 )
-from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.hooks.files import DEFAULT_PARALLEL, check_download, local_path
-from airflow_provider_codeocean.links import ShowsDataAsset
 
 if TYPE_CHECKING:
     import os

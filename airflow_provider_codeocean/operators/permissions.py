@@ -6,17 +6,78 @@ import logging
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, Forbidden
-from airflow_provider_codeocean.arguments import ReadField, as_rendered, check_choice, checked, known_now
-from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase, check_effect
+from airflow_provider_codeocean.api.models.permissions import EveryoneRole, Permissions, PermissionsParams
+from airflow_provider_codeocean.operators._data_asset_base import CodeOceanActOnDataAssetBase, check_effect
+from airflow_provider_codeocean.validation import ReadField, as_rendered, check_choice, checked, known_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.api.models.permissions import Permissions, PermissionsParams
+    from airflow_provider_codeocean.api.models.permissions import Permissions
+
+_CHECK_SPELLING = (
+    "check the spelling of groups and email addresses: Code Ocean ignores unknown ones without an error"
+)
+
+
+def missing_permissions(wanted: PermissionsParams, current: Permissions) -> PermissionsParams | None:
+    """Return the permissions to send so that all requested ones are set.
+
+    Email addresses and groups are compared without regard to case. The API can change and add roles but
+    cannot remove them, except from everyone, so other permissions stay as they are.
+
+    :param wanted: the requested permissions.
+    :param current: the permissions that are set.
+    :returns: the permissions that are missing, or None if there are none.
+    """
+    users, groups = _roles(current)
+    missing = PermissionsParams.model_construct(
+        users=[user for user in wanted.users or () if users.get(user.email.lower()) != user.role] or None,
+        groups=[one for one in wanted.groups or () if groups.get(one.group.lower()) != one.role] or None,
+        everyone=None if wanted.everyone in (None, _everyone(current)) else wanted.everyone,
+        share_assets=wanted.share_assets,
+    )
+    if missing.users or missing.groups or missing.everyone:
+        return missing
+    # share_assets takes effect only together with a permission, so all of them are sent.
+    return wanted if wanted.share_assets and not current.share_assets else None
+
+
+def describe_missing(wanted: PermissionsParams, current: Permissions) -> list[str]:
+    """Describe each requested permission that is not set.
+
+    :param wanted: the requested permissions.
+    :param current: the permissions that are set.
+    :returns: a clause for each, such as ``group 'imaging' has no role instead of viewer``, and the remedy if
+        a user or group has no role.
+    """
+    users, groups = _roles(current)
+    roles = [
+        *((f"user {one.email!r}", one.role, users.get(one.email.lower())) for one in wanted.users or ()),
+        *((f"group {one.group!r}", one.role, groups.get(one.group.lower())) for one in wanted.groups or ()),
+        *([("everyone", wanted.everyone, _everyone(current))] if wanted.everyone else []),
+    ]
+    missing = [f"{who} has {has or 'no role'} instead of {role}" for who, role, has in roles if has != role]
+    if any(has is None for _, _, has in roles):
+        missing.append(_CHECK_SPELLING)
+    if wanted.share_assets and current.share_assets is False:
+        missing.append("share_assets is false instead of true")
+    return missing
+
+
+def _roles(current: Permissions) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    return (
+        {user.email.lower(): user.role for user in current.users},
+        {group.group.lower(): group.role for group in current.groups},
+    )
+
+
+def _everyone(current: Permissions) -> str:
+    return current.everyone or EveryoneRole.NONE
+
 
 log = logging.getLogger(__name__)
-
 #: Statuses with which a server answers if it has no endpoint that returns permissions.
 _NO_ENDPOINT = (404, 405)
 #: Send all permissions, or read the current ones and send the difference.
@@ -46,7 +107,7 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
     :param mode: ``merge`` sends all permissions; ``ensure`` reads the current ones first (servers from 4.3
         on) and sends the difference, if there is any.
     :param **kwargs: arguments of
-        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -99,7 +160,7 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
 
     def act(self, client: CodeOceanClient) -> dict[str, Any]:
         """Set the permissions and verify them; see the base class."""
-        from airflow_provider_codeocean.permissions import missing_permissions
+        from airflow_provider_codeocean.operators.permissions import missing_permissions
 
         wanted = self.permissions_params()
         to_send: PermissionsParams | None = wanted
@@ -115,7 +176,7 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
         return sent
 
     def _verify(self, client: CodeOceanClient, wanted: PermissionsParams) -> None:
-        from airflow_provider_codeocean.permissions import describe_missing
+        from airflow_provider_codeocean.operators.permissions import describe_missing
 
         unverified: object = None
         try:
@@ -168,7 +229,8 @@ class CodeOceanGetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
     Source: ``GET data_assets/{id}/permissions``, which servers have from 4.3 on.
 
     The result, in XCom, has the fields ``users``, ``groups``, ``everyone``, and ``share_assets``. The
-    arguments are those of :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+    arguments are those of
+    :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     def act(self, client: CodeOceanClient) -> dict[str, Any]:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_codeocean.airflow_errors import (
+    OnEmpty,
+    end_as_asked_for,
+    no_retry_for_what_it_cannot_mend,
+)
 from airflow_provider_codeocean.api.models.search import MAX_PAGE
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.hooks.uses import USE_KINDS, check_use_kinds, uses_of
+from airflow_provider_codeocean.operators._data_asset_base import CodeOceanActOnDataAssetBase
+from airflow_provider_codeocean.validation import (
     KnowsTemplates,
     ReadField,
     as_rendered,
@@ -18,10 +26,6 @@ from airflow_provider_codeocean.arguments import (
     data_asset_search,
     known_now,
 )
-from airflow_provider_codeocean.failures import OnEmpty, end_as_asked_for, no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.hooks.uses import USE_KINDS, check_use_kinds, uses_of
-from airflow_provider_codeocean.operators.acting import CodeOceanActOnDataAssetBase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +144,7 @@ class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
 
     def execute(self, context: Context) -> list[Any]:  # noqa: ARG002 - as every operator
         """Search data assets."""
-        from airflow_provider_codeocean.metadata import fit_filters
+        from airflow_provider_codeocean.custom_metadata import fit_filters
 
         with no_retry_for_what_it_cannot_mend(self):
             params = self.search_params()
@@ -179,7 +183,7 @@ class CodeOceanSearchDataAssetUsesOperator(CodeOceanActOnDataAssetBase):
     :param on_empty: if nothing is found: ``return`` an empty list, ``skip`` the task, or ``fail`` it, which
         keeps its retries.
     :param **kwargs: arguments of
-        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     def __init__(

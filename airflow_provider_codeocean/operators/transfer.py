@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_codeocean.airflow_errors import (
+    naming_what_ran_out_of_time,
+    no_retry_for_what_it_cannot_mend,
+)
 from airflow_provider_codeocean.api.errors import TransferFailed, WaitTimeout
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.compat.state import durable_state
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.lineage.mixins import AnnouncesDataAsset
+from airflow_provider_codeocean.lineage.model import of_transfer
+from airflow_provider_codeocean.operators._data_asset_base import CodeOceanOneDataAssetBase
+from airflow_provider_codeocean.outcomes import Verdict, as_xcom
+from airflow_provider_codeocean.polling.waits import TransferWait, deadline_after
+from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
+from airflow_provider_codeocean.validation import (
     ReadField,
     as_rendered,
     check_flags,
@@ -19,16 +31,6 @@ from airflow_provider_codeocean.arguments import (
     checked,
     known_now,
 )
-from airflow_provider_codeocean.compat.state import durable_state
-from airflow_provider_codeocean.failures import naming_what_ran_out_of_time, no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.lineage import of_transfer
-from airflow_provider_codeocean.operators.acting import CodeOceanOneDataAssetBase
-from airflow_provider_codeocean.operators.announcing import AnnouncesDataAsset
-from airflow_provider_codeocean.polling.wait import deadline_after
-from airflow_provider_codeocean.polling.waits import TransferWait
-from airflow_provider_codeocean.states import Verdict, as_xcom
-from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import AWSTarget, TransferParams
     from airflow_provider_codeocean.compat.state import DurableState
-    from airflow_provider_codeocean.states import TransferEvent
+    from airflow_provider_codeocean.outcomes import TransferEvent
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class CodeOceanTransferDataAssetOperator(AnnouncesDataAsset, CodeOceanOneDataAss
     :param timeout: how long to wait, in seconds or as a timedelta, above 0. The task's
         ``execution_timeout``, where it is shorter, ends the wait as well. The transfer goes on.
     :param **kwargs: what every operator that is about a data asset takes: see
-        :class:`~airflow_provider_codeocean.operators.acting.CodeOceanOneDataAssetBase`.
+        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
     """
 
     template_fields: Sequence[str] = ("target", *CodeOceanOneDataAssetBase.template_fields)

@@ -13,11 +13,11 @@ A problem with one wait stays with that wait:
   at a time probes the server, and the rate starts low again after it.
 - Whatever is raised while a response is handled ends the waits for that target with this error.
 - The connection is read again once a minute, and at once after a refused token or an untrusted certificate
-  (:mod:`~airflow_provider_codeocean.polling.sender`).
+  (:mod:`~airflow_provider_codeocean.polling.shared_client`).
 
 Searches are never the last word: targets that they show pending are also read, in turn
-(:mod:`~airflow_provider_codeocean.polling.trust`), so a search that lags, leaves something out, or is stale
-delays a wait but never loses it.
+(:mod:`~airflow_provider_codeocean.polling.search_consistency`), so a search that lags, leaves something out,
+or is stale delays a wait but never loses it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
-from airflow_provider_codeocean.polling.metrics import Metrics, NoMetrics
-from airflow_provider_codeocean.polling.reading import SingleReader
-from airflow_provider_codeocean.polling.report import PollerStats
-from airflow_provider_codeocean.polling.searching import BulkReader
-from airflow_provider_codeocean.polling.sender import SharedClient
-from airflow_provider_codeocean.polling.trust import SearchConsistencyMonitor
-from airflow_provider_codeocean.polling.watchlist import PollRegistry
+from airflow_provider_codeocean.metrics import Metrics, NoMetrics
+from airflow_provider_codeocean.polling.bulk_reader import BulkReader
+from airflow_provider_codeocean.polling.registry import PollRegistry
+from airflow_provider_codeocean.polling.search_consistency import SearchConsistencyMonitor
+from airflow_provider_codeocean.polling.shared_client import SharedClient
+from airflow_provider_codeocean.polling.single_reader import SingleReader
+from airflow_provider_codeocean.polling.stats import PollerStats
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.polling.sender import Connect
-    from airflow_provider_codeocean.polling.wait import Wait
+    from airflow_provider_codeocean.polling.shared_client import Connect
+    from airflow_provider_codeocean.polling.waits import Wait
 
 #: Seconds in which a wait is polled once, even if its deadline has passed when it starts.
 _MIN_WAIT = 5.0

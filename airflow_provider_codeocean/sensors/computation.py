@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import check_identifier, check_identifier_early
 from airflow_provider_codeocean.polling.waits import ComputationWait
-from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
+from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
+from airflow_provider_codeocean.validation import check_identifier, check_identifier_early
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
 
     :param computation_id: id of the computation. (templated)
     :param **kwargs: what every sensor that waits for one thing takes: see
-        :class:`~airflow_provider_codeocean.sensors.base.CodeOceanWaitSensorBase`.
+        :class:`~airflow_provider_codeocean.sensors._base.CodeOceanWaitSensorBase`.
     """
 
     template_fields: Sequence[str] = ("computation_id", *CodeOceanWaitSensorBase.template_fields)

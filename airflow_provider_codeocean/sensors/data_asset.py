@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import check_identifier, check_identifier_early
 from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.polling.waits import DataAssetWait
-from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
+from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
+from airflow_provider_codeocean.validation import check_identifier, check_identifier_early
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ class CodeOceanDataAssetSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
 
     :param data_asset_id: id of the data asset. (templated)
     :param **kwargs: what every sensor that waits for one thing takes: see
-        :class:`~airflow_provider_codeocean.sensors.base.CodeOceanWaitSensorBase`.
+        :class:`~airflow_provider_codeocean.sensors._base.CodeOceanWaitSensorBase`.
     """
 
     template_fields: Sequence[str] = ("data_asset_id", *CodeOceanWaitSensorBase.template_fields)

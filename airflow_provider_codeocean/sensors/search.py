@@ -5,32 +5,32 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE
-from airflow_provider_codeocean.arguments import (
+from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.polling.waits import SearchWait
+from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
+from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
+from airflow_provider_codeocean.validation import (
     ReadField,
     as_rendered,
     check_flags,
     data_asset_search,
     known_now,
 )
-from airflow_provider_codeocean.failures import no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.waits import SearchWait
-from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
-from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
 
-    from airflow_provider_codeocean.api.call import Call
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
     from airflow_provider_codeocean.api.models.search import Page
-    from airflow_provider_codeocean.states import WaitEvent
+    from airflow_provider_codeocean.api.request import Call
+    from airflow_provider_codeocean.outcomes import WaitEvent
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         (templated)
     :param origin: only ``internal``, or only ``external`` data assets. (templated)
     :param archived: archived data assets instead of the others.
-    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.sensors.base.CodeOceanWaitSensorBase`.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.sensors._base.CodeOceanWaitSensorBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -119,7 +119,7 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
 
     def _fit_filters(self) -> None:
         """Convert the values of filters to the types of their custom fields: others would match nothing."""
-        from airflow_provider_codeocean.metadata import fit_filters, has_ambiguous_filters
+        from airflow_provider_codeocean.custom_metadata import fit_filters, has_ambiguous_filters
 
         with no_retry_for_what_it_cannot_mend(self):
             params = self.search_params()
@@ -130,7 +130,7 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
 
     def _search(self) -> dict[str, Any]:
         """Return the search to send, which in the triggerer must not need the fields of custom metadata."""
-        from airflow_provider_codeocean.metadata import has_ambiguous_filters
+        from airflow_provider_codeocean.custom_metadata import has_ambiguous_filters
 
         params = self.search_params()
         if not self._is_fitted and has_ambiguous_filters(params):

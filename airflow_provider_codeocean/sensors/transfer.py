@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.arguments import check_identifier, check_identifier_early, known_now
 from airflow_provider_codeocean.links import ShowsDataAsset
 from airflow_provider_codeocean.polling.waits import TransferWait
-from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
+from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
+from airflow_provider_codeocean.validation import check_identifier, check_identifier_early, known_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class CodeOceanTransferSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
         it had none: any transfer counts then. (templated)
     :param transfer_error: its field of that name before the transfer was begun. (templated)
     :param **kwargs: what every sensor that waits for one thing takes: see
-        :class:`~airflow_provider_codeocean.sensors.base.CodeOceanWaitSensorBase`.
+        :class:`~airflow_provider_codeocean.sensors._base.CodeOceanWaitSensorBase`.
     """
 
     template_fields: Sequence[str] = (

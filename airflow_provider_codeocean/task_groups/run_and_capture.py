@@ -15,9 +15,9 @@ from airflow_provider_codeocean.task_groups.steps import about, capture_steps, r
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_codeocean.operators._run_base import CodeOceanRunBase
     from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
     from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
-    from airflow_provider_codeocean.operators.running import CodeOceanRunBase
     from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_codeocean.deletion import removal_of_computation
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.waits import ComputationWait
-from airflow_provider_codeocean.removal import removal_of_computation
-from airflow_provider_codeocean.triggers.own import CodeOceanOwnWaitTriggerBase
+from airflow_provider_codeocean.triggers._on_kill import CodeOceanOwnWaitTriggerBase
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.removal import Removal
-    from airflow_provider_codeocean.triggers.base import Completion
-    from airflow_provider_codeocean.triggers.own import OnKill
+    from airflow_provider_codeocean.deletion import Removal
+    from airflow_provider_codeocean.triggers._base import Completion
+    from airflow_provider_codeocean.triggers._on_kill import OnKill
 
 
 class CodeOceanComputationTrigger(CodeOceanOwnWaitTriggerBase):
     """Wait until a computation has succeeded or failed.
 
-    Its event is a :class:`~airflow_provider_codeocean.states.ComputationEvent`. What all triggers that wait
-    have in common: :class:`~airflow_provider_codeocean.triggers.base.CodeOceanWaitTriggerBase`.
+    Its event is a :class:`~airflow_provider_codeocean.outcomes.ComputationEvent`. What all triggers that wait
+    have in common: :class:`~airflow_provider_codeocean.triggers._base.CodeOceanWaitTriggerBase`.
 
     :param computation_id: id of the computation.
     :param codeocean_conn_id: id of the connection.

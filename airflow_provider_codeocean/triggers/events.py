@@ -7,18 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_codeocean.arguments import (
-    check_choice,
-    check_flags,
-    check_identifier_early,
-    check_no_template,
-    check_one_of,
-    checked,
-)
-from airflow_provider_codeocean.capture.key import extract_key
-from airflow_provider_codeocean.polling.watch import ComputationsWatch, DataAssetsWatch
-from airflow_provider_codeocean.triggers.watching import CodeOceanWatchTriggerBase
-from airflow_provider_codeocean.watching.over import (
+from airflow_provider_codeocean.events.filters import (
     TOLD_OF_COMPUTATIONS,
     TOLD_OF_DATA_ASSETS,
     EndStatus,
@@ -26,6 +15,17 @@ from airflow_provider_codeocean.watching.over import (
     ended,
     has_ended_as,
     ready,
+)
+from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch
+from airflow_provider_codeocean.submission.keys import extract_key
+from airflow_provider_codeocean.triggers._event_base import CodeOceanWatchTriggerBase
+from airflow_provider_codeocean.validation import (
+    check_choice,
+    check_flags,
+    check_identifier_early,
+    check_no_template,
+    check_one_of,
+    checked,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
     :param include_own: also report computations that a task of this provider submitted: their display names
         contain an idempotency key.
     :param **kwargs: what every trigger takes that watches: see
-        :class:`~airflow_provider_codeocean.triggers.watching.CodeOceanWatchTriggerBase`.
+        :class:`~airflow_provider_codeocean.triggers._event_base.CodeOceanWatchTriggerBase`.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class CodeOceanDataAssetsReadyTrigger(CodeOceanWatchTriggerBase):
     :param params: what to search for: the fields of a search of Code Ocean's API (``query``, ``filters``,
         ``type`` and so on), as JSON values.
     :param **kwargs: what every trigger takes that watches: see
-        :class:`~airflow_provider_codeocean.triggers.watching.CodeOceanWatchTriggerBase`.
+        :class:`~airflow_provider_codeocean.triggers._event_base.CodeOceanWatchTriggerBase`.
     """
 
     def __init__(self, params: Mapping[str, Any], **kwargs: Any) -> None:

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.waits import SearchWait
-from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
+from airflow_provider_codeocean.triggers._base import CodeOceanWaitTriggerBase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.search import Page
-    from airflow_provider_codeocean.triggers.base import Completion
+    from airflow_provider_codeocean.triggers._base import Completion
 
 
 class CodeOceanDataAssetSearchTrigger(CodeOceanWaitTriggerBase):
     """Wait until a search finds a data asset.
 
-    Its event is a :class:`~airflow_provider_codeocean.states.WaitEvent`, with the ``params``. What all
+    Its event is a :class:`~airflow_provider_codeocean.outcomes.WaitEvent`, with the ``params``. What all
     triggers that wait have in common:
-    :class:`~airflow_provider_codeocean.triggers.base.CodeOceanWaitTriggerBase`.
+    :class:`~airflow_provider_codeocean.triggers._base.CodeOceanWaitTriggerBase`.
 
     :param params: what to search for: the fields of a search of Code Ocean's API, as JSON values.
     :param codeocean_conn_id: id of the connection.

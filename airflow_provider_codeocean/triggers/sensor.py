@@ -12,14 +12,14 @@ from jinja2 import StrictUndefined
 
 from airflow_provider_codeocean.compat.tasks import pull_xcom, push_xcom
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.triggers.base import GRACE, RESULT_KEY, outcome
-from airflow_provider_codeocean.triggers.mapped import given_to
+from airflow_provider_codeocean.triggers._base import GRACE, RESULT_KEY, outcome
+from airflow_provider_codeocean.triggers._mapped_arguments import given_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from airflow_provider_codeocean.polling.wait import Wait
+    from airflow_provider_codeocean.polling.waits import Wait
 
 #: Seconds within which Airflow is to tell what the arguments are. A busy triggerer takes a minute to begin to
 #: answer, and what it does not know it never answers.

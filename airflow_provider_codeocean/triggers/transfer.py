@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.waits import TransferWait
-from airflow_provider_codeocean.triggers.base import CodeOceanWaitTriggerBase
+from airflow_provider_codeocean.triggers._base import CodeOceanWaitTriggerBase
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.triggers.base import Completion
+    from airflow_provider_codeocean.triggers._base import Completion
 
 
 class CodeOceanTransferTrigger(CodeOceanWaitTriggerBase):
     """Wait until the files of a data asset have been transferred, or that has failed.
 
-    Its event is a :class:`~airflow_provider_codeocean.states.TransferEvent`. What all triggers that wait
-    have in common: :class:`~airflow_provider_codeocean.triggers.base.CodeOceanWaitTriggerBase`.
+    Its event is a :class:`~airflow_provider_codeocean.outcomes.TransferEvent`. What all triggers that wait
+    have in common: :class:`~airflow_provider_codeocean.triggers._base.CodeOceanWaitTriggerBase`.
 
     :param data_asset_id: id of the data asset.
     :param last_transferred: the data asset's field of that name before the transfer was begun, in Unix

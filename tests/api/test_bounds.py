@@ -10,10 +10,10 @@ import zlib
 import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.body import MAX_ERROR_ANSWER
 from airflow_provider_codeocean.api.client import MAX_ANSWER
 from airflow_provider_codeocean.api.errors import ServerError, UnexpectedAnswer
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.api.wire import MAX_ERROR_ANSWER
 from tests.api.fake_server import reply
 
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])

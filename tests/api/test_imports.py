@@ -10,7 +10,10 @@ import sys
 from airflow_provider_codeocean import api
 
 CLIENT = f"{api.__name__}.client"
-KNOW_HTTPX = {f"{api.__name__}.{name}" for name in ("client", "deadline", "storage", "wire")}
+KNOW_HTTPX = {
+    f"{api.__name__}.{name}"
+    for name in ("client", "storage", "_http.body", "_http.deadline", "_http.errors", "_http.tls")
+}
 MODULES = [module.name for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}.")]
 
 

@@ -13,10 +13,10 @@ import pytest
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+from tests.api._http.test_deadline import Dripping
 from tests.api.certificates import Authority
 from tests.api.fake_server import BOTH
 from tests.api.loopback import LoopbackServer
-from tests.api.test_deadline import Dripping
 
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
 

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_codeocean.api.auth import Credentials
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
-from airflow_provider_codeocean.api.encryption import check_encryption
 from airflow_provider_codeocean.api.errors import CodeOceanError, CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs
 from airflow_provider_codeocean.api.secret import Secret
-from airflow_provider_codeocean.api.token import Credentials
-from airflow_provider_codeocean.states import as_xcom
+from airflow_provider_codeocean.api.security import check_encryption
+from airflow_provider_codeocean.outcomes import as_xcom
+from tests.api._http.test_deadline import Dripping
 from tests.api.fake_server import BOTH, FakeServer, fail, reply
 from tests.api.loopback import LoopbackServer
-from tests.api.test_deadline import Dripping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -249,7 +249,7 @@ class TestErrors:
             BOTH["sync"](server, lambda client: client.data_assets.get("a1"), retry_budget=0)
 
     def test_a_call_does_not_show_its_body(self):
-        from airflow_provider_codeocean.api.call import Call, Effect
+        from airflow_provider_codeocean.api.request import Call, Effect
 
         call = Call("POST", "data_assets", dict, Effect.ONCE, body={"source": {"client_secret": "s3cret"}})
         assert "s3cret" not in repr(call)
@@ -301,7 +301,7 @@ class TestSignedURL:
 class TestEncryption:
     @pytest.fixture(autouse=True)
     def nothing_told(self, monkeypatch):
-        monkeypatch.setattr("airflow_provider_codeocean.api.encryption._reported", set())
+        monkeypatch.setattr("airflow_provider_codeocean.api.security._reported", set())
 
     @pytest.mark.parametrize(
         "url", ["https://co.test", "http://127.0.0.1:1", "http://[::1]", "http://localhost"]

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from cryptography import x509
 
+from airflow_provider_codeocean.api._http.tls import ssl_context, storage_ssl_context
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, NoCertificates
-from airflow_provider_codeocean.api.wire import ssl_context, storage_ssl_context
 from tests.api.certificates import Authority
 from tests.api.fake_server import BOTH
 from tests.api.loopback import LoopbackServer

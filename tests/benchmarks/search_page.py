@@ -16,10 +16,9 @@ from codeocean.data_asset import DataAssetSearchResults
 
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
-from airflow_provider_codeocean.api.models.glance import GlancePage
+from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
 from airflow_provider_codeocean.polling.poller import Poller
-from airflow_provider_codeocean.polling.wait import Kind
-from airflow_provider_codeocean.polling.waits import DataAssetWait
+from airflow_provider_codeocean.polling.waits import DataAssetWait, Kind
 from tests.benchmarks.waits.server import Server
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from airflow_provider_codeocean.compat.state import (
     state_of_asset,
     states_of_watched_assets,
 )
-from airflow_provider_codeocean.watching.ledger import Ledger
-from airflow_provider_codeocean.watching.seen import Seen
+from airflow_provider_codeocean.events.claims import Ledger
+from airflow_provider_codeocean.events.seen_set import Seen
 
 
 @pytest.mark.skipif(not Feature.ASSET_STATE.is_there, reason="assets have a state from Airflow 3.3 on")

@@ -8,9 +8,7 @@ import pytest
 from codeocean import CodeOcean
 from codeocean.data_asset import ComputationSource, DataAsset, DataAssetParams, Source
 
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
-from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Policy, Transitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,8 +18,8 @@ from codeocean.data_asset import DataAssetAttachParams
 from codeocean.models.capsule import CapsuleSortBy
 from codeocean.pipeline import Pipelines
 
-from airflow_provider_codeocean.emulator.config import CapsuleConfig, EmulatorConfig
-from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.emulator import EmulatorServer
+from airflow_provider_codeocean.emulator.domain.config import CapsuleConfig, EmulatorConfig
 from tests.contract.exercises import exercises
 
 if TYPE_CHECKING:

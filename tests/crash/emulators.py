@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
-from airflow_provider_codeocean.emulator.server import EmulatorServer
-from airflow_provider_codeocean.states import Verdict, computation_verdict
+from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Policy, Transitions
+from airflow_provider_codeocean.outcomes import Verdict, computation_verdict
 from scripts.emulator_process import EmulatorProcess
 from scripts.environment import free_ports
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.models.computation import Computation
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
-    from airflow_provider_codeocean.emulator.faults import Fault
+    from airflow_provider_codeocean.emulator.domain.faults import Fault
 
 #: Seconds by which search lags behind writes: a retry comes sooner.
 SEARCH_LAG = 3.0
@@ -121,7 +119,7 @@ class ThreadedEmulator:
 
     def fault(self, kind: str, method: str, path: str) -> Fault:
         """Let the next request of a kind go wrong."""
-        from airflow_provider_codeocean.emulator.faults import FaultRule
+        from airflow_provider_codeocean.emulator import FaultRule
 
         return self.server.faults.add(
             FaultRule.model_validate({"kind": kind, "method": method, "path": path, "timeout": 600})

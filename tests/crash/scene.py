@@ -18,7 +18,7 @@ from tests.crash.emulators import RestartableEmulator, ThreadedEmulator
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_codeocean.emulator.faults import Fault
+    from airflow_provider_codeocean.emulator.domain.faults import Fault
     from scripts.real_airflow import RealAirflow
     from tests.crash.points import Point
 

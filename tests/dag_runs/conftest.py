@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_codeocean.compat.features import Feature
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from scripts.airflow_database import make_database
 from tests.dag_runs.one_of_many import SHOWN
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.emulator.server import EmulatorServer
+    from airflow_provider_codeocean.emulator import EmulatorServer
 
 HERE = Path(__file__).parent
 DAGS = HERE / "dags"

@@ -6,9 +6,7 @@ import re
 
 import pytest
 
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 WAITING = ("deferred", "in_worker")

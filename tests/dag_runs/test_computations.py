@@ -8,9 +8,9 @@ from importlib.metadata import version
 import pytest
 
 from airflow_provider_codeocean.api.models.computation import RunParams
-from airflow_provider_codeocean.capture import once
-from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.hooks import capture_computation
+from airflow_provider_codeocean.emulator import FaultRule
+from airflow_provider_codeocean.operators._submit_once import computation as computation_job
+from airflow_provider_codeocean.submission import protocol
 
 WAYS = ("deferred", "in_worker")
 
@@ -104,8 +104,8 @@ def test_what_cannot_be_run_fails_for_good(run, started):
 
 
 def test_a_lost_answer_does_not_start_it_twice(run, started, code_ocean, monkeypatch):
-    monkeypatch.setattr(once, "SETTLE", 4.0)
-    monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 1.0)
+    monkeypatch.setattr(protocol, "SETTLE", 4.0)
+    monkeypatch.setattr(computation_job, "NAMED_WITHIN", 1.0)
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_after"))
     finished = run("run_capsule_in_worker", mode="fast")
     assert finished.states == {"act": "success"}

@@ -10,8 +10,8 @@ import pytest
 from airflow.models import Connection
 from airflow.utils.session import create_session
 
-from airflow_provider_codeocean.emulator.bulk import DataAssetSeed, seed_data_assets
-from airflow_provider_codeocean.emulator.clock import Policy
+from airflow_provider_codeocean.emulator import Policy
+from airflow_provider_codeocean.emulator.seeding.bulk import DataAssetSeed, seed_data_assets
 
 NAME = "AIRFLOW_CONN_CODEOCEAN_DEFAULT"
 

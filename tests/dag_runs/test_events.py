@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
+from airflow_provider_codeocean.emulator.seeding.bulk import ComputationSeed, seed_computations
 
 pytestmark = pytest.mark.skipif(
     version("apache-airflow").startswith("2."), reason="Airflow 2 has no asset watchers"

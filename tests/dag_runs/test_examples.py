@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams, DataAssetSearchParams
-from airflow_provider_codeocean.emulator.bulk import ComputationSeed, seed_computations
+from airflow_provider_codeocean.emulator.seeding.bulk import ComputationSeed, seed_computations
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from tests.dag_runs.conftest import Run
 from tests.e2e.test_events import EXAMPLES as STARTED_BY_EVENTS

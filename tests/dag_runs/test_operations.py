@@ -11,9 +11,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import (
     TransferParams,
 )
 from airflow_provider_codeocean.api.models.permissions import PermissionsParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 WAITING = ("deferred", "in_worker")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_codeocean.emulator.config import RunConfig
+from airflow_provider_codeocean.emulator.domain.config import RunConfig
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
 
 

@@ -7,9 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 # In Airflow 3.0 dag.test() gives a rescheduled sensor its first start as a string, and Airflow stumbles over

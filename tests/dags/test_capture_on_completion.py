@@ -7,8 +7,8 @@ from importlib.metadata import version
 import pytest
 
 from airflow_provider_codeocean.api.models.computation import Computation
-from airflow_provider_codeocean.capture.key import append_key
 from airflow_provider_codeocean.dags.capture_on_completion import capture_on_completion
+from airflow_provider_codeocean.submission.keys import append_key
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 has_watchers = pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no asset watchers")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_codeocean.emulator.config import EmulatorConfig
+from airflow_provider_codeocean.emulator import EmulatorConfig
 from tests.emulator.helpers import AT_ONCE, Deployment
 
 if TYPE_CHECKING:

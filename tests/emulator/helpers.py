@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_codeocean.emulator.app import create_app
-from airflow_provider_codeocean.emulator.clock import ManualClock, Policy
-from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
-from airflow_provider_codeocean.emulator.environment import environment
+from airflow_provider_codeocean.emulator import EmulatorConfig, Transitions
+from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy
+from airflow_provider_codeocean.emulator.seeding.env_file import environment
+from airflow_provider_codeocean.emulator.server.app import create_app
 
 URL = "http://emulator.test"
 START = 1_700_000_000.0

@@ -137,7 +137,7 @@ def test_a_wrong_configuration_is_named(tmp_path, capsys, config, named):
 
 
 def test_a_port_that_is_taken_is_named(tmp_path, capsys):
-    from airflow_provider_codeocean.emulator.server import listen
+    from airflow_provider_codeocean.emulator.server.server import listen
 
     with listen("127.0.0.1", 0) as taken:
         arguments = ["--port", str(taken.getsockname()[1]), "--env-file", str(tmp_path / "env")]

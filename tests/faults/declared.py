@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from airflow_provider_codeocean.api.call import Call
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
+from airflow_provider_codeocean.api.request import Call
 
 RESOURCES = (DataAssets, Computations, Capsules, Pipelines, CustomMetadataSchema)
 

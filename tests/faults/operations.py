@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_codeocean.emulator.bulk import (
+from airflow_provider_codeocean.emulator.seeding.bulk import (
     ComputationSeed,
     DataAssetSeed,
     seed_computations,
@@ -52,7 +52,7 @@ from scripts.fault_table import Group
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_codeocean.emulator.server import EmulatorServer
+    from airflow_provider_codeocean.emulator import EmulatorServer
 
 #: Seconds between two looks.
 LOOK = 0.02

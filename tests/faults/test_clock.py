@@ -7,11 +7,11 @@ import time
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt
-from airflow_provider_codeocean.capture.once import SubmitOnce
 from airflow_provider_codeocean.clock import SteadyClock
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.wait import Wait
+from airflow_provider_codeocean.polling.waits import Wait
+from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt
+from airflow_provider_codeocean.submission.protocol import SubmitOnce
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 JUMPS = pytest.mark.parametrize("jump", [-3600.0, 3600.0], ids=["back", "forward"])

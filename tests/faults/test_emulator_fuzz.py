@@ -10,8 +10,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
-from airflow_provider_codeocean.emulator.app import create_app
-from airflow_provider_codeocean.emulator.environment import environment
+from airflow_provider_codeocean.emulator.seeding.env_file import environment
+from airflow_provider_codeocean.emulator.server.app import create_app
 from tests.faults.test_fuzz import fixed
 
 APP = create_app()

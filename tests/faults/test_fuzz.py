@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.outcomes import as_xcom
 from airflow_provider_codeocean.polling.poller import wait_together
 from airflow_provider_codeocean.polling.waits import (
     ComputationWait,
@@ -25,8 +26,7 @@ from airflow_provider_codeocean.polling.waits import (
     SearchWait,
     TransferWait,
 )
-from airflow_provider_codeocean.polling.watch import ComputationsWatch, DataAssetsWatch, follow
-from airflow_provider_codeocean.states import as_xcom
+from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch, follow
 from tests.faults.declared import CALLS
 from tests.faults.garbage import answers, nearly, values
 from tests.polling.virtual_time import run

@@ -12,15 +12,12 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_codeocean.api import errors
-from airflow_provider_codeocean.capture import once as capture_once
-from airflow_provider_codeocean.emulator.bulk import DataAssetSeed, seed_data_assets
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import EmulatorConfig, Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, FaultRule, Policy, Transitions
+from airflow_provider_codeocean.emulator.seeding.bulk import DataAssetSeed, seed_data_assets
 from airflow_provider_codeocean.hooks import codeocean as hooks
-from airflow_provider_codeocean.operators import once as operators_once
-from airflow_provider_codeocean.polling import pace, poller, wait, watched
+from airflow_provider_codeocean.operators._submit_once import operator as operators_once
+from airflow_provider_codeocean.polling import poller, rate_limiter, registry, waits
+from airflow_provider_codeocean.submission import protocol as capture_once
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from scripts.fault_table import FAULTS, FINE, PAGE, Ending, Fault, Group, Kind, ending, page
 from tests.faults.operations import LOOK, OPERATIONS, Operation, Scene
@@ -117,11 +114,11 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(capture_once, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(operators_once, "overtaken", lambda context: False)  # there is no task to ask for
     monkeypatch.setattr(poller, "_MIN_WAIT", IN_VAIN)
-    monkeypatch.setattr(pace, "_DEFAULT_PAUSE", 0.02)
-    for module in (pace, wait, watched):
+    monkeypatch.setattr(rate_limiter, "_DEFAULT_PAUSE", 0.02)
+    for module in (rate_limiter, waits, registry):
         monkeypatch.setattr(module, "LONGEST_RETRY_AFTER", 0.05)
     monkeypatch.setattr("airflow_provider_codeocean.files.download._FIRST_PAUSE", 0.02)
-    monkeypatch.setattr("airflow_provider_codeocean.hooks.capture_computation.NAMED_WITHIN", 0.0)
+    monkeypatch.setattr("airflow_provider_codeocean.operators._submit_once.computation.NAMED_WITHIN", 0.0)
     return clock
 
 

@@ -10,7 +10,7 @@ import httpx
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_codeocean.files.local import LocalTarget
-from airflow_provider_codeocean.files.store import StoreTarget
+from airflow_provider_codeocean.files.object_store import StoreTarget
 from tests.files.fake_host import Body, Host
 
 MIB = 1024 * 1024

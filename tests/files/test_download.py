@@ -17,7 +17,7 @@ from airflow_provider_codeocean.api.errors import (
     NotFound,
     ServerError,
 )
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.files import download as module
 from airflow_provider_codeocean.files.download import Downloaded
 from airflow_provider_codeocean.files.local import LocalTarget

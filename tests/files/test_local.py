@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.files import local
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.source import ListedFile

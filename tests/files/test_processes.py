@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.files.local import CHECKPOINT
 from tests.files.conftest import tree
 from tests.files.generated import MIB, GeneratingServer

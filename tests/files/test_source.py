@@ -17,9 +17,7 @@ from airflow_provider_codeocean.api.errors import (
     UnexpectedAnswer,
 )
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.emulator.config import EmulatorConfig
-from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.emulator.server import EmulatorServer
+from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, FaultRule
 from airflow_provider_codeocean.files import source as module
 from airflow_provider_codeocean.files.source import FileSource, ListedFile
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook

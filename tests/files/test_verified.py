@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.memory import MemoryTarget
-from airflow_provider_codeocean.files.store import StoreTarget
+from airflow_provider_codeocean.files.object_store import StoreTarget
 from tests.files.conftest import tree
 from tests.files.fake_host import PAGE, Body, Host, file, page
 

@@ -17,9 +17,8 @@ from airflow_provider_codeocean.api.errors import (
     WaitTimeout,
 )
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import TokenConfig, Transitions, UserConfig
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy
+from airflow_provider_codeocean.emulator.domain.config import TokenConfig, Transitions, UserConfig
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 
@@ -135,8 +134,7 @@ class TestTheTestOfAConnection:
         assert message.startswith("Code Ocean, or a proxy in front of it, is in trouble or busy: ")
 
     def test_a_token_without_the_scope(self, connect):
-        from airflow_provider_codeocean.emulator.config import EmulatorConfig
-        from airflow_provider_codeocean.emulator.server import EmulatorServer
+        from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer
 
         user = UserConfig(
             email="runner@lab.test", tokens=(TokenConfig(token="cop_runs", scopes=("capsule:write",)),)

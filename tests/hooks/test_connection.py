@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.client import CodeOceanClient, base_url
 from airflow_provider_codeocean.api.errors import NoCertificates
+from airflow_provider_codeocean.hooks._connection import check_extra, client_options, with_precedence
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.hooks.connection import check_extra, client_options, with_precedence
 from tests.faults.test_fuzz import fixed
 
 
@@ -258,7 +258,7 @@ class TestBrokenExtra:
 class TestUnknownExtras:
     @pytest.fixture(autouse=True)
     def nothing_reported(self, monkeypatch):
-        monkeypatch.setattr("airflow_provider_codeocean.hooks.connection._reported", set())
+        monkeypatch.setattr("airflow_provider_codeocean.hooks._connection._reported", set())
 
     @pytest.mark.parametrize("name", ["verfy", "token", "requre_tls", "Require_TLS", "__extra__", "a\nb"])
     def test_unknown_extra_is_reported_once_with_the_known_ones(self, name, caplog):

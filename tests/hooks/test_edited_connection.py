@@ -16,9 +16,9 @@ from airflow_provider_codeocean.api.secret import Secret, basic
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.hooks.waiting import wait_in_triggerer
-from airflow_provider_codeocean.polling import sender
+from airflow_provider_codeocean.polling import shared_client
 from airflow_provider_codeocean.polling.waits import DataAssetWait
+from airflow_provider_codeocean.triggers._base import wait_in_triggerer
 from tests.api.certificates import Authority
 from tests.api.loopback import LoopbackServer
 
@@ -60,7 +60,7 @@ def header(token):
 
 @pytest.fixture(autouse=True)
 def _short_minute(monkeypatch):
-    for module in (sender, hooks):
+    for module in (shared_client, hooks):
         monkeypatch.setattr(module, "REREAD_SECONDS", 0.4)
         monkeypatch.setattr(module, "MIN_REREAD_SECONDS", 0.2)
 

@@ -10,14 +10,14 @@ from airflow.providers.common.compat.sdk import AirflowFailException, PokeReturn
 
 from airflow_provider_codeocean.api.errors import Unauthorized
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.emulator.config import TokenConfig, UserConfig
-from airflow_provider_codeocean.emulator.people import ADMIN_EMAIL
+from airflow_provider_codeocean.emulator.domain.config import TokenConfig, UserConfig
+from airflow_provider_codeocean.emulator.state.users import ADMIN_EMAIL
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.grace import AuthGracePeriod
+from airflow_provider_codeocean.polling.auth_grace import AuthGracePeriod
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
-from tests.hooks.test_capture import KEY, State, capturing, count
+from tests.operators._submit_once.test_runner import KEY, State, capturing, count
 
 CONTEXT = {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}
 
@@ -74,8 +74,8 @@ def slept(monkeypatch):
 def test_a_capture_makes_one_whichever_of_its_requests_is_refused(
     code_ocean, params, rotate, monkeypatch, requests
 ):
-    monkeypatch.setattr("airflow_provider_codeocean.capture.once.SETTLE", 0.2)
-    monkeypatch.setattr("airflow_provider_codeocean.capture.once._FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("airflow_provider_codeocean.submission.protocol.SETTLE", 0.2)
+    monkeypatch.setattr("airflow_provider_codeocean.submission.protocol._FIRST_PAUSE", 0.05)
     state, steps = State(), iter(range(1, 100))
 
     def go_on():
@@ -111,7 +111,7 @@ def test_a_wait_goes_on_with_the_token_that_is_there_by_now(code_ocean, asset, r
             rotate.write_down()
 
     monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr("airflow_provider_codeocean.api.token._PAUSE", 0.0)
+    monkeypatch.setattr("airflow_provider_codeocean.api.auth._PAUSE", 0.0)
     assert CodeOceanHook().wait_for_data_asset(asset.id, poll_interval=1.0).state == "ready"
     assert len(slept) >= 3
 
@@ -178,7 +178,7 @@ def test_a_sensor_bears_it_for_no_longer_than_it_waits(code_ocean, asset, rotate
 
 
 def test_a_sensor_in_a_worker_does_too(code_ocean, asset, rotate, slept, monkeypatch):
-    monkeypatch.setattr("airflow_provider_codeocean.api.token._PAUSE", 0.0)
+    monkeypatch.setattr("airflow_provider_codeocean.api.auth._PAUSE", 0.0)
     rotate.revoke()
     monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), rotate.write_down()))
     looked = CodeOceanDataAssetSensor(task_id="t", data_asset_id=asset.id).poke(CONTEXT)

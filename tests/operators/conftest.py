@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_codeocean.operators import acting
+from airflow_provider_codeocean.operators import _data_asset_base
 from tests.operators.answering import AnsweringServer
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def serve(connect: Callable[..., None]) -> Iterator[Callable[..., AnsweringServe
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds for which operators wait for an effect, which pass at once."""
     slept: list[float] = []
-    monkeypatch.setattr(acting, "sleep", slept.append, raising=False)
+    monkeypatch.setattr(_data_asset_base, "sleep", slept.append, raising=False)
     return slept
 
 

@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators._submit_once import operator
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 
 
@@ -34,7 +34,7 @@ class State(dict):
 @pytest.fixture
 def capture(code_ocean, monkeypatch):
     """``capture(**arguments)`` runs a try of one task; each try goes on with what the one before has made."""
-    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
     state, tries = State(), iter(range(1, 10))
 
     def run(**arguments):

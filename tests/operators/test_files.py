@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.operators.files import (
     CodeOceanDownloadFilesOperator,
     CodeOceanListFilesOperator,

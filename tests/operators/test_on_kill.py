@@ -6,11 +6,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.capture.key import IdempotencyKeys
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators._submit_once import operator
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from airflow_provider_codeocean.submission.keys import IdempotencyKeys
 
 
 class FakeTaskInstance:
@@ -20,7 +20,7 @@ class FakeTaskInstance:
 @pytest.fixture
 def begin(code_ocean, monkeypatch):
     """``begin(on_kill=…)`` has an operator create its data asset; ``begin.assets()`` are those there."""
-    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
 
     def make(**arguments):
         operator = CodeOceanCaptureResultOperator(

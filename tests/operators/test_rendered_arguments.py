@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators._submit_once import operator
 from airflow_provider_codeocean.operators.attachment import (
     CodeOceanAttachDataAssetsOperator,
     CodeOceanDetachDataAssetsOperator,
@@ -182,7 +182,7 @@ def sent(task, argument, around, path, rendered):
 
 @pytest.fixture
 def context(monkeypatch):
-    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
     return {"ti": TaskInstance()}
 
 
@@ -643,7 +643,7 @@ def with_subject(code_ocean, subject):
     """Give the emulator a text field, and one data asset a value of it."""
     from dataclasses import replace
 
-    from airflow_provider_codeocean.emulator.config import MetadataField, MetadataSchema
+    from airflow_provider_codeocean.emulator.domain.config import MetadataField, MetadataSchema
 
     emulator = code_ocean.emulator
     fields = [*emulator.config.custom_metadata.fields, MetadataField(name="subject", type="string")]

@@ -12,20 +12,17 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.capture import once as protocol
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.hooks import capture_computation
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators._submit_once import computation as computation_job
+from airflow_provider_codeocean.operators._submit_once import operator as submit_once
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
-from airflow_provider_codeocean.polling import wait
-from airflow_provider_codeocean.polling.wait import Wait
-from airflow_provider_codeocean.polling.waits import ComputationWait
+from airflow_provider_codeocean.polling import waits
+from airflow_provider_codeocean.polling.waits import ComputationWait, Wait
+from airflow_provider_codeocean.submission import protocol
 
 
 class TaskInstance:
@@ -44,8 +41,10 @@ class TaskInstance:
 @pytest.fixture
 def context(monkeypatch):
     monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.2)
-    monkeypatch.setattr(wait, "VISIBILITY_SECONDS", 0.2)
-    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(waits, "VISIBILITY_SECONDS", 0.2)
+    monkeypatch.setattr(
+        submit_once, "overtaken", lambda context: False
+    )  # there is no task to ask Airflow for
     return {"ti": TaskInstance(), "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
 
 
@@ -210,7 +209,7 @@ def test_what_another_task_has_named_meanwhile_is_not_its_result(
     operator, context, at_the_first_pause, code_ocean, monkeypatch, capsule
 ):
     monkeypatch.setattr(protocol, "SETTLE", 0.1)
-    monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 0.0)
+    monkeypatch.setattr(computation_job, "NAMED_WITHIN", 0.0)
     operator = partial(operator, capsule_id=code_ocean.env[capsule])
     with CodeOceanHook().get_conn() as client:
         theirs = client.computations.run(operator().run_params()).id

@@ -11,21 +11,18 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_codeocean.api.errors import AlreadyExists, CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation, RunParams
-from airflow_provider_codeocean.capture import once as protocol
-from airflow_provider_codeocean.capture.key import IdempotencyKeys, TaskAttempt, extract_key
-from airflow_provider_codeocean.capture.once import SubmitOnce
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
-from airflow_provider_codeocean.hooks import capture_computation
-from airflow_provider_codeocean.hooks.capture_computation import ComputationJob, _canonical
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators import once
+from airflow_provider_codeocean.operators._submit_once import computation, operator
+from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, _canonical
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
+from airflow_provider_codeocean.submission import protocol
+from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt, extract_key
+from airflow_provider_codeocean.submission.protocol import SubmitOnce
 
 HTML_404 = {"kind": "html", "status": 404}
 
@@ -54,8 +51,8 @@ def short_times(monkeypatch, code_ocean):
     monkeypatch.setattr(protocol, "SETTLE", 0.2)
     monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
     monkeypatch.setattr(protocol, "_LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(capture_computation, "NAMED_WITHIN", 0.0)
-    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(computation, "NAMED_WITHIN", 0.0)
+    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
     code_ocean.emulator.transitions = Transitions(assets=Policy(reads=2), computations=Policy(reads=2))
 
 
@@ -166,7 +163,7 @@ def test_execute_complete_with_job_that_is_not_visible_yet_succeeds(submit, faul
 @pytest.mark.fault("B5")
 def test_execute_with_job_that_never_appears_keeps_the_retries(submit, fault, monkeypatch):
     monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.3)
-    monkeypatch.setattr("airflow_provider_codeocean.polling.wait.VISIBILITY_SECONDS", 0.3)
+    monkeypatch.setattr("airflow_provider_codeocean.polling.waits.VISIBILITY_SECONDS", 0.3)
     fault(kind="read_lag", delay=3600)
     with pytest.raises(CodeOceanError, match="which this task submitted, is gone") as raised:
         submit().execute(a_context())

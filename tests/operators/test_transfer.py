@@ -7,9 +7,7 @@ import pytest
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.data_asset import SourceBucket
 from airflow_provider_codeocean.api.models.data_asset_params import AWSTarget, DataAssetParams, TransferParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator, _is_there
 

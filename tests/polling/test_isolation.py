@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_codeocean.polling.poller import wait_together
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, SearchWait
-from airflow_provider_codeocean.polling.watch import DataAssetsWatch
+from airflow_provider_codeocean.polling.watches import DataAssetsWatch
 from tests.polling.deployment import HOUR, Asset, Deployment
 from tests.polling.test_poller import Waiting, many
 from tests.polling.virtual_time import run

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.models.base import read_number, read_value
-from airflow_provider_codeocean.api.models.glance import GlancePage
+from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.poller import wait_together
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait

@@ -23,10 +23,10 @@ from airflow_provider_codeocean.api.errors import (
     Unauthorized,
     WaitTimeout,
 )
+from airflow_provider_codeocean.polling import bulk_reader
 from airflow_provider_codeocean.polling import poller as polling
-from airflow_provider_codeocean.polling import searching
 from airflow_provider_codeocean.polling.poller import wait_together
-from airflow_provider_codeocean.polling.reading import SingleReader
+from airflow_provider_codeocean.polling.single_reader import SingleReader
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
 from tests.polling.deployment import HOUR, Asset, Deployment
 from tests.polling.virtual_time import run
@@ -482,7 +482,7 @@ def test_a_mistake_in_searching_is_told_and_ends_no_wait(monkeypatch, caplog):
         asked.append(places)
         raise KeyError("a mistake")
 
-    monkeypatch.setattr(searching, "plan_search", wrong)
+    monkeypatch.setattr(bulk_reader, "plan_search", wrong)
     waiting = wait_for(*many(50), monkeypatch=monkeypatch)
     assert len(waiting.noticed) == 50
     assert 1 < len(asked) < 5
@@ -545,7 +545,7 @@ def test_one_that_comes_after_all_have_gone_begins_anew(monkeypatch):
 def test_once_a_minute_it_tells_what_it_does(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     wait_for(*many(100, 100, 200), monkeypatch=monkeypatch)
-    lines = [each.getMessage() for each in caplog.records if each.name.endswith("polling.report")]
+    lines = [each.getMessage() for each in caplog.records if each.name.endswith("polling.stats")]
     assert 2 <= len(lines) <= 4
     assert lines[0].startswith("Code Ocean connection co: 100 waits; in the last 6")
     assert len(caplog.records) < 10

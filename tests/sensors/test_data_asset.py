@@ -14,9 +14,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 

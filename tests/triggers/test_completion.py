@@ -11,7 +11,7 @@ from airflow.triggers.base import TaskSuccessEvent
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.triggers import base
+from airflow_provider_codeocean.triggers import _base
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
@@ -82,7 +82,7 @@ async def test_run_without_result_to_push_ends_task(code_ocean, supervisor):
 
 
 async def test_run_push_that_fails_leaves_the_end_to_a_worker(code_ocean, supervisor, monkeypatch):
-    monkeypatch.setattr(base, "MIN_DEFERRAL", 0.0)
+    monkeypatch.setattr(_base, "MIN_DEFERRAL", 0.0)
     supervisor.broken = True
     asset = create_data_asset(code_ocean)
     event = await only_event(in_triggerer(CodeOceanDataAssetTrigger(asset.id)))
@@ -90,7 +90,7 @@ async def test_run_push_that_fails_leaves_the_end_to_a_worker(code_ocean, superv
 
 
 async def test_run_failed_wait_is_left_to_a_worker(code_ocean, supervisor, monkeypatch):
-    monkeypatch.setattr(base, "MIN_DEFERRAL", 0.0)
+    monkeypatch.setattr(_base, "MIN_DEFERRAL", 0.0)
     asset = create_data_asset(code_ocean, source={"aws": {"bucket": "no-such-bucket", "prefix": "x"}})
     event = await only_event(in_triggerer(CodeOceanDataAssetTrigger(asset.id)))
     assert event.payload["status"] == "failed"
@@ -98,7 +98,7 @@ async def test_run_failed_wait_is_left_to_a_worker(code_ocean, supervisor, monke
 
 
 async def test_run_event_for_a_worker_waits_for_the_minimum_deferral(code_ocean, supervisor, monkeypatch):
-    monkeypatch.setattr(base, "MIN_DEFERRAL", 0.5)
+    monkeypatch.setattr(_base, "MIN_DEFERRAL", 0.5)
     trigger = in_triggerer(CodeOceanDataAssetTrigger(create_data_asset(code_ocean).id))
     trigger.completion = None
     started_at = time.monotonic()

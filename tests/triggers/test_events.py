@@ -17,14 +17,14 @@ from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_codeocean.api.models.computation import Computation
 from airflow_provider_codeocean.compat.state import states_of_watched_assets
-from airflow_provider_codeocean.emulator.bulk import (
+from airflow_provider_codeocean.emulator import Policy
+from airflow_provider_codeocean.emulator.seeding.bulk import (
     ComputationSeed,
     DataAssetSeed,
     seed_computations,
     seed_data_assets,
 )
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.watching.seen import BASELINE, TOLD, Seen
+from airflow_provider_codeocean.events.seen_set import BASELINE, TOLD, Seen
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 if AIRFLOW < (3, 0):
@@ -32,12 +32,12 @@ if AIRFLOW < (3, 0):
 else:
     from airflow.triggers.base import BaseEventTrigger
 
-    from airflow_provider_codeocean.triggers import memory as remembering
+    from airflow_provider_codeocean.triggers import _event_state as remembering
+    from airflow_provider_codeocean.triggers._event_base import Looks, Snapshot
     from airflow_provider_codeocean.triggers.events import (
         CodeOceanComputationsFinishedTrigger,
         CodeOceanDataAssetsReadyTrigger,
     )
-    from airflow_provider_codeocean.triggers.watching import Looks, Snapshot
 
 remembers = pytest.mark.skipif(AIRFLOW < (3, 3), reason="assets have a state from Airflow 3.3 on")
 SOON = 0.02

@@ -11,13 +11,11 @@ import pytest
 from airflow_provider_codeocean.api.errors import NotFound
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.emulator.clock import Policy
-from airflow_provider_codeocean.emulator.config import Transitions
-from airflow_provider_codeocean.emulator.faults import FaultRule
+from airflow_provider_codeocean.deletion import Fate, remove_computation
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks import codeocean
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.removal import Fate, remove_computation
-from airflow_provider_codeocean.triggers import own
+from airflow_provider_codeocean.triggers import _on_kill
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
@@ -47,7 +45,7 @@ def airflow_says(monkeypatch):
                 raise answer
             return answer
 
-        monkeypatch.setattr(own, "task_state", task_state)
+        monkeypatch.setattr(_on_kill, "task_state", task_state)
         return asked
 
     return say
@@ -200,7 +198,7 @@ async def test_a_refusal_is_told_of_and_not_raised(code_ocean, draft, airflow_sa
 
 async def test_a_server_that_never_answers_is_told_of(code_ocean, draft, airflow_says, said, monkeypatch):
     airflow_says("failed")
-    monkeypatch.setattr(own, "_DELETE_SECONDS", 0.2)
+    monkeypatch.setattr(_on_kill, "_DELETE_SECONDS", 0.2)
     code_ocean.faults.add(FaultRule(method="DELETE", kind="hold_before", timeout=5))
     await end(draft, on_kill="delete")
     assert said() == [f"The task was ended; data asset {draft} could not be deleted: TimeoutError"]
@@ -215,7 +213,7 @@ async def test_a_backend_that_never_answers_is_told_of(draft, airflow_says, said
     async def hang(conn_id):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(own, "_DELETE_SECONDS", 0.2)
+    monkeypatch.setattr(_on_kill, "_DELETE_SECONDS", 0.2)
     monkeypatch.setattr(codeocean, "read_connection", hang)
     await kill(running)
     await trigger.on_kill()

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_codeocean
-from airflow_provider_codeocean.operators.once import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanMakeOnceBase
 from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
-from airflow_provider_codeocean.sensors.base import CodeOceanWaitSensorBase
+from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
 
 WAIT = {"codeocean_conn_id": "lab", "poll_interval": 60.0, "deadline": 1_800_000_000.5}
 END = {**WAIT, "completion": {"push_result": True, "url": None}}

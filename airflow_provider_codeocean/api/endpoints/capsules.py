@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint, identifiers, paginated
+from airflow_provider_codeocean.api.endpoint import Resource, S, endpoint, identifiers
 from airflow_provider_codeocean.api.models.capsule import (
     AppPanel,
     Capsule,
@@ -17,6 +17,8 @@ from airflow_provider_codeocean.api.models.computation import Computation
 from airflow_provider_codeocean.api.models.data_asset import DataAssetAttachment
 from airflow_provider_codeocean.api.models.permissions import Permissions, PermissionsParams
 from airflow_provider_codeocean.api.models.search import Page
+from airflow_provider_codeocean.api.pagination import paginated
+from airflow_provider_codeocean.api.request import Effect, Parts
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import AttachParams

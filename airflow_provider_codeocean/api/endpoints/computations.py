@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint, identifiers
+from airflow_provider_codeocean.api.endpoint import Resource, S, endpoint, identifiers
 from airflow_provider_codeocean.api.models.computation import Computation, RunParams
 from airflow_provider_codeocean.api.models.data_asset import DataAssetAttachment
 from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs, Folder, FolderParams
+from airflow_provider_codeocean.api.request import Effect, Parts
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import AttachParams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_codeocean.api.call import Resource, S, endpoint
+from airflow_provider_codeocean.api.endpoint import Resource, S, endpoint
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadata
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.api.call import Effect, Parts, Resource, S, endpoint, paginated
+from airflow_provider_codeocean.api.endpoint import Resource, S, endpoint
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.folder import DownloadURL, FileURLs, Folder, FolderParams
 from airflow_provider_codeocean.api.models.permissions import Permissions, PermissionsParams
 from airflow_provider_codeocean.api.models.search import Page
+from airflow_provider_codeocean.api.pagination import paginated
+from airflow_provider_codeocean.api.request import Effect, Parts
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import (

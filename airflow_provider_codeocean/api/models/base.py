@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from airflow_provider_codeocean.api.printable import printable
 from airflow_provider_codeocean.api.text import (
     describe,
     is_blank,
+    printable,
     to_capsule_id,
     to_folder,
     to_id,

@@ -15,8 +15,8 @@ from codeocean.models import components as sdk_components
 from codeocean.models import computation as sdk_computation
 from codeocean.models import data_asset as sdk_data_asset
 
-from airflow_provider_codeocean.api.call import Effect, Resource
 from airflow_provider_codeocean.api.client import CodeOceanClient
+from airflow_provider_codeocean.api.endpoint import Resource
 from airflow_provider_codeocean.api.errors import ServerError
 from airflow_provider_codeocean.api.models.capsule import CapsuleSearchParams
 from airflow_provider_codeocean.api.models.computation import RunParams
@@ -28,6 +28,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import (
     TransferParams,
 )
 from airflow_provider_codeocean.api.models.permissions import PermissionsParams
+from airflow_provider_codeocean.api.request import Effect
 from tests.api.fake_server import FakeServer, ask_sync, reply, succeed
 
 READ, REPEATABLE, ONCE = Effect.READ, Effect.REPEATABLE, Effect.ONCE

@@ -10,7 +10,7 @@ from crash_observed import Observed
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.states import as_xcom
+from airflow_provider_codeocean.outcomes import as_xcom
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 

@@ -1,0 +1,1 @@
+"""Everything that touches httpx, except the two clients and the storage."""

@@ -1,0 +1,66 @@
+"""Warn about connections that others can read on the way, or refuse them."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from urllib.parse import urlsplit
+
+log = logging.getLogger(__name__)
+_reported: set[tuple[str | None, str]] = set()
+
+
+def origin(url: str) -> str | None:
+    """Return the scheme, host, and port of an address.
+
+    :param url: the address; https if it has no scheme.
+    :returns: the origin; None if there is no host.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not host:
+        return None
+    return f"{parts.scheme or 'https'}://{host}" + (f":{port}" if port else "")
+
+
+def check_encryption(url: str, *, verify: bool = True, required: bool = False) -> None:
+    """Warn about an address to which a connection is not encrypted or not verified, or refuse it.
+
+    Loopback addresses are accepted: nobody is in between. The warning is logged once per process and address.
+
+    :param url: the address; its path and query are not logged.
+    :param verify: whether the certificate is verified.
+    :param required: whether to refuse it.
+    :raises ValueError: if it is refused.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host):
+        return
+    if parts.scheme == "http":
+        problem = "is not encrypted: give an address with https"
+    elif not verify:
+        problem = "is not verified: do not set verify to false"
+    else:
+        return
+    address = origin(url)
+    if required:
+        raise ValueError(f"the connection to {address} {problem} (require_tls is set)")
+    if (address, problem) not in _reported:
+        _reported.add((address, problem))
+        log.warning("The connection to %s %s. Whoever is in between can read it", address, problem)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its name or address alone.
+
+    :param host: name or IP address.
+    :returns: whether it is.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""Records, configuration, and rules without state."""

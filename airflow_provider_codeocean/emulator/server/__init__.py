@@ -1,0 +1,1 @@
+"""Serving the emulator: the application, its middleware, and its control endpoints."""

@@ -1,0 +1,1 @@
+"""The rules of Code Ocean: what each request does to the deployment."""

@@ -1,0 +1,1 @@
+"""Lineage: the data that a task has read and written."""

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Work
+from airflow_provider_codeocean.emulator.domain.config import MAX_SEARCH_LAG
+from airflow_provider_codeocean.emulator.domain.permissions import Permissions
+from airflow_provider_codeocean.emulator.domain.records import DataAsset, Transfer
+from airflow_provider_codeocean.emulator.state.store import Store
+
+
+def asset(asset_id: str, created: float = 0.0, name: str = "", **fields: object) -> DataAsset:
+    return DataAsset(
+        id=asset_id,
+        created=created,
+        name=name,
+        mount="m",
+        owner="o",
+        type="dataset",
+        work=Work(started=created),
+        location="x",
+        **fields,
+    )
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(1000)
+
+
+@pytest.fixture
+def store(clock):
+    store = Store(None, clock.now)
+    yield store
+    store.close()
+
+
+def names_as_of(store: Store, moment: float) -> list[str]:
+    return [record.name for record in store.data_assets.as_of(moment)]
+
+
+def test_what_is_stored_is_found_until_it_is_deleted(store):
+    store.data_assets.put(asset("a"))
+    assert store.data_assets.get("a") == asset("a")
+    assert len(store.data_assets) == 1
+    store.data_assets.delete("a")
+    assert store.data_assets.get("a") is None
+    assert store.data_assets.all() == []
+
+
+def test_records_come_newest_first(store):
+    for number in (2, 1, 3):
+        store.data_assets.put(asset(f"id{number}", created=number, name=str(number)))
+    assert names_as_of(store, 1000) == ["3", "2", "1"]
+    below = store.data_assets.as_of(1000, before=(3, "id3"))
+    assert [record.name for record in below] == ["2", "1"]
+
+
+def test_the_past_can_be_looked_at(store, clock):
+    store.data_assets.put(asset("a", name="first"))
+    clock.advance(10)
+    store.data_assets.put(asset("a", name="second"))
+    clock.advance(10)
+    store.data_assets.delete("a")
+    assert [names_as_of(store, moment) for moment in (999, 1000, 1010, 1019, 1020)] == [
+        [],
+        ["first"],
+        ["second"],
+        ["second"],
+        [],
+    ]
+
+
+def test_the_past_is_forgotten_after_a_while(store, clock):
+    store.data_assets.put(asset("a", name="first"))
+    clock.advance(1)
+    store.data_assets.put(asset("a", name="second"))
+    clock.advance(MAX_SEARCH_LAG + 1)
+    store.data_assets.put(asset("a", name="third"))
+    assert names_as_of(store, 1000) == []
+    assert names_as_of(store, clock.now() - 1) == ["second"]
+
+
+def test_what_is_said_to_be_written_earlier_shows_earlier(store):
+    store.data_assets.put(asset("a", name="old"), written=5)
+    assert names_as_of(store, 5) == ["old"]
+
+
+def test_a_failed_transaction_writes_nothing(tmp_path, clock):
+    store = Store(tmp_path / "state", clock.now)
+
+    def fail() -> None:
+        with store.transaction():
+            store.files.put("x", "file", b"1")
+            with store.transaction():
+                store.write_note("n", 1)
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert store.note("n") is None
+    assert store.files.tree("x", "") == []
+    store.close()
+
+
+def test_a_file_keeps_everything(tmp_path, clock):
+    path = tmp_path / "state"
+    store = Store(path, clock.now)
+    transfer = Transfer(work=Work(started=1, reads=2), bucket="b", prefix="p", location="l")
+    kept = asset("a", transfer=transfer, permissions=Permissions(users={"u": "owner"}), tags=["t"])
+    store.data_assets.put(kept)
+    store.data_assets.put(asset("gone"))
+    store.data_assets.delete("gone")
+    store.files.put("x", "folder/file", b"\x00\xff")
+    store.write_note("n", {"a": [1]})
+    store.close()
+
+    again = Store(path, clock.now)
+    assert again.data_assets.all() == [kept]
+    assert again.files.read("x", "folder/file") == b"\x00\xff"
+    assert again.note("n") == {"a": [1]}
+    again.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        again.note("n")
+
+
+def test_a_file_belongs_to_one_store_at_a_time(tmp_path, clock, monkeypatch):
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, timeout=0, **options))
+    first = Store(tmp_path / "state", clock.now)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        Store(tmp_path / "state", clock.now)
+    first.close()
+    Store(tmp_path / "state", clock.now).close()
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from(["put", "delete"]), st.floats(0, 50)), max_size=20
+    ),
+    st.floats(0, 1000),
+)
+def test_the_past_is_what_it_was(steps: list[tuple[str, str, float]], back: float):
+    clock = ManualClock(1000)
+    store = Store(None, clock.now)
+    snapshots = [(1000.0, set())]
+    for number, (asset_id, step, pause) in enumerate(steps):
+        clock.advance(pause)
+        if step == "put":
+            store.data_assets.put(asset(asset_id, name=str(number)))
+        elif store.data_assets.get(asset_id):
+            store.data_assets.delete(asset_id)
+        snapshots.append((clock.now(), {record.name for record in store.data_assets.all()}))
+    moment = max(clock.now() - min(back, MAX_SEARCH_LAG), 1000.0)
+    expected = next(state for when, state in reversed(snapshots) if when <= moment)
+    assert set(names_as_of(store, moment)) == expected
+    store.close()

@@ -1,0 +1,88 @@
+"""How far a search is believed."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_codeocean.api.models.data_asset_summary import Glance
+from airflow_provider_codeocean.polling.search_consistency import SearchConsistencyMonitor
+from airflow_provider_codeocean.polling.waits import DataAssetWait
+
+
+def wait(poll_interval: float = 10.0) -> DataAssetWait:
+    return DataAssetWait("a", poll_interval=poll_interval, deadline=None)
+
+
+def test_one_that_is_found_right_again_and_again_is_checked_less():
+    monitor = SearchConsistencyMonitor(0.0)
+    checks = [0]
+    for second in range(1, 61):
+        checks.append(monitor.allowance(float(second)))
+        monitor.consume(checks[-1])
+    assert checks[1:31] == [10] * 30
+    assert checks[32:] == [2] * 29  # one second shares both rates
+
+
+def test_what_has_proved_nothing_is_checked_more():
+    monitor = SearchConsistencyMonitor(0.0)
+    assert monitor.allowance(60.0) == 10
+    monitor.consume(10)
+    assert monitor.allowance(60.0) == 0
+    monitor.confirm_from_search()
+    assert monitor.allowance(61.0) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "off_for"),
+    [(5.0, "draft", 0.0), (11.0, "draft", 60.0), (11.0, "ready", 0.0), (5.0, "ready", 0.0)],
+)
+def test_a_search_may_lag_behind_for_an_interval(seconds, state, off_for):
+    monitor = SearchConsistencyMonitor(0.0)
+    monitor.expect_in_search(wait(), 100.0)
+    now = 100.0 + seconds
+    assert monitor.verify_page([Glance(raw_id="b"), Glance(raw_id="a", raw_state=state)], now) == off_for
+    assert monitor.is_usable(now) is not bool(off_for)
+    assert monitor.is_usable(now + 60)
+
+
+def test_one_that_stands_still_again_is_done_without_for_longer():
+    monitor, periods, now = SearchConsistencyMonitor(0.0), [], 0.0
+    for _ in range(6):
+        monitor.expect_in_search(wait(), now)
+        periods.append(monitor.verify_page([Glance(raw_id="a", raw_state="draft")], now + 20))
+        now += 1000
+    assert periods == [60, 120, 240, 480, 600, 600]
+    monitor.confirm_from_search()
+    monitor.expect_in_search(wait(), now)
+    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], now + 20) == 60
+
+
+def test_one_that_fails_again_is_done_without_for_longer():
+    monitor = SearchConsistencyMonitor(0.0)
+    assert [monitor.search_failed(0.0) for _ in range(9)] == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+    assert not monitor.is_usable(599.0)
+    monitor.search_worked()
+    assert monitor.search_failed(0.0) == 5
+
+
+def test_what_was_seen_long_ago_proves_nothing():
+    monitor = SearchConsistencyMonitor(0.0)
+    monitor.expect_in_search(wait(), 0.0)
+    other = DataAssetWait("b", poll_interval=10, deadline=None)
+    monitor.expect_in_search(other, 1300.0)
+    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 1301.0) == 0
+
+
+def test_what_has_no_id_proves_nothing():
+    monitor = SearchConsistencyMonitor(0.0)
+    monitor.expect_in_search(wait(), 0.0)
+    assert monitor.verify_page([Glance(raw_id={"x": 1}), Glance(raw_id=["a"])], 20.0) == 0
+
+
+def test_one_that_still_stands_still_is_seen_at_once():
+    monitor = SearchConsistencyMonitor(0.0)
+    monitor.expect_in_search(wait(), 0.0)
+    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 20.0) == 60
+    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 80.0) == 120
+    assert monitor.verify_page([Glance(raw_id="a", raw_state="ready")], 200.0) == 0
+    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 210.0) == 0
