@@ -76,7 +76,14 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
             page = yield replace(call, body=body)
             results: list[Any] = page.results
             pages, size, known = pages + 1, len(results), len(ids)
-            results[:] = [result for result in results if not result.id or _add(ids, result.id)]
+            new = []
+            for result in results:
+                key = result.id.lower()
+                if key not in ids:
+                    new.append(result)
+                    if key:
+                        ids.add(key)
+            results[:] = new
             stale = 0 if len(ids) > known else stale + 1
             repeated = page.next_token in tokens
             if not page.has_more or (stale and repeated):
@@ -107,10 +114,3 @@ def next_call(pages: Pages[R], page: Page[R]) -> Call[Page[R]] | None:
         return pages.send(page)
     except StopIteration:
         return None
-
-
-def _add(ids: set[str], value: str) -> bool:
-    """Add an id, and return whether it is new."""
-    count = len(ids)
-    ids.add(value.lower())
-    return len(ids) > count

@@ -7,12 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
+from airflow_provider_codeocean.deletion import Fate
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage.mixins import TellsLineage
 from airflow_provider_codeocean.lineage.model import of_run
@@ -26,6 +27,7 @@ from airflow_provider_codeocean.validation import (
     ReadField,
     as_list,
     as_rendered,
+    check_choice,
     check_optional,
     check_text,
     is_given,
@@ -42,6 +44,13 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.computation import Computation, RunParams
 
 log = logging.getLogger(__name__)
+
+#: What a task does with its pending computation when ``timeout`` or ``execution_timeout`` has passed.
+OnTimeout = Literal["leave", "stop"]
+
+#: Stopping a computation takes two requests. Each is retried for the first number of seconds; an exchange
+#: takes at most twice the second number, or four times if the token was replaced: a minute in all.
+_STOP_BUDGET, _STOP_TIMEOUT = 10.0, 5.0
 
 #: Where the arguments of a run are found in the request.
 ARGUMENTS = {"named_parameters": "parameters"}
@@ -66,6 +75,10 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     :param data_assets: data assets to read beside those that are attached, each an id or a mapping of ``id``
         and ``mount``. (templated)
     :param parameters: values of the parameters in order, or by name as a mapping. (templated)
+    :param on_timeout: what happens to a pending computation when ``timeout`` or the task's
+        ``execution_timeout`` has passed: ``leave`` lets it continue, and a retry waits for it again; ``stop``
+        stops it, and deletes it with its results, and a retry runs another one. The task fails in any case.
+        The ``dagrun_timeout`` of a DAG ends tasks as users do: ``on_kill`` applies.
     :param **kwargs: the arguments of every operator that submits a job: see
         :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanMakeOnceBase`. With
         ``on_kill="delete"`` the computation is stopped, and deleted with its results: the API has no other
@@ -93,6 +106,7 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         version: int | str | None = None,
         data_assets: Sequence[str | Mapping[str, Any]] | None = None,
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        on_timeout: OnTimeout = "leave",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -101,6 +115,8 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         self.version = version
         self.data_assets = data_assets
         self.parameters = with_floats_as_text(parameters)
+        check_choice("on_timeout", on_timeout, get_args(OnTimeout))
+        self.on_timeout: OnTimeout = on_timeout
 
     @abstractmethod
     def run_params(self, read: ReadField = as_rendered) -> RunParams:
@@ -186,6 +202,27 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         self.codeocean_url = capsule_url(deployment, slug)
         context["ti"].xcom_push(key=CodeOceanCapsuleLink().xcom_key, value=self.codeocean_url)
         return self.codeocean_url
+
+    def stop_on_timeout(self) -> str:
+        """Delete the computation, which stops it, if it is pending; see the base class."""
+        if self.on_timeout == "leave":
+            return ""
+        runner = self._runner
+        if runner is None or runner.job is None:
+            return "It could not be stopped (on_timeout='stop'): its id is not known."
+        computation = f"Computation {runner.job.id}"
+        try:
+            if runner.overtaken():
+                result = f"{computation} continues: a later attempt of this task waits for it"
+            else:
+                removed = self._remove(runner, retry_budget=_STOP_BUDGET, timeout=_STOP_TIMEOUT)
+                is_deleted = removed.fate is Fate.DELETED
+                result = f"{computation} was stopped and deleted" if is_deleted else str(removed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task fails because of the timeout
+            why = str(error) or type(error).__name__
+            result = f"{computation} could not be stopped and deleted, and may still be running: {why}"
+        log.warning("Timeout: %s", result)
+        return f"{result}."
 
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ from airflow_provider_codeocean.polling.registry import jitter_factor
 from airflow_provider_codeocean.polling.waits import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_codeocean.api.request import Call
     from airflow_provider_codeocean.polling.registry import PollRegistry, PollTarget
@@ -107,7 +107,10 @@ class BulkReader:
         targets = [each for each in self._registry if each.is_almost_due(now) and each.may_be_searched(now)]
         wall = time.time()
         try:
-            plan = plan_search([self._positions.estimate(each.created, wall) for each in targets])
+            # Code Ocean's times are whole seconds, so many targets share one.
+            times = {each.created for each in targets}
+            positions = {created: self._positions.estimate(created, wall) for created in times}
+            plan = plan_search([positions[each.created] for each in targets])
         except Exception as error:  # noqa: BLE001 - whatever it is, waits do without searches
             self._record_failure(error)
             return now
@@ -172,7 +175,8 @@ class BulkReader:
         while call is not None:
             asked_at = self._now()
             page = await self._page(replace(call, answers=GlancePage))
-            off_for = self._monitor.verify_page(page.results, asked_at)
+            by_id = {each.id: each for each in page.results}
+            off_for = self._monitor.verify_page(by_id, asked_at)
             if off_for:
                 log.warning(
                     "Connection %s: searches show an old state, doing without them for %.0f s",
@@ -181,7 +185,7 @@ class BulkReader:
                 )
                 return
             pages, results, before = pages + 1, results + len(page.results), len(unseen)
-            await self._apply_page(page, unseen, jitter)
+            await self._apply_page(by_id, unseen, jitter)
             oldest = page.results[-1].created if page.results else None
             if oldest is not None:
                 self._positions.record(oldest, results)
@@ -206,17 +210,19 @@ class BulkReader:
         self._client.breaker.record_success()  # reads that fail are problems of their targets
         return page
 
-    async def _apply_page(self, page: GlancePage, unseen: dict[str, PollTarget], jitter: float) -> None:
-        for begin in range(0, len(page.results), _BATCH):
-            for glance in page.results[begin : begin + _BATCH]:
-                target = self._registry.get(Kind.DATA_ASSET, glance.id)
-                if target is not None:
-                    unseen.pop(target.id, None)
-                    try:
-                        self.apply(target, glance, jitter)
-                    except Exception as error:  # noqa: BLE001 - it ends these waits, and no others
-                        self._registry.fail(target, error)
-            await asyncio.sleep(0)
+    async def _apply_page(
+        self, by_id: Mapping[str, Glance], unseen: dict[str, PollTarget], jitter: float
+    ) -> None:
+        for number, (asset_id, glance) in enumerate(by_id.items(), start=1):
+            target = self._registry.get(Kind.DATA_ASSET, asset_id)
+            if target is not None:
+                unseen.pop(asset_id, None)
+                try:
+                    self.apply(target, glance, jitter)
+                except Exception as error:  # noqa: BLE001 - it ends these waits, and no others
+                    self._registry.fail(target, error)
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
 
     def apply(self, target: PollTarget, glance: Glance, jitter: float) -> None:
         """Apply what a search shows of one data asset.
@@ -232,13 +238,14 @@ class BulkReader:
         for wait in list(target.waits):
             wait.note(glance)
             verdict = wait.verdict(glance)
-            if verdict is Verdict.SUCCEEDED:
-                if target.shown:
-                    self._monitor.confirm_from_search()
-                if not wait.wants_to_read:
-                    self._registry.resolve(target, wait)
-            if verdict is Verdict.FAILED or (verdict is Verdict.SUCCEEDED and wait.wants_to_read):
+            if verdict is Verdict.WAITING:
+                continue
+            if verdict is Verdict.SUCCEEDED and target.shown:
+                self._monitor.confirm_from_search()
+            if verdict is Verdict.FAILED or wait.wants_to_read:
                 target.must_be_read = True
+            else:
+                self._registry.resolve(target, wait)
         target.shown = True
         if target.must_be_read:
             target.due = self._now()

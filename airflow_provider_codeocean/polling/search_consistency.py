@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_codeocean.outcomes import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_codeocean.api.models.data_asset_summary import Glance
     from airflow_provider_codeocean.polling.waits import Wait
 
@@ -104,22 +106,18 @@ class SearchConsistencyMonitor:
         if len(self._unconfirmed) < _MAX_UNCONFIRMED:
             self._unconfirmed[wait.id] = _UnconfirmedEnd(wait, now)
 
-    def verify_page(self, glances: list[Glance], now: float) -> float:
+    def verify_page(self, results: Mapping[str, Glance], now: float) -> float:
         """Compare a page of a search with the ends that reads have shown.
 
-        :param glances: the page.
+        :param results: the results on the page, by their ids.
         :param now: when it was requested.
         :returns: seconds without searches; 0 if they are believed.
         """
-        if not self._unconfirmed:
-            return 0.0
         is_stale = False
-        for glance in glances:
-            end = self._unconfirmed.get(glance.id)
-            if end is None:
-                continue
-            if end.wait.verdict(glance) is not Verdict.WAITING:
-                del self._unconfirmed[end.wait.id]
+        for asset_id in self._unconfirmed.keys() & results.keys():
+            end = self._unconfirmed[asset_id]
+            if end.wait.verdict(results[asset_id]) is not Verdict.WAITING:
+                del self._unconfirmed[asset_id]
             elif now - end.ended_at > max(_LAG_SECONDS, _LAG_INTERVALS * end.wait.poll_interval):
                 is_stale = True
         if not is_stale:

@@ -46,11 +46,13 @@ _MIN_INTERVAL = 1.0
 _AGE_FRACTION = 0.1
 #: How many polls more than with a fixed interval a young wait may take otherwise.
 MAX_EARLY_POLLS = 6
+#: Ends the message of a timeout, unless the job is stopped.
+CONTINUES = " It is left as it is."
 #: The longest that a ``Retry-After`` is believed, in seconds: after that, it is looked at again.
 LONGEST_RETRY_AFTER = 600.0
 
 
-class Kind(enum.Enum):
+class Kind(enum.StrEnum):
     """What is looked at; its value names it in a sentence."""
 
     DATA_ASSET = "data asset"
@@ -235,8 +237,7 @@ class Wait(ABC):
 
     def has_expired(self) -> bool:
         """Tell whether the deadline has passed."""
-        left = self.left()
-        return left is not None and left <= 0
+        return self.deadline is not None and self.deadline <= self.clock()
 
     def describe_begin(self, connection: str) -> str:
         """Say what is waited for.
@@ -253,7 +254,7 @@ class Wait(ABC):
         """Say what has not come true, and what was seen last."""
         why = self.last_error or (None if self.last_state else "not looked at yet")
         state = (self.last_state or "unknown") + (f" ({why})" if why else "")
-        return f"{self._what_did_not_happen()} in time; its last state was {state}. It is left as it is."
+        return f"{self._what_did_not_happen()} in time; its last state was {state}.{CONTINUES}"
 
     @abstractmethod
     def describe_success(self) -> str:

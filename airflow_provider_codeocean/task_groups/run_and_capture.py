@@ -34,7 +34,7 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
     :param name: display name of the data asset. (templated)
     :param capsule_id: id of the capsule; either this or ``pipeline_id``. (templated)
     :param pipeline_id: id of the pipeline. (templated)
-    :param run: for the run: ``parameters``, ``data_assets``, ``version`` and so on.
+    :param run: for the run: ``parameters``, ``data_assets``, ``version``, ``on_timeout`` and so on.
     :param capture: for the capture: ``tags``, ``target``, ``name_file``, ``custom_metadata`` and so on.
     :param share: for the permissions: ``users``, ``groups``, ``everyone``; None shares with nobody.
     :param transfer: for the transfer: ``target``, ``force``; None leaves the files where they are.
@@ -99,6 +99,6 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
                 capture=capture,
                 share=share,
                 transfer=transfer,
-                task_arguments=waiting,
+                task_arguments={name: value for name, value in waiting.items() if name != "on_timeout"},
             )
         self.capture, self.share, self.transfer = steps.capture, steps.share, steps.transfer

@@ -118,4 +118,4 @@ def test_out_of_time_it_is_left_for_the_retry(begin):
         raise AirflowTaskTimeout
     operator.on_kill()
     assert begin.assets() == [made.id]
-    assert operator._describe() == f"Data asset {made.id} is draft. It continues."
+    assert operator._describe() == f"Data asset {made.id} is draft. It is left as it is."

@@ -13,6 +13,10 @@ def wait(poll_interval: float = 10.0) -> DataAssetWait:
     return DataAssetWait("a", poll_interval=poll_interval, deadline=None)
 
 
+def page(state: str) -> dict[str, Glance]:
+    return {"a": Glance(raw_id="a", raw_state=state)}
+
+
 def test_one_that_is_found_right_again_and_again_is_checked_less():
     monitor = SearchConsistencyMonitor(0.0)
     checks = [0]
@@ -40,7 +44,7 @@ def test_a_search_may_lag_behind_for_an_interval(seconds, state, off_for):
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 100.0)
     now = 100.0 + seconds
-    assert monitor.verify_page([Glance(raw_id="b"), Glance(raw_id="a", raw_state=state)], now) == off_for
+    assert monitor.verify_page({"b": Glance(raw_id="b"), **page(state)}, now) == off_for
     assert monitor.is_usable(now) is not bool(off_for)
     assert monitor.is_usable(now + 60)
 
@@ -49,12 +53,12 @@ def test_one_that_stands_still_again_is_done_without_for_longer():
     monitor, periods, now = SearchConsistencyMonitor(0.0), [], 0.0
     for _ in range(6):
         monitor.expect_in_search(wait(), now)
-        periods.append(monitor.verify_page([Glance(raw_id="a", raw_state="draft")], now + 20))
+        periods.append(monitor.verify_page(page("draft"), now + 20))
         now += 1000
     assert periods == [60, 120, 240, 480, 600, 600]
     monitor.confirm_from_search()
     monitor.expect_in_search(wait(), now)
-    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], now + 20) == 60
+    assert monitor.verify_page(page("draft"), now + 20) == 60
 
 
 def test_one_that_fails_again_is_done_without_for_longer():
@@ -70,19 +74,19 @@ def test_what_was_seen_long_ago_proves_nothing():
     monitor.expect_in_search(wait(), 0.0)
     other = DataAssetWait("b", poll_interval=10, deadline=None)
     monitor.expect_in_search(other, 1300.0)
-    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 1301.0) == 0
+    assert monitor.verify_page(page("draft"), 1301.0) == 0
 
 
 def test_what_has_no_id_proves_nothing():
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 0.0)
-    assert monitor.verify_page([Glance(raw_id={"x": 1}), Glance(raw_id=["a"])], 20.0) == 0
+    assert monitor.verify_page({"": Glance(raw_id=["a"])}, 20.0) == 0
 
 
 def test_one_that_still_stands_still_is_seen_at_once():
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 0.0)
-    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 20.0) == 60
-    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 80.0) == 120
-    assert monitor.verify_page([Glance(raw_id="a", raw_state="ready")], 200.0) == 0
-    assert monitor.verify_page([Glance(raw_id="a", raw_state="draft")], 210.0) == 0
+    assert monitor.verify_page(page("draft"), 20.0) == 60
+    assert monitor.verify_page(page("draft"), 80.0) == 120
+    assert monitor.verify_page(page("ready"), 200.0) == 0
+    assert monitor.verify_page(page("draft"), 210.0) == 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
@@ -128,8 +128,9 @@ def read_text(value: Any) -> str | None:
 
 def read_number(value: Any) -> int | float | None:
     """Read a number of reasonable size, also one sent as a string."""
-    if type(value) in (int, float) and -_MAX_NUMBER < value < _MAX_NUMBER:  # as each of a thousand results
-        return cast("int | float", value)
+    # The usual case first: a page has a thousand results.
+    if (type(value) is int or type(value) is float) and -_MAX_NUMBER < value < _MAX_NUMBER:
+        return value
     number = _finite(value)
     return number if number is not None and -_MAX_NUMBER < number < _MAX_NUMBER else None
 

@@ -16,13 +16,19 @@ from airflow_provider_codeocean.airflow_errors import (
     naming_what_ran_out_of_time,
     no_retry_for_what_it_cannot_mend,
 )
-from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, DataAssetFailed, NotFound
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    ComputationFailed,
+    DataAssetFailed,
+    NotFound,
+    WaitTimeout,
+)
 from airflow_provider_codeocean.compat.state import durable_state
 from airflow_provider_codeocean.compat.tasks import overtaken
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._submit_once.runner import attempt_of
 from airflow_provider_codeocean.outcomes import Verdict, as_xcom
-from airflow_provider_codeocean.polling.waits import deadline_after
+from airflow_provider_codeocean.polling.waits import CONTINUES, deadline_after
 from airflow_provider_codeocean.submission.commands import Submission
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, OnExisting
 from airflow_provider_codeocean.submission.protocol import SubmitOnce
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_codeocean.deletion import Removed
     from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
     from airflow_provider_codeocean.outcomes import WaitEvent
     from airflow_provider_codeocean.polling.waits import Wait
@@ -177,6 +184,13 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         """
         return {}
 
+    def stop_on_timeout(self) -> str:
+        """Stop the pending job of a task that has run out of time, if that is requested.
+
+        :returns: the result, as a sentence for the task's error; empty if the job continues.
+        """
+        return ""
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the job, unless an earlier attempt did, and wait for it if requested."""
         self.codeocean_url = ""
@@ -208,7 +222,9 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
             runner = self._new_runner(keys, params, context)
             runner.job, runner.submitted_at = self.job_type.model(id=external_id), submitted_at
             submission = Submission(runner.job, adopted, recheck_at, submitted_at)
-            wait = partial(hook.conclude, event, self._new_wait(submission, deadline=None))
+            wait: Callable[[], Any] = partial(hook.conclude, event, self._new_wait(submission, deadline=None))
+            if event["status"] == "timeout":
+                wait = self._stopping_on(WaitTimeout)(wait)
             return self._conclude(context, runner, submission, wait)
 
     def on_kill(self) -> None:
@@ -328,7 +344,8 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         )
         if self.deferrable:
             self._defer(context, runner, submission, deadline)
-        return hook.wait_for(self._new_wait(submission, deadline))
+        with self._stopping_on(WaitTimeout):
+            return hook.wait_for(self._new_wait(submission, deadline))
 
     def _new_wait(self, submission: Submission[Any], deadline: float | None) -> Wait:
         return self.wait_type(
@@ -363,11 +380,28 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:
         try:
-            with no_retry_for_what_it_cannot_mend(self):
+            with self._stopping_on(AirflowTaskTimeout), no_retry_for_what_it_cannot_mend(self):
                 yield
         except AirflowTaskTimeout:
             self._out_of_time = True  # Airflow calls on_kill now, but a retry waits again
             raise
+
+    @contextmanager
+    def _stopping_on(self, timeout: type[BaseException]) -> Iterator[None]:
+        """Stop the job after a timeout, if that is requested, and add the result to the error.
+
+        If ``execution_timeout`` interrupts that after a :class:`WaitTimeout`, it is done once more: Airflow
+        interrupts a task only once.
+        """
+        try:
+            yield
+        except timeout as error:
+            message = str(error)
+            with naming_what_ran_out_of_time(lambda: message):
+                result = self.stop_on_timeout()
+            if not result:
+                raise
+            raise timeout(f"{message.replace(CONTINUES, '')} {result}") from error
 
     def _describe(self) -> str:
         """Return the state of the job, for the error of a task that ran out of time before it could wait."""
@@ -375,7 +409,7 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         if runner is None or runner.job is None:
             key = runner.key if runner else "?"
             return f"If it has submitted a {what}, {self.job_type.carries} {key}."
-        return f"{what.capitalize()} {runner.job.id} is {runner.job.state}. It continues."
+        return f"{what.capitalize()} {runner.job.id} is {runner.job.state}.{CONTINUES}"
 
     def _stop_if_killed(self) -> None:
         if not self._killed:
@@ -385,13 +419,20 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         raise CodeOceanError("The task was killed")
 
     def _delete(self, runner: SubmissionRunner[Any, Any]) -> None:
-        external_id = runner.job.id if runner.job else ""
         try:
-            with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=_LAST_WORDS) as client:
-                removed = self.job_type.remove(
-                    client, external_id, even_if_done=False, submitted_at=runner.submitted_at
-                )
+            removed = self._remove(runner, retry_budget=_LAST_WORDS)
         except CodeOceanError as error:
-            log.warning("Killed: %s %s could not be deleted: %s", self.job_type.what, external_id, error)
+            log.warning("Killed: %s %s could not be deleted: %s", runner.what, _id_of(runner), error)
         else:
             log.warning("Killed: %s", removed)
+
+    def _remove(self, runner: SubmissionRunner[Any, Any], **options: Any) -> Removed:
+        """Delete the job if it is pending, through a client with these options."""
+        with CodeOceanHook(self.codeocean_conn_id).get_conn(**options) as client:
+            return self.job_type.remove(
+                client, _id_of(runner), even_if_done=False, submitted_at=runner.submitted_at
+            )
+
+
+def _id_of(runner: SubmissionRunner[Any, Any]) -> str:
+    return runner.job.id if runner.job else ""

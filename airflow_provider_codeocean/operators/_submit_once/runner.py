@@ -70,6 +70,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
         they are to be sent.
     :ivar job: the job to wait for, as soon as it is known.
     :ivar submitted_at: when the task submitted or adopted it, in Unix seconds.
+    :ivar overtaken: see the parameter.
     :cvar what: name of this kind of job in a sentence.
     :cvar model: model of the job in the API.
     :cvar carries: how the job carries its key, in a sentence.
@@ -99,7 +100,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
         self._checked: P | None = None
         self._state = state
         self._go_on = go_on
-        self._overtaken = overtaken
+        self.overtaken = overtaken
         self._has_warned_of_key = False
         self._as_submitted: J | None = None  # a subclass has verified its key
 
@@ -270,7 +271,7 @@ class SubmissionRunner(ABC, Generic[J, P]):
             case Submit():
                 result = self._submit(client)
             case CheckSuperseded():
-                result = self._overtaken()
+                result = self.overtaken()
             case Delete(external_id, instead):
                 self._delete(client, external_id, instead)
             case Sleep(seconds):
