@@ -1,4 +1,4 @@
-"""Turn errors into the exceptions by which Airflow fails, skips, or retries a task."""
+"""Convert errors to the exceptions by which Airflow fails, skips, or retries a task."""
 
 from __future__ import annotations
 
@@ -13,78 +13,77 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
-from airflow_provider_codeocean.api.text import WHERE_IDS_ARE
+from airflow_provider_codeocean.api.text import ID_HINTS
 from airflow_provider_codeocean.validation import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_OTHERS = {"capsule_id": "pipeline", "pipeline_id": "capsule"}
+_OTHER_RESOURCES = {"capsule_id": "pipeline", "pipeline_id": "capsule"}
 
-#: What a task does if nothing is found.
+#: What a task does with an empty result.
 OnEmpty = Literal["return", "skip", "fail"]
 
 
-def end_as_asked_for(on_empty: OnEmpty, nothing: str) -> None:
-    """End a task that has found nothing.
+def handle_empty_result(on_empty: OnEmpty, message: str) -> None:
+    """Skip or fail a task that has an empty result.
 
-    :param on_empty: ``return`` does nothing, ``skip`` skips the task, ``fail`` fails it, which keeps its
+    :param on_empty: ``return`` does nothing, ``skip`` skips the task, ``fail`` fails it but keeps its
         retries.
-    :param nothing: a sentence that says that nothing was found.
+    :param message: the message of the exception.
     :raises AirflowSkipException: for ``skip``.
     :raises AirflowException: for ``fail``.
     """
     if on_empty == "skip":
-        raise AirflowSkipException(nothing)
+        raise AirflowSkipException(message)
     if on_empty == "fail":
-        raise AirflowException(nothing)
+        raise AirflowException(message)
 
 
 @contextmanager
-def no_retry_for_what_it_cannot_mend(task: Any = None) -> Iterator[None]:
-    """Fail the task permanently if another attempt cannot help: wrong input, no permission, a failed job.
+def fail_without_retry_on_permanent_errors(task: Any = None) -> Iterator[None]:
+    """Fail the task without retries on permanent errors: invalid input, missing permission, a failed job.
 
-    Errors that another attempt may avoid (a server in trouble or out of reach) pass unchanged and keep
-    Airflow's retries.
+    Transient errors pass unchanged, so Airflow retries the task.
 
-    :param task: the task, whose templates and arguments the message can name.
-    :raises AirflowFailException: in place of the permanent error.
+    :param task: the task; the message names its templates and arguments.
+    :raises AirflowFailException: instead of a permanent error.
     """
     try:
         yield
     except ArgumentError as error:
-        # Where the check is in the code says nothing about the argument.
-        raise AirflowFailException(error.explained(getattr(task, "templates", {}))) from None
+        # The traceback of the check does not help the user.
+        raise AirflowFailException(error.format_message(getattr(task, "templates", {}))) from None
     except (ValueError, CodeOceanError) as error:
-        if isinstance(error, CodeOceanError) and error.transient:
+        if isinstance(error, CodeOceanError) and error.is_transient:
             raise
         raise AirflowFailException(f"{error}{_remedy(error, task)}") from error
 
 
 def _remedy(error: Exception, task: Any) -> str:
-    """Return what to do about an id that Code Ocean does not know."""
+    """Return how to fix an id that Code Ocean does not know, as the end of a message."""
     if not isinstance(error, NotFound):
         return ""
     name = f"{error.path.lstrip('/').partition('/')[0].removesuffix('s')}_id"
     own = getattr(task, "external_id_key", None)
     if error.method == "POST" and name == own == "computation_id":
         name = "pipeline_id" if getattr(task, "pipeline_id", None) else "capsule_id"
-    if name == own or name not in WHERE_IDS_ARE:  # the task's own job is gone
+    if name == own or name not in ID_HINTS:  # the task's own job is gone
         return ""
     hint = ""
-    if name in _OTHERS:
-        other = _OTHERS[name]
+    if name in _OTHER_RESOURCES:
+        other = _OTHER_RESOURCES[name]
         operator = f"CodeOceanRun{other.capitalize()}Operator"
         hint = f". If it is the id of a {other}, give it as {other}_id; to run the {other}, use {operator}"
-    return f"{hint}. {WHERE_IDS_ARE[name]}"
+    return f"{hint}. {ID_HINTS[name]}"
 
 
 @contextmanager
-def naming_what_ran_out_of_time(describe: Callable[[], str]) -> Iterator[None]:
-    """Describe what a task was doing when Airflow ends it after its ``execution_timeout``.
+def add_context_to_task_timeout(describe: Callable[[], str]) -> Iterator[None]:
+    """Add a description to the error that Airflow raises after ``execution_timeout``.
 
-    :param describe: returns a sentence.
-    :raises AirflowTaskTimeout: instead of Airflow's own, which names only the process id.
+    :param describe: returns a sentence about the current state of the task.
+    :raises AirflowTaskTimeout: instead of Airflow's own, which contains only the process id.
     """
     try:
         yield

@@ -1,15 +1,14 @@
-"""The time for durations within one process."""
+"""A clock for durations within one process."""
 
 from __future__ import annotations
 
 import time
 
 
-class SteadyClock:
-    """Tells Unix seconds, as they were when it was made and with what has passed since.
+class MonotonicUnixClock:
+    """Returns Unix seconds that advance monotonically, even if somebody sets the machine's clock.
 
-    Nobody can set it: where the machine's clock is set forward or back, a wait of ten minutes takes ten
-    minutes. What is kept beyond one process is compared with a new one there.
+    Use it within one process only: times that are stored need ``time.time()``.
     """
 
     def __init__(self) -> None:

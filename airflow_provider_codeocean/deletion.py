@@ -1,4 +1,4 @@
-"""Deleting data assets and computations: one procedure each, for workers and the triggerer."""
+"""Delete data assets and computations, in workers and in the triggerer."""
 
 from __future__ import annotations
 
@@ -8,201 +8,142 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_codeocean.api import procedure
 from airflow_provider_codeocean.api.errors import (
-    VISIBILITY_SECONDS,
+    NOT_FOUND_GRACE_SECONDS,
     CodeOceanApiError,
-    CodeOceanError,
     NotFound,
 )
-from airflow_provider_codeocean.outcomes import Verdict, computation_verdict, data_asset_verdict
+from airflow_provider_codeocean.outcomes import Outcome, computation_outcome, data_asset_outcome
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
-    from airflow_provider_codeocean.api.request import Call
+    from airflow_provider_codeocean.api.client import CodeOceanClient
+    from airflow_provider_codeocean.api.request import Request
 
-_REFUSED = (400, 409)
+_ARCHIVE_FIRST_STATUSES = (400, 409)
 
 
-class Fate(enum.Enum):
-    """The result of a deletion."""
+class DeletionStatus(enum.Enum):
+    """The result of a deletion, as the end of a sentence."""
 
     DELETED = "was deleted"
-    GONE = "was not there any more"
-    HIDDEN = (
+    NOT_FOUND = "was already gone"
+    NOT_VISIBLE_YET = (
         "was not found. It was submitted less than five minutes ago and may not be visible yet: "
         "if it appears later, delete it"
     )
-    LEFT = "is ready by now, and is left as it is"
-    OVER = "is over by now, and is left as it is"
+    KEPT_READY = "is ready and was kept"
+    KEPT_TERMINAL = "has ended and was kept"
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
-    """The result of a deletion, with the object. As a string, it is a sentence for a log.
+class DeletionResult:
+    """The result of a deletion. Its string is a sentence for a log.
 
-    :param what: kind and id of the object.
-    :param fate: the result.
+    :param description: kind and id of the object.
+    :param status: the result.
     """
 
-    what: str
-    fate: Fate
+    description: str
+    status: DeletionStatus
 
     def __str__(self) -> str:
-        return f"{self.what} {self.fate.value}"
+        return f"{self.description} {self.status.value}"
 
 
-#: A procedure: yields the requests, is sent their responses.
-Removal = Generator["Call[Any]", Any, Removed]
+#: A procedure for :mod:`airflow_provider_codeocean.api.procedure`.
+DeletionProcedure = Generator["Request[Any]", Any, DeletionResult]
 
 
-def remove_data_asset(
-    client: CodeOceanClient, data_asset_id: str, *, even_if_ready: bool, submitted_at: float | None = None
-) -> Removed:
-    """Delete a data asset, and archive it first if the server requires that.
+def delete_data_asset(
+    client: CodeOceanClient, data_asset_id: str, *, only_if_pending: bool, submitted_at: float | None = None
+) -> DeletionResult:
+    """Delete a data asset; see :func:`data_asset_deletion`."""
+    deletion = data_asset_deletion(data_asset_id, only_if_pending=only_if_pending, submitted_at=submitted_at)
+    return procedure.run(deletion, client.send)
 
-    Source: ``GET``, ``DELETE data_assets/{id}`` and ``PATCH data_assets/{id}/archive``.
 
-    :param client: the client.
-    :param data_asset_id: id of the data asset.
-    :param even_if_ready: delete it in any state; otherwise it is left if it has become ready.
-    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
-    :returns: the result; that Code Ocean does not know it is no error.
-    :raises CodeOceanError: if the server refuses, or does not respond.
-    """
-    return remove(
-        client,
-        removal_of_data_asset(data_asset_id, even_if_ready=even_if_ready, submitted_at=submitted_at),
+def delete_computation(
+    client: CodeOceanClient, computation_id: str, *, only_if_pending: bool, submitted_at: float | None = None
+) -> DeletionResult:
+    """Delete a computation; see :func:`computation_deletion`."""
+    deletion = computation_deletion(
+        computation_id, only_if_pending=only_if_pending, submitted_at=submitted_at
     )
+    return procedure.run(deletion, client.send)
 
 
-def remove_computation(
-    client: CodeOceanClient, computation_id: str, *, even_if_over: bool, submitted_at: float | None = None
-) -> Removed:
-    """Delete a computation with its results, which stops it: the API has no other way to.
+def computation_deletion(
+    computation_id: str, *, only_if_pending: bool, submitted_at: float | None = None
+) -> Generator[Request[Any], Any, DeletionResult]:
+    """Delete a computation with its results. This stops a pending one: the API has no other way.
 
     Source: ``GET`` and ``DELETE computations/{id}``.
 
-    :param client: the client.
     :param computation_id: id of the computation.
-    :param even_if_over: delete it in any state; otherwise it is left if it has ended.
-    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
-    :returns: the result; that Code Ocean does not know it is no error.
-    :raises CodeOceanError: if the server refuses, or does not respond.
-    """
-    return remove(
-        client, removal_of_computation(computation_id, even_if_over=even_if_over, submitted_at=submitted_at)
-    )
-
-
-def remove(client: CodeOceanClient, removal: Removal) -> Removed:
-    """Run a deletion.
-
-    :param client: the client.
-    :param removal: the procedure.
-    :returns: the result.
-    """
-    send: Any = removal.send
-    value: Any = None
-    while True:
-        try:
-            call = send(value)
-        except StopIteration as end:
-            removed: Removed = end.value
-            return removed
-        try:
-            value, send = client.send(call), removal.send
-        except CodeOceanError as error:
-            value, send = error, removal.throw
-
-
-async def remove_async(client: CodeOceanAsyncClient, removal: Removal) -> Removed:
-    """Run a deletion, in an event loop.
-
-    :param client: the client.
-    :param removal: the procedure.
-    :returns: the result.
-    """
-    send: Any = removal.send
-    value: Any = None
-    while True:
-        try:
-            call = send(value)
-        except StopIteration as end:
-            removed: Removed = end.value
-            return removed
-        try:
-            value, send = await client.send(call), removal.send
-        except CodeOceanError as error:
-            value, send = error, removal.throw
-
-
-def removal_of_computation(
-    computation_id: str, *, even_if_over: bool, submitted_at: float | None = None
-) -> Generator[Call[Any], Any, Removed]:
-    """Return the procedure of :func:`remove_computation`, which a worker or the triggerer can run.
-
-    :param computation_id: id of the computation.
-    :param even_if_over: delete it in any state; otherwise it is left if it has ended.
-    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
-    :returns: the result.
+    :param only_if_pending: whether to keep a computation that has ended.
+    :param submitted_at: when this task submitted it, in Unix seconds; None if another user may have.
+    :returns: the result; a 404 is not an error.
     """
     from airflow_provider_codeocean.api.endpoints.computations import Computations
 
-    what = f"Computation {computation_id}"
+    description = f"Computation {computation_id}"
     try:
-        if not even_if_over:
-            computation = yield Computations.get.call(Computations.root, computation_id)
-            if computation_verdict(computation) is not Verdict.WAITING:
-                return Removed(what, Fate.OVER)
-        yield Computations.delete.call(Computations.root, computation_id)
+        if only_if_pending:
+            computation = yield Computations.get.build_request(Computations.path_prefix, computation_id)
+            if computation_outcome(computation) is not Outcome.PENDING:
+                return DeletionResult(description, DeletionStatus.KEPT_TERMINAL)
+        yield Computations.delete.build_request(Computations.path_prefix, computation_id)
     except NotFound:
-        return Removed(what, _not_found(submitted_at))
-    return Removed(what, Fate.DELETED)
+        return DeletionResult(description, _not_found_status(submitted_at))
+    return DeletionResult(description, DeletionStatus.DELETED)
 
 
-def removal_of_data_asset(
-    data_asset_id: str, *, even_if_ready: bool, submitted_at: float | None = None
-) -> Generator[Call[Any], Any, Removed]:
-    """Return the procedure of :func:`remove_data_asset`, which a worker or the triggerer can run.
+def data_asset_deletion(
+    data_asset_id: str, *, only_if_pending: bool, submitted_at: float | None = None
+) -> Generator[Request[Any], Any, DeletionResult]:
+    """Delete a data asset, and archive it first if the server requires this.
+
+    Source: ``GET``, ``DELETE data_assets/{id}`` and ``PATCH data_assets/{id}/archive``.
 
     :param data_asset_id: id of the data asset.
-    :param even_if_ready: delete it in any state; otherwise it is left if it has become ready.
-    :param submitted_at: when this Airflow submitted it, in Unix seconds; None if it did not.
-    :returns: the result.
+    :param only_if_pending: whether to keep a data asset that is ready.
+    :param submitted_at: when this task submitted it, in Unix seconds; None if another user may have.
+    :returns: the result; a 404 is not an error.
     """
     from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 
-    what = f"Data asset {data_asset_id}"
-    delete = DataAssets.delete.call(DataAssets.root, data_asset_id)
+    description = f"Data asset {data_asset_id}"
+    delete = DataAssets.delete.build_request(DataAssets.path_prefix, data_asset_id)
     try:
-        if not even_if_ready:
-            asset = yield DataAssets.get.call(DataAssets.root, data_asset_id)
-            if data_asset_verdict(asset) is Verdict.SUCCEEDED:
-                return Removed(what, Fate.LEFT)
+        if only_if_pending:
+            asset = yield DataAssets.get.build_request(DataAssets.path_prefix, data_asset_id)
+            if data_asset_outcome(asset) is Outcome.SUCCEEDED:
+                return DeletionResult(description, DeletionStatus.KEPT_READY)
         try:
             yield delete
         except CodeOceanApiError as error:
-            if error.status not in _REFUSED:
+            if error.status not in _ARCHIVE_FIRST_STATUSES:
                 raise
-            # The web application asks that an asset be archived first; the API is not documented to.
-            yield DataAssets.archive.call(DataAssets.root, data_asset_id)
+            # The web application requires that an asset is archived first; for the API, this is not
+            # documented.
+            yield DataAssets.archive.build_request(DataAssets.path_prefix, data_asset_id)
             try:
                 yield delete
             except NotFound:
                 raise
             except CodeOceanApiError as refusal:
-                if refusal.status not in _REFUSED:
+                if refusal.status not in _ARCHIVE_FIRST_STATUSES:
                     raise
-                message = f"{refusal.message} (it was archived before that, and is archived now)"
+                message = f"{refusal.message} (it was archived first, and is still archived)"
                 raise CodeOceanApiError(
                     refusal.status, message, method=refusal.method, path=refusal.path
                 ) from refusal
     except NotFound:
-        return Removed(what, _not_found(submitted_at))
-    return Removed(what, Fate.DELETED)
+        return DeletionResult(description, _not_found_status(submitted_at))
+    return DeletionResult(description, DeletionStatus.DELETED)
 
 
-def _not_found(submitted_at: float | None) -> Fate:
-    """Return what Code Ocean's own 404 means."""
-    is_young = submitted_at is not None and time.time() < submitted_at + VISIBILITY_SECONDS
-    return Fate.HIDDEN if is_young else Fate.GONE
+def _not_found_status(submitted_at: float | None) -> DeletionStatus:
+    is_young = submitted_at is not None and time.time() < submitted_at + NOT_FOUND_GRACE_SECONDS
+    return DeletionStatus.NOT_VISIBLE_YET if is_young else DeletionStatus.NOT_FOUND

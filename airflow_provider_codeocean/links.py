@@ -1,4 +1,4 @@
-"""Links from a task in Airflow's UI to what it is about in Code Ocean."""
+"""Links from a task in Airflow's UI to Code Ocean."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -14,74 +15,62 @@ if TYPE_CHECKING:
 
 
 class CodeOceanLinkBase(BaseOperatorLink):
-    """Opens what a task is about in Code Ocean: as soon as the task knows it, also while it waits."""
+    """Base of links. A link works as soon as the task knows its URL, also while the task waits."""
 
     name = "Open in Code Ocean"
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, or an empty string where there is none yet."""
-        known: str | None = getattr(operator, "codeocean_url", None)
-        if known is None:  # not in the process that ran the task
-            known = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
-        return known or ""
+        """Return the URL, or an empty string if it is not known yet.
+
+        Airflow 3 does not call this method, but reads the XCom ``xcom_key``.
+        """
+        url: str | None = getattr(operator, "codeocean_url", None)
+        if url is None:  # in another process than the task's
+            url = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
+        return url or ""
 
 
 class CodeOceanDataAssetLink(CodeOceanLinkBase):
-    """Opens the data asset."""
+    """Link to a data asset."""
 
     @property
+    @override
     def xcom_key(self) -> str:
-        """The XCom that holds the address: Airflow 3 shows what it holds, without asking :meth:`get_link`."""
         return "codeocean_data_asset_url"
 
 
 class CodeOceanCapsuleLink(CodeOceanLinkBase):
-    """Opens the capsule or pipeline that is run."""
+    """Link to a capsule or pipeline."""
 
     @property
+    @override
     def xcom_key(self) -> str:
-        """The XCom that holds the address: Airflow 3 shows what it holds, without asking :meth:`get_link`."""
         return "codeocean_capsule_url"
 
 
-class ShowsDataAsset:
-    """Mixin of a task that is about one data asset: keeps its address for the link to show.
+class DataAssetLinkMixin:
+    """Mixin of operators with a link to one data asset.
 
-    :ivar codeocean_url: the address; empty while the task knows none, None in a process that does not run it.
+    :ivar codeocean_url: URL of the data asset; empty until it is known, None in a process that does not run
+        the task.
     """
 
     operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanDataAssetLink(),)
     ui_color = "#e8f1fb"
     codeocean_url: str | None = None
 
-    def show_data_asset(self, context: Context, deployment: str, data_asset_id: str) -> str:
-        """Make the link lead to a data asset.
-
-        :param context: context of the running task.
-        :param deployment: address of the deployment, without a slash at the end.
-        :param data_asset_id: id of the data asset.
-        :returns: the address of its page.
-        """
+    def set_data_asset_link(self, context: Context, deployment: str, data_asset_id: str) -> str:
+        """Set the link to a data asset."""
         self.codeocean_url = data_asset_url(deployment, data_asset_id)
         context["ti"].xcom_push(key=CodeOceanDataAssetLink().xcom_key, value=self.codeocean_url)
         return self.codeocean_url
 
 
 def data_asset_url(deployment: str, data_asset_id: str) -> str:
-    """Return the address of a data asset's page.
-
-    :param deployment: address of the deployment, without a slash at the end.
-    :param data_asset_id: id of the data asset.
-    :returns: the address.
-    """
+    """Return the URL of a data asset's page."""
     return f"{deployment}/data-assets/{quote(data_asset_id, safe='')}"
 
 
 def capsule_url(deployment: str, slug: str) -> str:
-    """Return the address of the page of a capsule or pipeline.
-
-    :param deployment: address of the deployment, without a slash at the end.
-    :param slug: its slug.
-    :returns: the address.
-    """
+    """Return the URL of the page of a capsule or pipeline."""
     return f"{deployment}/capsule/{quote(slug, safe='')}/tree"

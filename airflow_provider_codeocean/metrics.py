@@ -1,97 +1,136 @@
-"""The metrics there are, and where they go. The table in ``docs/runbook.md`` is compared with this one."""
+"""The provider's metrics. ``docs/runbook.md`` lists them in the same words."""
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from collections.abc import Callable
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-_MAX_CONNECTION = 32
+log = logging.getLogger(__name__)
+
+_UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
+_MAX_CONNECTION_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. No tag has values without bound: an id is none.
+    """A metric. Tags have a bounded number of values, so no tag holds an id.
 
-    :param name: its name, before which Airflow puts its ``[metrics] statsd_prefix``.
-    :param kind: what it is.
-    :param meaning: what it tells.
-    :param tags: its tags beside ``connection``, which all have, and their values.
+    :param name: name; Airflow prefixes it with ``[metrics] statsd_prefix``.
+    :param kind: kind of metric.
+    :param description: description for the documentation.
+    :param tags: tags and their values, in addition to ``connection``, which every metric has.
     """
 
     name: str
     kind: Literal["counter", "gauge", "timer"]
-    meaning: str
+    description: str
     tags: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-WAITS = Metric("codeocean.waits", "gauge", "waits and watches under way in this triggerer")
-REQUESTS = Metric(
-    "codeocean.requests", "counter", "requests that waits have sent", (("kind", ("search", "read")),)
-)
-THROTTLED = Metric("codeocean.throttled", "counter", "of these, answered with 429")
-REFUSED = Metric("codeocean.token_refused", "counter", "of these, answered with 401")
+WAITS = Metric("codeocean.waits", "gauge", "active waits and watches in this triggerer")
+REQUESTS = Metric("codeocean.requests", "counter", "requests sent by waits", (("kind", ("search", "read")),))
+THROTTLED = Metric("codeocean.throttled", "counter", "requests answered with HTTP 429")
+TOKEN_REFUSED = Metric("codeocean.token_refused", "counter", "requests answered with HTTP 401")
 REQUEST_ERRORS = Metric(
-    "codeocean.request_errors", "counter", "of these, failed otherwise: on the way, or by a server in trouble"
+    "codeocean.request_errors", "counter", "requests that failed because of the network or the server"
 )
-CYCLE = Metric("codeocean.cycle", "timer", "how long one round of looks took")
-NOTICE_LATENCY = Metric(
-    "codeocean.notice_latency",
+POLL_CYCLE_DURATION = Metric("codeocean.poll_cycle_duration", "timer", "duration of a poll cycle")
+DETECTION_LATENCY = Metric(
+    "codeocean.detection_latency",
     "timer",
-    "from the last look before an end to the one that showed it: how late it was noticed at most",
+    "time between the last poll that found a target pending and the poll that found it terminal",
 )
-CAPTURES = Metric(
-    "codeocean.captures",
+SUBMISSIONS = Metric(
+    "codeocean.submissions",
     "counter",
-    "captures and runs that have begun, in workers",
-    (("what", ("data_asset", "computation")), ("how", ("created", "adopted"))),
+    "jobs that workers submitted or adopted",
+    (("job_type", ("data_asset", "computation")), ("action", ("created", "adopted"))),
 )
 
-ALL = (WAITS, REQUESTS, THROTTLED, REFUSED, REQUEST_ERRORS, CYCLE, NOTICE_LATENCY, CAPTURES)
+ALL_METRICS = (
+    WAITS,
+    REQUESTS,
+    THROTTLED,
+    TOKEN_REFUSED,
+    REQUEST_ERRORS,
+    POLL_CYCLE_DURATION,
+    DETECTION_LATENCY,
+    SUBMISSIONS,
+)
 
 
-def gauge_name(metric: Metric, connection: str) -> str:
-    """Return the name under which a gauge is also sent, so that StatsD without tags keeps connections apart.
+def connection_gauge_name(metric: Metric, connection: str) -> str:
+    """Return the name of a gauge for one connection, because StatsD without tags would mix the connections.
 
-    Airflow does the same with pools: ``pool.open_slots.<pool>``. OpenTelemetry allows 63 characters with
-    Airflow's prefix.
+    Airflow does the same for pools: ``pool.open_slots.<pool>``. The name has at most 63 characters with
+    Airflow's prefix, which is OpenTelemetry's limit.
 
     :param metric: the gauge.
     :param connection: id of the connection.
-    :returns: the name of the gauge, with the connection; a checksum stands for what a name cannot hold.
+    :returns: the name; a checksum makes ids distinct that a name cannot contain as they are.
     """
-    safe = _UNSAFE.sub("_", connection)[:_MAX_CONNECTION]
+    safe = _UNSAFE_CHARACTER.sub("_", connection)[:_MAX_CONNECTION_CHARACTERS]
     if safe != connection:
-        safe = f"{safe[: _MAX_CONNECTION - 9]}_{zlib.crc32(connection.encode()):08x}"
+        safe = f"{safe[: _MAX_CONNECTION_CHARACTERS - 9]}_{zlib.crc32(connection.encode()):08x}"
     return f"{metric.name}.{safe}"
 
 
-class Metrics(Protocol):
-    """Where metrics go: Airflow's ``Stats`` is one."""
+class StatsLogger(Protocol):
+    """A backend of metrics, such as Airflow's ``Stats``."""
 
     def incr(self, stat: str, count: int = 1, *, tags: dict[str, Any]) -> None:
-        """Count."""
+        """Increment a counter."""
 
     def gauge(self, stat: str, value: float, *, tags: dict[str, Any]) -> None:
-        """Set a value."""
+        """Set a gauge."""
 
     def timing(self, stat: str, dt: timedelta, *, tags: dict[str, Any]) -> None:
-        """Record how long something took."""
+        """Record a duration."""
 
 
-class NoMetrics:
-    """Keeps no metrics."""
+class SafeStats:
+    """Sends the metrics of one connection. Never raises: after an error, it logs it and sends no more.
 
-    def incr(self, stat: str, count: int = 1, *, tags: dict[str, Any]) -> None:
-        """Do nothing."""
+    :param stats_logger: backend of the metrics; None sends none.
+    :param connection: id of the connection.
+    """
 
-    def gauge(self, stat: str, value: float, *, tags: dict[str, Any]) -> None:
-        """Do nothing."""
+    def __init__(self, stats_logger: StatsLogger | None, connection: str) -> None:
+        self._stats_logger = stats_logger
+        self._connection = connection
+        self._tags = {"connection": connection}
 
-    def timing(self, stat: str, dt: timedelta, *, tags: dict[str, Any]) -> None:
-        """Do nothing."""
+    def increment(self, metric: Metric, **tags: str) -> None:
+        """Increment a counter.
+
+        :param metric: the counter.
+        :param **tags: its tags.
+        """
+        tags = {**self._tags, **tags} if tags else self._tags
+        self._send(lambda stats: stats.incr(metric.name, tags=tags))
+
+    def set_gauge(self, metric: Metric, value: float) -> None:
+        """Set a gauge, also under its name for this connection."""
+        name = connection_gauge_name(metric, self._connection)
+        self._send(lambda stats: stats.gauge(metric.name, value, tags=self._tags))
+        self._send(lambda stats: stats.gauge(name, value, tags=self._tags))
+
+    def record_duration(self, metric: Metric, seconds: float) -> None:
+        """Record a duration in seconds."""
+        self._send(lambda stats: stats.timing(metric.name, timedelta(seconds=seconds), tags=self._tags))
+
+    def _send(self, send: Callable[[StatsLogger], None]) -> None:
+        if self._stats_logger is None:
+            return
+        try:
+            send(self._stats_logger)
+        except Exception:
+            log.exception("Could not send the metrics of connection %s, sending no more", self._connection)
+            self._stats_logger = None

@@ -1,4 +1,4 @@
-"""What a state means, and the event that a wait ends with."""
+"""Outcomes of data assets, computations, and transfers, and the events of waits."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from airflow_provider_codeocean.api.models.computation import ComputationEndStat
 from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAssetState
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.api.models.base import Payload
+    from airflow_provider_codeocean.api.models.base import ResponseModel
     from airflow_provider_codeocean.api.models.computation import Computation
 
 
-class Verdict(enum.Enum):
-    """What a state means to the one who waits."""
+class Outcome(enum.Enum):
+    """Whether a job is pending or how it ended."""
 
-    WAITING = "waiting"
+    PENDING = "pending"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
 
-WaitStatus = Literal["success", "failed", "timeout", "error", "not_begun"]
+WaitStatus = Literal["success", "failed", "timeout", "error", "not_started"]
 
 
 class WaitEvent(TypedDict):
-    """How a wait ended.
+    """Event of a trigger: how a wait ended. The receiver reads the target itself.
 
-    ``status`` is ``success`` or ``failed`` where what was waited for ended, ``timeout`` where the deadline
-    passed before, ``error`` where Code Ocean refused to tell, ``not_begun`` where it is for a worker to begin
-    it; ``state`` is what was seen last, and ``message`` says more. It carries no more than that: who gets it
-    reads the thing itself.
+    ``status`` is ``success`` or ``failed`` if the target ended, ``timeout`` if the deadline passed, ``error``
+    if a poll failed permanently, and ``not_started`` if a worker must start the job. ``state`` is the last
+    known state of the target; ``message`` is for the log and the task's error.
     """
 
     status: WaitStatus
@@ -39,26 +38,26 @@ class WaitEvent(TypedDict):
 
 
 class DataAssetEvent(WaitEvent):
-    """How a wait for a data asset ended."""
+    """Event of a wait for a data asset."""
 
     data_asset_id: str
 
 
 class TransferEvent(DataAssetEvent):
-    """How a wait for a transfer ended, and what the data asset was before the transfer was begun."""
+    """Event of a wait for a transfer, with the fields of the data asset from before the transfer."""
 
     last_transferred: float | None
     transfer_error: str | None
 
 
 class ComputationEvent(WaitEvent):
-    """How a wait for a computation ended."""
+    """Event of a wait for a computation."""
 
     computation_id: str
 
 
-class SeenDataAsset(Protocol):
-    """What a look at a data asset shows, be it the whole of it or a line of a search."""
+class DataAssetStatus(Protocol):
+    """The fields of a data asset that a GET and a search result share."""
 
     @property
     def state(self) -> str | None:
@@ -67,75 +66,54 @@ class SeenDataAsset(Protocol):
 
     @property
     def created(self) -> float | None:
-        """When it was created, in Unix seconds."""
+        """Creation time, in Unix seconds."""
         ...
 
     @property
     def last_transferred(self) -> float | None:
-        """When its files were last moved, in Unix seconds."""
+        """Time of the last transfer of its files, in Unix seconds."""
         ...
 
     @property
     def transfer_error(self) -> str | None:
-        """Why the last attempt to move them failed."""
+        """Error of the last transfer."""
         ...
 
 
-def data_asset_verdict(asset: SeenDataAsset) -> Verdict:
-    """Tell what the state of a data asset means. A state that is not known yet means waiting.
-
-    :param asset: the data asset.
-    :returns: the verdict.
-    """
+def data_asset_outcome(asset: DataAssetStatus) -> Outcome:
+    """Return the outcome of a data asset. An unknown state is pending."""
     if asset.state == DataAssetState.READY:
-        return Verdict.SUCCEEDED
-    return Verdict.FAILED if asset.state == DataAssetState.FAILED else Verdict.WAITING
+        return Outcome.SUCCEEDED
+    return Outcome.FAILED if asset.state == DataAssetState.FAILED else Outcome.PENDING
 
 
-def transfer_verdict(
-    asset: SeenDataAsset, last_transferred: float | None, transfer_error: str | None
-) -> Verdict:
-    """Tell whether the files of a data asset have been moved.
-
-    :param asset: the data asset.
-    :param last_transferred: its field of that name, before the transfer was begun.
-    :param transfer_error: its field of that name, before the transfer was begun.
-    :returns: the verdict.
-    """
+def transfer_outcome(
+    asset: DataAssetStatus, last_transferred: float | None, transfer_error: str | None
+) -> Outcome:
+    """Return the outcome of a transfer, given two fields from before it."""
     if (asset.last_transferred or 0) > (last_transferred or 0):
-        return Verdict.SUCCEEDED
-    return Verdict.FAILED if asset.transfer_error not in (None, "", transfer_error) else Verdict.WAITING
+        return Outcome.SUCCEEDED
+    return Outcome.FAILED if asset.transfer_error not in (None, "", transfer_error) else Outcome.PENDING
 
 
-def computation_verdict(computation: Computation) -> Verdict:
-    """Tell what the state of a computation means. One that has completed may have failed all the same.
-
-    :param computation: the computation.
-    :returns: the verdict.
-    """
+def computation_outcome(computation: Computation) -> Outcome:
+    """Return the outcome of a computation. A completed one may have failed."""
     if computation.state == ComputationState.FAILED:
-        return Verdict.FAILED
+        return Outcome.FAILED
     if computation.state != ComputationState.COMPLETED:
-        return Verdict.WAITING
-    well = computation.end_status in (None, ComputationEndStatus.SUCCEEDED) and not computation.exit_code
-    return Verdict.SUCCEEDED if well else Verdict.FAILED
+        return Outcome.PENDING
+    has_succeeded = (
+        computation.end_status in (None, ComputationEndStatus.SUCCEEDED) and not computation.exit_code
+    )
+    return Outcome.SUCCEEDED if has_succeeded else Outcome.FAILED
 
 
-def describe_failure(asset: DataAsset) -> str:
-    """Say in a sentence that, and if it is known why, a data asset could not be created.
-
-    :param asset: the data asset, in state ``failed``.
-    :returns: the sentence.
-    """
+def describe_data_asset_failure(asset: DataAsset) -> str:
+    """Return an error message for a data asset in state ``failed``."""
     reason = asset.failure_reason or "Code Ocean gives no reason"
     return f"Data asset {asset.id} ({asset.name!r}) failed: {reason}"
 
 
-def as_xcom(payload: Payload, url: str | None = None) -> dict[str, Any]:
-    """Return an object of the API as a task returns it: all its fields as JSON values.
-
-    :param payload: a data asset, for example.
-    :param url: the address of its page, if there is one.
-    :returns: the dictionary, with the address as ``url``.
-    """
-    return payload.model_dump(mode="json") | ({} if url is None else {"url": url})
+def to_xcom(model: ResponseModel, url: str | None = None) -> dict[str, Any]:
+    """Return the fields of an object as JSON values, and the address of its page as ``url``."""
+    return model.model_dump(mode="json") | ({} if url is None else {"url": url})

@@ -1,4 +1,4 @@
-"""Checks of the arguments of operators and sensors, before and after templates are rendered."""
+"""Check the arguments of operators and sensors, before and after templates are rendered."""
 
 from __future__ import annotations
 
@@ -14,44 +14,43 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from airflow_provider_codeocean.api.models.base import Params
+    from airflow_provider_codeocean.api.models.base import RequestModel
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
-P = TypeVar("P", bound="Params")
+ParamsT = TypeVar("ParamsT", bound="RequestModel")
 T = TypeVar("T")
 
 
-class ReadField(Protocol):
-    """Reads a template field: :func:`known_now` before it is rendered, :func:`as_rendered` after."""
+class FieldReader(Protocol):
+    """Reads a template field: :func:`static_value` before it is rendered, :func:`rendered_value` after."""
 
-    def __call__(self, value: Any, instead: Any = ...) -> Any:
-        """Return the value, or what stands in for it."""
+    def __call__(self, value: Any, placeholder: Any = ...) -> Any:
+        """Return the value or a placeholder."""
         ...
 
 
-_LONGEST = timedelta(days=3650).total_seconds()
-#: Stands in for what is not known before templates are rendered: nothing can be wrong with it yet.
-_LATER = "rendered-by-a-template-later"
-_MARKS = ("{{", "{%", "{#")
-#: Templates of DAGs that set other marks in ``jinja_environment_kwargs``.
-_OTHER_MARKS = ("[[", "[%", "<<", "<%", "${")
-_PACKAGE = __name__.partition(".")[0]
-#: What an id is of, by the name of the argument.
-_KINDS = {
+_MAX_DURATION_SECONDS = timedelta(days=3650).total_seconds()
+#: Placeholder for values that are unknown before templates are rendered. It passes all checks.
+_UNRENDERED = "rendered-by-a-template-later"
+_TEMPLATE_MARKERS = ("{{", "{%", "{#")
+#: Markers that DAGs may set in ``jinja_environment_kwargs``.
+_CUSTOM_TEMPLATE_MARKERS = ("[[", "[%", "<<", "<%", "${")
+_PACKAGE_NAME = __name__.partition(".")[0]
+#: Kinds of objects, by the name of the argument for their id.
+_RESOURCES_BY_ID_ARGUMENT = {
     "data_asset_id": "a data asset",
     "computation_id": "a computation",
     "capsule_id": "a capsule",
     "pipeline_id": "a pipeline",
 }
-
-
-_RENDERED = {text.EMPTY: "rendered to an empty text", text.NONE: "rendered to None"}
+#: Problems of a value that a template rendered.
+_RENDERED_PROBLEMS = {text.EMPTY_MESSAGE: "rendered to an empty text", text.NONE_MESSAGE: "rendered to None"}
 
 
 class ArgumentError(ValueError):
-    """An argument is wrong; the message names it.
+    """Invalid arguments.
 
-    :param *problems: the path of each wrong argument (``tags.1``), and what is wrong with it.
+    :param *problems: the path (``tags.1``) and the problem of each invalid argument.
     """
 
     def __init__(self, *problems: tuple[str, str]) -> None:
@@ -59,23 +58,25 @@ class ArgumentError(ValueError):
         self.problems = problems
 
     def __str__(self) -> str:
-        return self.explained({})
+        return self.format_message({})
 
-    def explained(self, templates: Mapping[str, Any]) -> str:
+    def format_message(self, templates: Mapping[str, Any]) -> str:
         """Return the message.
 
-        :param templates: the arguments as they were before they were rendered.
-        :returns: the problems, each with the template that its value was rendered from.
+        :param templates: the arguments before they were rendered.
+        :returns: the problems, each with the template of the value.
         """
         sentences = []
         for path, problem in self.problems:
-            template = _template_at(path, templates)
-            said = f"{_RENDERED.get(problem, problem)} (template: {template})" if template else problem
-            sentences.append(f"{path}: {said}" if path else said)
+            template = _find_template(path, templates)
+            sentence = (
+                f"{_RENDERED_PROBLEMS.get(problem, problem)} (template: {template})" if template else problem
+            )
+            sentences.append(f"{path}: {sentence}" if path else sentence)
         return "; ".join(sentences)
 
 
-def _template_at(path: str, templates: Mapping[str, Any]) -> str:
+def _find_template(path: str, templates: Mapping[str, Any]) -> str:
     value: Any = templates
     for part in path.split("."):
         if isinstance(value, Mapping):
@@ -83,24 +84,20 @@ def _template_at(path: str, templates: Mapping[str, Any]) -> str:
         elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
     if isinstance(value, str):
-        return repr(value) if known_now(value) != value else ""
+        return repr(value) if static_value(value) != value else ""
     return str(value) if hasattr(value, "operator") else ""
 
 
-class KnowsTemplates:
-    """Mixin of operators and sensors: keeps the templates of its arguments, for the messages of errors.
+class TemplateTrackingMixin:
+    """Keeps the templates of the arguments for error messages.
 
-    :ivar templates: the templated arguments as they were before they were rendered; empty for mapped tasks,
-        whose templates Airflow renders itself.
+    :ivar templates: the templated arguments before rendering; empty for mapped tasks.
     """
 
     templates: Mapping[str, Any] = {}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the templated arguments as Airflow does, except that ``None`` stays None.
-
-        Airflow renders an XCom or a parameter that is None to the text ``None``.
-        """
+        """Render the templated arguments as Airflow does, but restore None, which Airflow renders to text."""
         task: Any = self
         self.templates = {name: getattr(self, name, None) for name in task.template_fields}
         base: Any = super()
@@ -119,16 +116,14 @@ def _restore_none(rendered: Any, template: Any) -> Any:
     return rendered
 
 
-def check_seconds(name: str, value: float | timedelta) -> float:
-    """Check a duration.
-
-    :param name: name of the argument.
-    :param value: seconds, or a timedelta.
-    :returns: seconds.
-    :raises ValueError: where it is not greater than 0.
-    """
+def check_duration(name: str, value: float | timedelta) -> float:
+    """Return a duration in seconds; raise ValueError unless it is above 0 and at most 10 years."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 < seconds <= _MAX_DURATION_SECONDS
+    ):
         raise ValueError(
             f"{name} must be a number of seconds or a timedelta, greater than 0 and 10 years at most, "
             f"got {value!r}"
@@ -137,18 +132,14 @@ def check_seconds(name: str, value: float | timedelta) -> float:
 
 
 def check_flags(**flags: Any) -> None:
-    """Check arguments that are either true or false.
-
-    :param **flags: the values by the names of their arguments; None stands for the default.
-    :raises ValueError: if one is something else.
-    """
+    """Raise ValueError if a value is neither a boolean nor None."""
     for name, value in flags.items():
         if value is not None and not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
-def is_given(value: Any) -> bool:
-    """Return whether an optional argument is given: neither None nor a blank text."""
+def has_value(value: Any) -> bool:
+    """Return whether an optional argument is set: neither None nor blank text."""
     return value is not None and not text.is_blank(value)
 
 
@@ -156,57 +147,55 @@ def check_identifier(name: str, value: Any) -> str:
     """Check an id.
 
     :param name: name of the argument.
-    :param value: the id, or what an operator returned: a mapping with an ``id``.
+    :param value: the id, or the result of an operator: a mapping with an ``id``.
     :returns: the id.
-    :raises ArgumentError: if it is none.
+    :raises ArgumentError: if the value is not an id.
     """
     try:
         return (text.to_capsule_id if name in {"capsule_id", "pipeline_id"} else text.to_id)(value)
     except ValueError as error:
-        where = text.WHERE_IDS_ARE.get(name, "") if str(error).startswith("must be an id") else ""
-        raise ArgumentError((name, f"{error}{where and f'. {where}'}")) from None
+        hint = text.ID_HINTS.get(name, "") if str(error).startswith("must be an id") else ""
+        raise ArgumentError((name, f"{error}{hint and f'. {hint}'}")) from None
 
 
-def check_identifier_early(name: str, value: Any) -> None:
-    """Check an id before templates are rendered.
-
-    :param name: name of the argument.
-    :param value: the id, a template, or the output of a task.
-    :raises ArgumentError: if it cannot become the right id.
-    """
-    _check_output(name, value)
-    check_identifier(name, known_now(value))
+def check_unrendered_identifier(name: str, value: Any) -> None:
+    """Check an id, a template, or the output of a task before templates are rendered."""
+    _check_task_output(name, value)
+    check_identifier(name, static_value(value))
 
 
-def _check_output(name: str, output: Any) -> None:
-    """Check that the output of one of this package's tasks is, or has, the id that is asked for."""
+def _check_task_output(name: str, output: Any) -> None:
+    """Check that the output of a task of this package is or contains the right kind of id."""
     operator, key = getattr(output, "operator", None), getattr(output, "key", None)
-    if operator is None or not type(operator).__module__.startswith(f"{_PACKAGE}."):
+    if operator is None or not type(operator).__module__.startswith(f"{_PACKAGE_NAME}."):
         return
     if getattr(operator, "multiple_outputs", False):
         return
-    returned = getattr(operator, "external_id_key", None) or getattr(operator, "returns_id_of", None)
+    returned = getattr(operator, "external_id_key", None) or getattr(operator, "result_id_key", None)
     task = f"task {operator.task_id!r}"
     if key not in ("return_value", getattr(operator, "external_id_key", None)):
-        own = f" or its output[{returned!r}]" if returned else ""
-        problem = f"{task} leaves no XCom {key!r}; give its output{own}"
+        id_output = f" or its output[{returned!r}]" if returned else ""
+        problem = f"{task} leaves no XCom {key!r}; give its output{id_output}"
     elif returned is None:
         problem = f"the result of {task} ({type(operator).__name__}) has no id"
-    elif name in _KINDS and name != returned:
-        problem = f"must be the id of {_KINDS[name]}, but {task} returns {_KINDS[returned]}"
+    elif name in _RESOURCES_BY_ID_ARGUMENT and name != returned:
+        problem = (
+            f"must be the id of {_RESOURCES_BY_ID_ARGUMENT[name]}, "
+            f"but {task} returns {_RESOURCES_BY_ID_ARGUMENT[returned]}"
+        )
     else:
         return
     raise ArgumentError((name, problem))
 
 
-def check_text(name: str, value: Any, convert: Callable[[Any], str] = text.to_nonempty) -> str:
-    """Check a text.
+def check_text(name: str, value: Any, convert: Callable[[Any], str] = text.to_nonempty_text) -> str:
+    """Check text.
 
     :param name: name of the argument.
-    :param value: the text, or an integer, which becomes text.
-    :param convert: what the text must be: a function of :mod:`airflow_provider_codeocean.api.text`.
+    :param value: text, or an integer, which becomes text.
+    :param convert: a function of :mod:`airflow_provider_codeocean.api.text`.
     :returns: the text to send.
-    :raises ArgumentError: if it is not that.
+    :raises ArgumentError: if the function rejects the value.
     """
     try:
         return convert(value)
@@ -214,64 +203,53 @@ def check_text(name: str, value: Any, convert: Callable[[Any], str] = text.to_no
         raise ArgumentError((name, str(error))) from None
 
 
-def check_optional(name: str, value: Any, convert: Callable[[Any], str] = text.to_nonempty) -> str | None:
-    """Check a text that need not be given; see :func:`check_text`. A blank text is None."""
-    return check_text(name, value, convert) if is_given(value) else None
+def check_optional_text(
+    name: str, value: Any, convert: Callable[[Any], str] = text.to_nonempty_text
+) -> str | None:
+    """Check optional text; see :func:`check_text`. Blank text becomes None."""
+    return check_text(name, value, convert) if has_value(value) else None
 
 
-def check_pattern(name: str, value: Any) -> Any:
-    """Check a glob pattern, or a list of them.
-
-    :param name: name of the argument.
-    :param value: the pattern or patterns; None and a blank text match everything.
-    :returns: the pattern or patterns as text, or None.
-    :raises ArgumentError: if one is no text, or blank.
-    """
-    value = as_list(value)
+def check_patterns(name: str, value: Any) -> Any:
+    """Check one or more glob patterns. None and blank text, which match everything, become None."""
+    value = to_list(value)
     if isinstance(value, list):
-        return [check_text(f"{name}.{number}", each) for number, each in enumerate(value)]
-    return check_optional(name, value)
+        return [check_text(f"{name}.{number}", pattern) for number, pattern in enumerate(value)]
+    return check_optional_text(name, value)
 
 
-def with_mount(data_asset: Any) -> Any:
-    """Return a data asset to attach as the API takes it.
-
-    :param data_asset: its id, a mapping of ``id`` and ``mount``, or what an operator returned.
-    :returns: a mapping of ``id`` and, if it is given, ``mount``.
-    """
+def to_data_asset_mount(data_asset: Any) -> Any:
+    """Return a data asset to attach (its id, a mapping, or the result of an operator) as a mapping."""
     is_result = isinstance(data_asset, Mapping) and "state" in data_asset
     return data_asset if isinstance(data_asset, Mapping) and not is_result else {"id": data_asset}
 
 
-def mount_of(name: str, mount: Any, argument: str = "name") -> Any:
-    """Return the folder to mount a new data asset at.
+def resolve_mount(name: str, mount: Any, argument: str = "name") -> Any:
+    """Return the mount folder of a new data asset.
 
     :param name: its display name.
-    :param mount: the folder that was asked for; None or blank for one with the name of the data asset.
-    :param argument: the argument that the display name is from.
+    :param mount: the requested folder; if it is None or blank, the name of the data asset is used.
+    :param argument: name of the argument for the display name.
     :returns: the folder.
-    :raises ArgumentError: if none was asked for, and the name cannot serve as one.
+    :raises ArgumentError: if no folder is requested and the name is not a valid folder name.
     """
-    if is_given(mount):
+    if has_value(mount):
         return mount
     try:
-        return text.folder_of(check_text(argument, name, text.to_name))
+        return text.derive_folder_name(check_text(argument, name, text.to_display_name))
     except ArgumentError:
         raise
     except ValueError as error:
         raise ArgumentError(
-            (argument, f"{error}; give mount, as the folder's name is the name otherwise")
+            (
+                argument,
+                f"{error}; give mount, because it is derived from the name by default",
+            )
         ) from None
 
 
-def check_template(name: str, value: T) -> T:
-    """Check that a template can be read as one; what it will render to is not known yet.
-
-    :param name: name of the argument.
-    :param value: the template; what is no text is none.
-    :returns: the template.
-    :raises ValueError: where it cannot be read.
-    """
+def check_template_syntax(name: str, value: T) -> T:
+    """Return a value; raise ValueError if it is a template with invalid syntax."""
     if isinstance(value, str):
         from jinja2 import Environment, TemplateSyntaxError
 
@@ -283,65 +261,39 @@ def check_template(name: str, value: T) -> T:
 
 
 def check_no_template(name: str, value: T) -> T:
-    """Check that a value is no template, where nothing renders any.
-
-    :param name: name of the argument.
-    :param value: the value.
-    :returns: the value.
-    :raises ValueError: where it is a template.
-    """
-    if known_now(value, marks=_MARKS) != value:
-        raise ValueError(f"{name} must not be a template: nothing renders it here, got {value!r}")
+    """Return the value of an argument that is not templated; raise ValueError if it is a template."""
+    if static_value(value, markers=_TEMPLATE_MARKERS) != value:
+        raise ValueError(f"{name} must not be a template, because it is not rendered, got {value!r}")
     return value
 
 
-def as_list(value: Any) -> Any:
-    """Return a sequence as a list: what mapped tasks return is none.
-
-    :param value: a value; what is no sequence, or a text, stays as it is.
-    :returns: the list, or the value.
-    """
+def to_list(value: Any) -> Any:
+    """Convert a sequence to a list; return text and other values unchanged."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that a value is one of a few.
-
-    :param name: name of the argument.
-    :param value: the value.
-    :param choices: what it may be.
-    :raises ValueError: where it is none of them.
-    """
+    """Raise ValueError if a value is not one of the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def check_count(name: str, value: Any, most: int) -> None:
-    """Check a number of things.
-
-    :param name: name of the argument.
-    :param value: the number.
-    :param most: the most that it may be.
-    :raises ValueError: where it is no whole number from 1 to that.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+def check_count(name: str, value: Any, maximum: int) -> None:
+    """Raise ValueError if a value is not an integer from 1 to the maximum."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:
+        raise ValueError(f"{name} must be a whole number from 1 to {maximum}, got {value!r}")
 
 
-def check_moment(name: str, value: datetime | str | float) -> float:
-    """Check a moment.
+def check_timestamp(name: str, value: datetime | str | float) -> float:
+    """Return a datetime or ISO 8601 text with a zone, or Unix seconds, as Unix seconds."""
+    import pendulum
 
-    :param name: name of the argument.
-    :param value: a time with a zone, the same as an ISO 8601 text, or Unix seconds.
-    :returns: Unix seconds.
-    :raises ValueError: where it is none of them.
-    """
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if isinstance(moment, datetime) and moment.tzinfo is not None:
-            return moment.timestamp()
-        if isinstance(moment, int | float) and not isinstance(moment, bool) and math.isfinite(moment):
-            return float(moment)
+        time = pendulum.parse(value, tz=None) if isinstance(value, str) else value
+        if isinstance(time, datetime) and time.tzinfo is not None:
+            return time.timestamp()
+        if isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time):
+            return float(time)
     except ValueError:
         pass
     raise ValueError(
@@ -350,28 +302,24 @@ def check_moment(name: str, value: datetime | str | float) -> float:
     )
 
 
-def check_one_of(**identifiers: Any) -> str:
-    """Check that exactly one of several ids is given.
-
-    :param **identifiers: the ids by the names of their arguments; None or blank if not given.
-    :returns: the name of the one that is given.
-    :raises ValueError: if it is not exactly one.
-    """
-    given = [name for name, value in identifiers.items() if is_given(value)]
-    if len(given) != 1:
-        raise ValueError(f"give exactly one of {', '.join(identifiers)}, got {' and '.join(given) or 'none'}")
-    return given[0]
+def check_exactly_one(**identifiers: Any) -> str:
+    """Return the only argument that is set; raise ValueError if none or several are."""
+    names = [name for name, value in identifiers.items() if has_value(value)]
+    if len(names) != 1:
+        raise ValueError(f"give exactly one of {', '.join(identifiers)}, got {' and '.join(names) or 'none'}")
+    return names[0]
 
 
-def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, Any]) -> P:
+def build_params_model(
+    model: type[ParamsT], argument_names: Mapping[str, str], values: Mapping[str, Any]
+) -> ParamsT:
     """Build the parameters of a request.
 
-    :param model: their model.
-    :param arguments: paths in the model (``source.computation.id``) and the names of the arguments behind
-        them.
-    :param values: the model's values.
-    :returns: the parameters; if values are not known yet, they are to be checked again.
-    :raises ArgumentError: if a value is wrong, naming the argument and what would be right.
+    :param model: the model.
+    :param argument_names: names of arguments, by the path in the model (``source.computation.id``).
+    :param values: the values of the model.
+    :returns: the parameters; unchecked if values are unknown before rendering.
+    :raises ArgumentError: if a value is invalid; the message names the argument and the valid values.
     """
     from pydantic import ValidationError
 
@@ -379,25 +327,25 @@ def checked(model: type[P], arguments: Mapping[str, str], values: Mapping[str, A
         return model.model_validate(values)
     except ValidationError as error:
         problems = [
-            (_argument_at(problem["loc"], arguments), _problem(problem))
+            (_argument_path(problem["loc"], argument_names), _describe_problem(problem))
             for problem in error.errors(include_url=False)
-            if not is_unknown(problem["input"])
+            if not is_unrendered(problem["input"])
         ]
         if not problems:
-            return cast("P", model.model_construct(**values))
+            return cast("ParamsT", model.model_construct(**values))
         raise ArgumentError(*dict.fromkeys(problems)) from None
 
 
-def _argument_at(location: Sequence[int | str], arguments: Mapping[str, str]) -> str:
+def _argument_path(location: Sequence[int | str], argument_names: Mapping[str, str]) -> str:
     path = ".".join(str(part) for part in location if part != "[key]")
-    for prefix, argument in arguments.items():
+    for prefix, argument in argument_names.items():
         if path == prefix or not prefix or path.startswith(f"{prefix}."):
             return f"{argument}{'' if prefix else '.' if path else ''}{path.removeprefix(prefix)}"
     return path
 
 
-#: What is wrong, by the type of pydantic's error.
-_PROBLEMS = {
+#: Problems by the first word of the type of pydantic's error.
+_PROBLEMS_BY_ERROR_TYPE = {
     "missing": "is required",
     "int": "must be a whole number",
     "bool": "must be true or false",
@@ -411,53 +359,57 @@ _PROBLEMS = {
 }
 
 
-def _problem(error: ErrorDetails) -> str:
-    """Return what is wrong in this package's words; the value of a secret is not in it."""
+def _describe_problem(error: ErrorDetails) -> str:
+    """Return the problem, without the value of a secret."""
     context = error.get("ctx", {})
-    if not_rendered := text.template_error(error["input"]):
-        return not_rendered
+    if template_error := text.get_template_error(error["input"]):
+        return template_error
     if error["type"] == "value_error":
         return str(context["error"])
-    problem = _PROBLEMS.get(error["type"].partition("_")[0], "is not valid").format(**context)
+    problem = _PROBLEMS_BY_ERROR_TYPE.get(error["type"].partition("_")[0], "is not valid").format(**context)
     if error["type"] == "missing" or "client_secret" in error["loc"]:
         return problem
     return f"{problem}, got {text.describe(error['input'])}"
 
 
-def as_rendered(value: Any, instead: Any = None) -> Any:  # noqa: ARG001 - the twin of known_now
-    """Return a template field's value after it was rendered: as it is."""
+def rendered_value(value: Any, placeholder: Any = None) -> Any:  # noqa: ARG001 - a FieldReader
+    """Return the value of a template field after rendering: the value itself."""
     return value
 
 
-def known_now(value: Any, instead: Any = _LATER, marks: Sequence[str] = _MARKS + _OTHER_MARKS) -> Any:
-    """Return a template field's value as far as it is known before it is rendered.
+def static_value(
+    value: Any,
+    placeholder: Any = _UNRENDERED,
+    markers: Sequence[str] = _TEMPLATE_MARKERS + _CUSTOM_TEMPLATE_MARKERS,
+) -> Any:
+    """Return the value of a template field before rendering, with placeholders for unknown parts.
 
-    :param value: the value as it was given.
-    :param instead: stands in for the value if it is a template, or the output of another task.
-    :param marks: what a text that is a template contains.
-    :returns: the value, or what stands in for it or for parts of it.
+    :param value: the value of the argument.
+    :param placeholder: replaces a template or the output of another task.
+    :param markers: texts that identify a template.
+    :returns: the value.
     """
     if isinstance(value, str):
-        return instead if any(mark in value for mark in marks) else value
-    if text.template_error(value):
+        return placeholder if any(marker in value for marker in markers) else value
+    if text.get_template_error(value):
         return value
     if isinstance(value, Mapping):
-        return {key: known_now(item, marks=marks) for key, item in value.items()}
+        return {key: static_value(item, markers=markers) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [known_now(item, marks=marks) for item in value]
-    return value if value is None or isinstance(value, int | float | date) else instead
+        return [static_value(item, markers=markers) for item in value]
+    return value if value is None or isinstance(value, int | float | date) else placeholder
 
 
-def is_unknown(value: Any) -> bool:
-    """Return whether :func:`known_now` returned a stand-in for a value that is not known yet."""
-    return isinstance(value, str) and value == _LATER
+def is_unrendered(value: Any) -> bool:
+    """Return whether a value is the placeholder of :func:`static_value`."""
+    return isinstance(value, str) and value == _UNRENDERED
 
 
-#: The conditions of a search of data assets.
-_CONDITIONS = ("query", "filters", "type", "ownership", "origin")
-#: The arguments of a search of data assets.
+#: Arguments that restrict the results of a search.
+_SEARCH_CONDITIONS = ("query", "filters", "type", "ownership", "origin")
+#: Arguments of a search of data assets.
 SEARCH_ARGUMENTS = (
-    *_CONDITIONS,
+    *_SEARCH_CONDITIONS,
     "favorite",
     "archived",
     "sort_field",
@@ -465,27 +417,26 @@ SEARCH_ARGUMENTS = (
 )
 
 
-def data_asset_search(
-    task: Any, read: ReadField, *, limit: int, needs_condition: bool = False
+def build_data_asset_search(
+    task: Any, read_field: FieldReader, *, limit: int, require_condition: bool = False
 ) -> DataAssetSearchParams:
-    """Build a search from a task's arguments.
+    """Build a search from the arguments of a task.
 
-    :param task: has the arguments of :data:`SEARCH_ARGUMENTS`.
-    :param read: reads the value of a template field.
-    :param limit: results of one page.
-    :param needs_condition: whether a search without a condition is an error; otherwise it is one only if
-        templates for conditions have rendered to nothing.
+    :param task: a task with the attributes in :data:`SEARCH_ARGUMENTS`.
+    :param read_field: reads a template field.
+    :param limit: results per page.
+    :param require_condition: whether a search without conditions is always an error. Otherwise it is an error
+        only if a condition has a template, which has rendered to nothing.
     :returns: the parameters.
-    :raises ValueError: where an argument is wrong, naming it.
+    :raises ValueError: if an argument is invalid; the message names it.
     """
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
-    values = {name: read(getattr(task, name, None)) for name in SEARCH_ARGUMENTS}
-    params = checked(DataAssetSearchParams, {}, values | {"limit": limit})
-    if read is as_rendered and not any(getattr(params, name) for name in _CONDITIONS):
-        templates = (task.templates.get(name) for name in _CONDITIONS)
-        if needs_condition or any(is_given(template) and template != [] for template in templates):
-            raise ArgumentError(
-                ("", f"all of {', '.join(_CONDITIONS)} rendered to nothing: every data asset would match")
-            )
+    values = {name: read_field(getattr(task, name, None)) for name in SEARCH_ARGUMENTS}
+    params = build_params_model(DataAssetSearchParams, {}, values | {"limit": limit})
+    if read_field is rendered_value and not any(getattr(params, name) for name in _SEARCH_CONDITIONS):
+        templates = (task.templates.get(name) for name in _SEARCH_CONDITIONS)
+        if require_condition or any(has_value(template) and template != [] for template in templates):
+            names = ", ".join(_SEARCH_CONDITIONS)
+            raise ArgumentError(("", f"all of {names} rendered to nothing: every data asset would match"))
     return params

@@ -1,7 +1,7 @@
-"""Run a pipeline, capture its results in the lab's bucket, and let a group see them.
+"""Run a pipeline, capture its results in the lab's bucket, and share them with a group.
 
-Trigger it with ``{"pipeline_id": "…", "bucket": "…", "group": "…"}``. Where the run leaves no results,
-nothing is captured.
+Trigger it with ``{"pipeline_id": "…", "bucket": "…", "group": "…"}``. If the run leaves no results, the other
+tasks are skipped.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunA
     tags=["codeocean"],
 )
 def capture_after_run() -> None:
-    """Run, capture, share."""
+    """Run, capture, and share."""
     CodeOceanRunAndCaptureTaskGroup(
         "process",
         pipeline_id="{{ params.pipeline_id }}",
         name="processed_{{ run_id }}",
         capture={"target": {"bucket": "{{ params.bucket }}", "prefix": "processed/{{ run_id }}"}},
-        share={"groups": [{"group": "{{ params.group }}", "role": "viewer"}]},
-        task_arguments={"retries": 2},
+        share_with={"groups": [{"group": "{{ params.group }}", "role": "viewer"}]},
+        operator_kwargs={"retries": 2},
         deferrable=True,
     )
 

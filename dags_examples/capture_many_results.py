@@ -1,7 +1,7 @@
-"""Capture the results of many computations, one mapped task each.
+"""Capture the results of many computations, with one mapped task for each.
 
-Trigger it with ``{"computation_ids": ["…", "…"]}``. All captures wait together in the triggerer; one that
-fails does not hold back the others.
+Trigger it with ``{"computation_ids": ["…", "…"]}``. All captures wait in the triggerer at the same time. A
+capture that fails does not affect the others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResu
     tags=["codeocean"],
 )
 def capture_many_results() -> None:
-    """Plan, capture, report."""
+    """Plan, capture, and report."""
 
     @task
     def plan(params: dict[str, Any] | None = None) -> list[dict[str, str]]:
-        """Say what to capture under which name."""
+        """Return the arguments of each capture."""
         return [
             {"computation_id": computation_id, "name": f"results_{computation_id}"}
             for computation_id in (params or {})["computation_ids"]
@@ -35,7 +35,7 @@ def capture_many_results() -> None:
 
     @task(trigger_rule="all_done")
     def report(assets: list[dict[str, Any]]) -> list[str]:
-        """List what is there now."""
+        """Return the addresses of the data assets."""
         return [asset["url"] for asset in assets]
 
     report(captured.output)

@@ -1,7 +1,7 @@
-"""Capture each computation of a capsule that succeeds, whoever has started it, and share it with a group.
+"""Capture every successful computation of a capsule, and share the results with a group.
 
-Set ``CODEOCEAN_WATCHED_CAPSULE_ID`` to the id of the capsule and ``CODEOCEAN_GROUP`` to the group, and switch
-the DAG on: nobody triggers it. Airflow 3.0 or later; before 3.3 it needs ``since``.
+Set ``CODEOCEAN_WATCHED_CAPSULE_ID`` and ``CODEOCEAN_GROUP``, and unpause the DAG. It starts by itself
+whenever computations finish. Requires Airflow 3.0; before 3.3, ``since`` is required.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ dag = capture_on_completion(
     capture={"tags": ["on completion"]},
     share_with={"groups": [{"group": os.environ.get("CODEOCEAN_GROUP", "lab"), "role": "viewer"}]},
     poll_interval=10,
-    is_paused_upon_creation=True,  # it looks as long as it is on
+    is_paused_upon_creation=True,  # while it is unpaused, it polls Code Ocean
     tags=["codeocean"],
 )

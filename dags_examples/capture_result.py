@@ -1,7 +1,7 @@
-"""Capture the results of a finished computation as a data asset, and read it back.
+"""Capture the results of a finished computation as a data asset, and list its files.
 
-Trigger it with ``{"computation_id": "…"}``. While Code Ocean copies the files the task waits in the
-triggerer and holds no worker.
+Trigger it with ``{"computation_id": "…"}``. While Code Ocean copies the files, the task waits in the
+triggerer and occupies no worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResu
 
 @dag(schedule=None, params={"computation_id": Param(type="string")}, tags=["codeocean"])
 def capture_result() -> None:
-    """Capture, then read back."""
+    """Capture the results, then list the files."""
     capture = CodeOceanCaptureResultOperator(
         task_id="capture",
         computation_id="{{ params.computation_id }}",
@@ -30,7 +30,7 @@ def capture_result() -> None:
 
     @task
     def read_back(asset: dict[str, Any]) -> list[str]:
-        """Ask Code Ocean what it has got now."""
+        """Return the paths of the files in the data asset."""
         with CodeOceanHook().get_conn() as client:
             folder = client.data_assets.list_files(asset["id"])
         return [item.path for item in folder.items]

@@ -1,6 +1,6 @@
-"""Combine all data assets that carry a tag into one, to train on.
+"""Combine all data assets with a tag into one, as a training set.
 
-Trigger it with ``{"tag": "…"}``. Where no data asset carries it, nothing is made.
+Trigger it with ``{"tag": "…"}``. If no data asset has the tag, both tasks are skipped.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from airflow_provider_codeocean.operators.search import CodeOceanSearchDataAsset
     tags=["codeocean"],
 )
 def combine_for_training() -> None:
-    """Find, then combine."""
+    """Search, then combine."""
     find = CodeOceanSearchDataAssetsOperator(
-        task_id="find", query='tag:"{{ params.tag }}"', only_ids=True, on_empty="skip"
+        task_id="find", query='tag:"{{ params.tag }}"', return_ids=True, on_empty="skip"
     )
     combine = CodeOceanCreateDataAssetOperator(
         task_id="combine",

@@ -1,7 +1,7 @@
-"""Download the tables among the results of a computation to a folder, or to an object store, once.
+"""Download the tables among the results of a computation to a folder or an object store.
 
-Trigger it with ``{"computation_id": "…", "target": "/data/run_7"}``, or a target such as ``s3://bucket/run_7``.
-A retry fetches only what lacks.
+Trigger it with ``{"computation_id": "…", "target": "/data/run_7"}``, or with a target such as
+``s3://bucket/run_7``. A retry only downloads the missing files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_provider_codeocean.operators.files import CodeOceanDownloadFilesOpe
     tags=["codeocean"],
 )
 def download_results() -> None:
-    """Download what is needed."""
+    """Download CSV and JSON files."""
     CodeOceanDownloadFilesOperator(
         task_id="download",
         computation_id="{{ params.computation_id }}",

@@ -1,7 +1,7 @@
-"""Make a data asset of files that were delivered to S3, and leave the files where they are.
+"""Create a data asset from files in S3, and leave the files in their bucket.
 
-Trigger it with ``{"bucket": "…", "prefix": "…"}``. The metadata is checked against the deployment's fields
-before anything is made.
+Trigger it with ``{"bucket": "…", "prefix": "…"}``. Before anything is created, the custom metadata is checked
+against the deployment's fields.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_provider_codeocean.operators.data_asset import CodeOceanCreateDataA
     tags=["codeocean"],
 )
 def ingest_from_s3() -> None:
-    """Ingest."""
+    """Create the data asset."""
     CodeOceanCreateDataAssetOperator(
         task_id="ingest",
         name="delivery_{{ params.prefix }}",

@@ -1,6 +1,6 @@
-"""Do something with each data asset that has become ready, as soon as it has: here, give it another tag.
+"""Tag each data asset as soon as it becomes ready.
 
-Switch the DAG on, and tag a data asset with ``inbox``: nobody triggers it. Airflow 3.0 or later.
+Unpause the DAG, and give a data asset the tag ``inbox``. The DAG starts by itself. Requires Airflow 3.0.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ trigger = CodeOceanDataAssetsReadyTrigger({"query": "tag:inbox"}, poll_interval=
 inbox = Asset("inbox", watchers=[AssetWatcher(name="inbox", trigger=trigger)])
 
 
-@dag(schedule=[inbox], is_paused_upon_creation=True, tags=["codeocean"])  # it looks as long as it is on
+@dag(schedule=[inbox], is_paused_upon_creation=True, tags=["codeocean"])  # while unpaused, it polls
 def label_when_ready() -> None:
-    """Label all data assets that the events tell of, one mapped task each."""
+    """Tag the data assets of the events, with one mapped task for each."""
 
     @task
     def ids(triggering_asset_events: Any = None) -> list[str]:
-        """Return the ids of the data assets that have become ready."""
-        return [each["id"] for each in ready_data_assets(triggering_asset_events)]
+        """Return the ids of the data assets that became ready."""
+        return [asset["id"] for asset in ready_data_assets(triggering_asset_events)]
 
     CodeOceanUpdateDataAssetOperator.partial(task_id="label", add_tags=["seen"]).expand(data_asset_id=ids())
 

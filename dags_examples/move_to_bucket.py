@@ -1,6 +1,7 @@
-"""Move the files of a data asset to a bucket of the lab. It takes an administrator's token.
+"""Move the files of a data asset to the lab's bucket.
 
-Trigger it with ``{"data_asset_id": "…", "bucket": "…"}``. Files that are there already are not moved again.
+Trigger it with ``{"data_asset_id": "…", "bucket": "…"}``. The connection needs an administrator's token.
+Files that are already in the bucket are not moved again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataA
     tags=["codeocean"],
 )
 def move_to_bucket() -> None:
-    """Move, and wait until that is done."""
+    """Move the files, and wait until they are there."""
     CodeOceanTransferDataAssetOperator(
         task_id="move",
         data_asset_id="{{ params.data_asset_id }}",

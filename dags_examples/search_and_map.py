@@ -1,4 +1,4 @@
-"""Do something to each data asset that a search finds: here, add a tag.
+"""Tag each data asset that a search finds.
 
 Trigger it with ``{"query": "…", "tag": "…"}``.
 """
@@ -17,8 +17,8 @@ from airflow_provider_codeocean.operators.search import CodeOceanSearchDataAsset
     tags=["codeocean"],
 )
 def search_and_map() -> None:
-    """Search, then change each."""
-    find = CodeOceanSearchDataAssetsOperator(task_id="find", query="{{ params.query }}", only_ids=True)
+    """Search, then tag each data asset."""
+    find = CodeOceanSearchDataAssetsOperator(task_id="find", query="{{ params.query }}", return_ids=True)
     CodeOceanUpdateDataAssetOperator.partial(task_id="label", add_tags=["{{ params.tag }}"]).expand(
         data_asset_id=find.output
     )

@@ -1,6 +1,6 @@
-"""Capture the results of a computation and let a group see them.
+"""Capture the results of a computation, and share them with a group.
 
-Trigger it with ``{"computation_id": "…", "group": "…"}``. Run again, it sends nothing that is there already.
+Trigger it with ``{"computation_id": "…", "group": "…"}``. A retry sends no permissions that are set already.
 """
 
 from __future__ import annotations

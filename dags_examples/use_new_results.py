@@ -1,7 +1,8 @@
-"""Use results as soon as another DAG has captured them: begins by itself where ``publish_results`` has ended.
+"""Start whenever ``publish_results`` has captured new results.
 
-What the event tells (id, version, size, provenance and so on) needs no request. Of data assets that come at
-almost the same time, Airflow may give a run the first, and the others to the run that the next one begins.
+The events contain the id, version, size, and provenance of each data asset, so reading them sends no request
+to Code Ocean. If several data assets arrive at almost the same moment, Airflow may pass this run only the
+first one, and the next run the others.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from airflow.providers.common.compat.sdk import Asset, dag, task
     tags=["codeocean"],
 )
 def use_new_results() -> None:
-    """Look at what is new."""
+    """Read the events that started the run."""
 
     @task
-    def look(**context: Any) -> list[dict[str, Any]]:
-        """Return what the events tell; Airflow 2 has them under another name."""
+    def read_events(**context: Any) -> list[dict[str, Any]]:
+        """Return the content of the events, whose name differs on Airflow 2."""
         name = "triggering_asset_events"
         events = context[name if name in context else "triggering_dataset_events"]
-        return [event.extra for of_asset in events.values() for event in of_asset]
+        return [event.extra for asset_events in events.values() for event in asset_events]
 
-    look()
+    read_events()
 
 
 use_new_results()

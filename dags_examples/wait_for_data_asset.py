@@ -1,7 +1,7 @@
-"""Wait for a data asset that someone else creates, and use it.
+"""Wait for a data asset that somebody else creates, and use it.
 
-Trigger it with ``{"data_asset_id": "…"}``. The sensor ends with the data asset, or fails where its creation
-failed.
+Trigger it with ``{"data_asset_id": "…"}``. The sensor returns the data asset. If its creation fails, the
+sensor fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSens
 
 @dag(schedule=None, params={"data_asset_id": Param(type="string")}, tags=["codeocean"])
 def wait_for_data_asset() -> None:
-    """Wait, then use."""
+    """Wait for the data asset, then use it."""
     ready = CodeOceanDataAssetSensor(
         task_id="ready",
         data_asset_id="{{ params.data_asset_id }}",
@@ -27,7 +27,7 @@ def wait_for_data_asset() -> None:
 
     @task
     def use(asset: dict[str, Any]) -> str:
-        """Say what there is."""
+        """Return a summary of the data asset."""
         return f"{asset['name']}: {asset['files']} files, {asset['size']} bytes at {asset['url']}"
 
     use(ready.output)

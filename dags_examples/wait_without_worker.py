@@ -1,6 +1,6 @@
-"""Wait for many data assets at once without a worker, and use each.
+"""Wait for many data assets at once without a worker, and use each of them.
 
-Trigger it with ``{"data_asset_ids": ["…", "…"]}``. From Airflow 3.3 on the waits begin and end in the
+Trigger it with ``{"data_asset_ids": ["…", "…"]}``. On Airflow 3.3 and later, the sensors start and end in the
 triggerer; before, they are deferrable.
 """
 
@@ -15,20 +15,20 @@ from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSens
 
 @dag(schedule=None, params={"data_asset_ids": Param(type="array")}, tags=["codeocean"])
 def wait_without_worker() -> None:
-    """Wait for each, then use it."""
+    """Wait for each data asset, then use it."""
 
     @task
-    def wanted(params: dict[str, Any] | None = None) -> list[str]:
-        """Say what to wait for."""
+    def list_ids(params: dict[str, Any] | None = None) -> list[str]:
+        """Return the ids of the data assets."""
         return list((params or {})["data_asset_ids"])
 
     ready = CodeOceanDataAssetSensor.partial(
         task_id="ready", start_from_trigger=True, retries=2, poke_interval=5, timeout=3600
-    ).expand(data_asset_id=wanted())
+    ).expand(data_asset_id=list_ids())
 
     @task
     def use(asset: dict[str, Any]) -> str:
-        """Say what there is."""
+        """Return a summary of the data asset."""
         return f"{asset['name']}: {asset['files']} files, {asset['size']} bytes at {asset['url']}"
 
     use.expand(asset=ready.output)

@@ -1,1 +1,1 @@
-"""Developer tooling: a real Airflow to run DAGs in, the demo, the version matrix. Not part of the package."""
+"""Development tools: a real Airflow for tests, the demo, the version matrix. Not part of the package."""

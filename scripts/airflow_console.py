@@ -1,4 +1,4 @@
-"""A Python that has imported Airflow once, to run snippets in: importing takes it longer than they do."""
+"""Run snippets in one Python process, so that Airflow is imported only once."""
 
 from __future__ import annotations
 
@@ -12,74 +12,72 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_SECONDS = 120.0
-# It ends with its standard input, and so with the process that started it, however that ends.
-_LOOP = """
+_RESPONSE_TIMEOUT_SECONDS = 120.0
+# Its standard input closes when its parent ends, however that happens. Then it ends, too.
+_READ_EVAL_LOOP = """
 import json, os, sys, traceback
 
-answers = os.fdopen(os.dup(1), "w")
+responses = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 for line in sys.stdin:
     code, *sys.argv[1:] = json.loads(line)
     try:
         exec(code, {"__name__": "__main__"})
     except BaseException:
-        print(json.dumps(traceback.format_exc()), file=answers, flush=True)
+        print(json.dumps(traceback.format_exc()), file=responses, flush=True)
     else:
-        print("null", file=answers, flush=True)
+        print("null", file=responses, flush=True)
 """
 
 
 class AirflowConsole:
-    """Runs snippets of Python, one after the other, in a process of their own that stays.
+    """Runs snippets of Python, one after the other, in one process.
 
-    :param python: the interpreter that has Airflow.
-    :param env: its whole environment.
-    :param cwd: its working directory.
-    :param log: where its output goes.
+    :param python: an interpreter with Airflow.
+    :param env: the whole environment.
+    :param cwd: the working directory.
+    :param log: the file for its output.
     """
 
     def __init__(self, python: str, *, env: Mapping[str, str], cwd: Path, log: Path) -> None:
-        self._command = [python, "-u", "-c", _LOOP]
+        self._command = [python, "-u", "-c", _READ_EVAL_LOOP]
         self._env = dict(env)
         self._cwd = cwd
         self._log = log
         self._process: subprocess.Popen[str] | None = None
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def run(self, code: str, *arguments: str) -> None:
-        """Run a snippet, which finds its arguments in ``sys.argv[1:]``.
+        """Run a snippet, with its arguments in ``sys.argv[1:]``.
 
-        :param code: the snippet.
-        :param arguments: its arguments.
-        :raises RuntimeError: when it raises; with its traceback.
+        :raises RuntimeError: if the snippet raises; contains the traceback.
         """
-        with self._turn:
-            answer = self._ask(json.dumps([code, *arguments]))
-            if not answer:
-                self._end()
-                raise RuntimeError(f"Airflow did not answer; see {self._log}")
-            error = json.loads(answer)
+        with self._lock:
+            response = self._send_line(json.dumps([code, *arguments]))
+            if not response:
+                self._kill_process()
+                raise RuntimeError(f"Airflow did not respond; see {self._log}")
+            error = json.loads(response)
             if error is not None:
-                raise RuntimeError(f"Airflow refused:\n{error[-4000:]}")
+                raise RuntimeError(f"Airflow raised an error:\n{error[-4000:]}")
 
-    def _ask(self, line: str) -> str:
-        process = self._started()
+    def _send_line(self, line: str) -> str:
+        process = self._ensure_started()
         if process.stdin is None or process.stdout is None:
-            raise RuntimeError("it was started without pipes")
+            raise RuntimeError("the process was started without pipes")
         try:
             print(line, file=process.stdin, flush=True)
         except BrokenPipeError:
             return ""
-        readable, _, _ = select.select([process.stdout], [], [], _SECONDS)
+        readable, _, _ = select.select([process.stdout], [], [], _RESPONSE_TIMEOUT_SECONDS)
         return process.stdout.readline() if readable else ""
 
     def stop(self) -> None:
         """End the process."""
-        with self._turn:
-            self._end()
+        with self._lock:
+            self._kill_process()
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _ensure_started(self) -> subprocess.Popen[str]:
         if self._process is None:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log:
@@ -91,11 +89,11 @@ class AirflowConsole:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
-                    start_new_session=True,  # Ctrl-C in the terminal is for the runner alone
+                    start_new_session=True,  # only the runner receives Ctrl-C
                 )
         return self._process
 
-    def _end(self) -> None:
+    def _kill_process(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return

@@ -1,4 +1,4 @@
-"""The processes of a real Airflow: made, watched, killed, started again, and surely ended."""
+"""Start, watch, kill, and stop the processes of a real Airflow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
+import httpx
+
 from scripts.airflow_console import AirflowConsole
-from scripts.airflow_database import MetadataDatabase, make_database
+from scripts.airflow_database import MetadataDatabase, create_database
 from scripts.airflow_release import Airflow2, Airflow3, Settings
-from scripts.environment import airflow_version, component_environment, free_ports, make_home
+from scripts.environment import airflow_version, build_component_environment, create_home, find_free_ports
 from scripts.http_json import request_json
 from scripts.processes import GuardedProcess
-from scripts.waiting import Found, WaitExpiredError, ending, wait_until
+from scripts.waiting import ConditionTimeoutError, ResultT, format_log_tail, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,31 +26,29 @@ if TYPE_CHECKING:
 
     import psutil
 
-JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
+JOB_TYPES = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
 
 
 class RealAirflowError(Exception):
-    """Airflow did not do what was asked; the message says where its logs are and how they end."""
+    """Airflow failed. The message contains the folder of its logs, and the ends of the relevant ones."""
 
 
 class AirflowProcesses:
-    """One Airflow: SQLite, LocalExecutor, every component a process of its own.
+    """An Airflow with SQLite and the LocalExecutor, whose components are separate processes.
 
-    A subclass may have another database, other components, and an environment for each of them.
+    A subclass can use another database, other components, and an environment for each of them.
 
-    :param home: its AIRFLOW_HOME; made if missing, and made anew if it came from here.
-    :param dags_folder: the directory with the DAG files.
-    :param python: the interpreter that has the Airflow to run.
-    :param env: environment variables for all components, beside what they inherit; the caller's own
-        ``AIRFLOW*`` variables are never inherited.
-    :param connections: Airflow connections by id, each the JSON object Airflow takes (``conn_type``,
+    :param home: its AIRFLOW_HOME. It is created, or recreated if an earlier run created it.
+    :param dags_folder: the folder with the DAG files.
+    :param python: an interpreter with the Airflow to run.
+    :param env: further environment variables for all components. They never inherit ``AIRFLOW*`` variables.
+    :param connections: Airflow connections by id, as the JSON objects that Airflow accepts (``conn_type``,
         ``host``, ``password``, ``extra``).
     :param config: further options, as ``section.key`` to value.
-    :param ui: whether somebody will look at the UI: adds the webserver on 2.11, and the log servers.
-    :param parallelism: how many tasks run at once.
-    :param parses_often: whether DAGs whose files have not changed are parsed again soon; see
-        :class:`~scripts.airflow_release.Settings`.
-    :param start_timeout: seconds for everything to be up.
+    :param ui: whether users open the UI. Adds the webserver on 2.11, and the log servers.
+    :param parallelism: number of tasks that run at once.
+    :param reparse_unchanged_dags: see :class:`~scripts.airflow_release.Settings`.
+    :param start_timeout: seconds until all components must be healthy.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AirflowProcesses:
         config: Mapping[str, str] | None = None,
         ui: bool = False,
         parallelism: int = 4,
-        parses_often: bool = False,
+        reparse_unchanged_dags: bool = False,
         start_timeout: float = 180.0,
     ) -> None:
         self.home = home.absolute()
@@ -71,15 +71,20 @@ class AirflowProcesses:
         self._interpreter = python
         self._ui = ui
         self._start_timeout = start_timeout
-        port, *log_ports = free_ports(3)
+        port, *log_ports = find_free_ports(3)
         settings = Settings(
-            self.home, dags_folder.absolute(), port, (log_ports[0], log_ports[1]), parallelism, parses_often
+            self.home,
+            dags_folder.absolute(),
+            port,
+            (log_ports[0], log_ports[1]),
+            parallelism,
+            reparse_unchanged_dags,
         )
         self.url = settings.url
-        self.database = self.new_database(settings)
-        self.release = self.new_release(settings)
+        self.database = self.build_database(settings)
+        self.release = self.build_release(settings)
         self.env = {
-            **component_environment(self.home, python, self.release.environment()),
+            **build_component_environment(self.home, python, self.release.environment()),
             **{
                 f"AIRFLOW__{name.upper().replace('.', '__')}": value for name, value in (config or {}).items()
             },
@@ -91,22 +96,22 @@ class AirflowProcesses:
         }
         self._console = AirflowConsole(python, env=self.env, cwd=self.home, log=self.logs / "console.log")
         self._components: dict[str, GuardedProcess] = {}
-        self._jobs_before: dict[str, int] = {}
-        self._killed: set[str] = set()
+        self._previous_job_ids: dict[str, int] = {}
+        self._killed_components: set[str] = set()
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             undo.callback(self.stop)
-            make_home(self.home)
+            create_home(self.home)
             self.release.prepare()
-            self.make_database()
+            self.create_database()
             for name, arguments in self.release.components(ui=self._ui).items():
                 command = [self._interpreter, "-m", "airflow", *arguments]
-                env = {**self.env, **self.own_env(name)}
+                env = {**self.env, **self.component_env(name)}
                 self._components[name] = GuardedProcess(name, command, env=env, directory=self.logs)
                 self.start(name)
             for name in self._components:
-                self.wait_healthy(name, timeout=self._start_timeout)
+                self.wait_until_healthy(name, timeout=self._start_timeout)
             undo.pop_all()
         return self
 
@@ -116,161 +121,119 @@ class AirflowProcesses:
         self.stop()
 
     def stop(self) -> None:
-        """End all components and wait until none of their processes is left."""
+        """Stop all components, and wait until none of their processes is left."""
         self._console.stop()
         for component in self._components.values():
-            component.release()
+            component.request_stop()
         for component in self._components.values():
             component.stop()
 
-    def new_database(self, settings: Settings) -> MetadataDatabase:
-        """Return what reads the metadata database.
-
-        :param settings: what this Airflow is to be like.
-        """
+    def build_database(self, settings: Settings) -> MetadataDatabase:
+        """Return the reader of the metadata database."""
         return MetadataDatabase(settings.database)
 
-    def new_release(self, settings: Settings) -> Airflow2 | Airflow3:
-        """Return what its release does in its own way.
-
-        :param settings: what this Airflow is to be like.
-        """
+    def build_release(self, settings: Settings) -> Airflow2 | Airflow3:
+        """Return the adapter for the Airflow release."""
         return Airflow3(settings) if self.version >= (3,) else Airflow2(settings, self.run_code)
 
-    def make_database(self) -> None:
-        """Make the metadata database, empty and migrated."""
-        make_database(self.database.path, python=self._interpreter, env=self.env, release=self.release_name)
+    def create_database(self) -> None:
+        """Create the metadata database, empty and migrated."""
+        create_database(
+            self.database.path, python=self._interpreter, env=self.env, airflow_version=self.version_text
+        )
 
-    def own_env(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - for subclasses
-        """Return the environment variables that a component has for itself.
-
-        :param name: the component.
-        """
+    def component_env(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - for subclasses
+        """Return further environment variables of a component."""
         return {}
 
-    def job_of(self, name: str) -> tuple[str, str | None] | None:
-        """Return the type and host of a component's jobs in Airflow's table of them; None where it has none.
-
-        :param name: the component.
-        """
-        return (JOBS[name], None) if name in JOBS else None
+    def job_type_and_host(self, name: str) -> tuple[str, str | None] | None:
+        """Return type and host of a component's rows in Airflow's table of jobs, or None."""
+        return (JOB_TYPES[name], None) if name in JOB_TYPES else None
 
     @property
-    def release_name(self) -> str:
+    def version_text(self) -> str:
         """The Airflow version as text."""
         return ".".join(map(str, self.version))
 
     @property
     def components(self) -> list[str]:
-        """The names of all components: those of ``airflow``'s own subcommands."""
+        """The names of all components, which are subcommands of ``airflow``."""
         return list(self.release.components(ui=self._ui))
 
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
-        """Put a connection into the database, where the UI shows it.
-
-        :param conn_id: its id.
-        :param connection: the JSON object Airflow takes.
-        """
+        """Add a connection to the database, so that the UI shows it."""
         self.release.add_connection(conn_id, connection)
 
-    def change_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
-        """Change a connection in the database.
-
-        :param conn_id: its id.
-        :param connection: the JSON object Airflow takes.
-        """
-        self.release.change_connection(conn_id, connection)
+    def update_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Change a connection in the database."""
+        self.release.update_connection(conn_id, connection)
 
     def pid(self, name: str) -> int:
-        """Return the process id of a component's main process.
-
-        :param name: the component.
-        """
+        """Return the id of a component's main process."""
         return self._components[name].pid
 
-    def tree(self, name: str) -> list[psutil.Process]:
-        """Return all living processes of a component, orphans of a killed one too.
-
-        :param name: the component.
-        """
-        return self._components[name].tree()
+    def living_processes(self, name: str) -> list[psutil.Process]:
+        """Return all living processes of a component, including orphans."""
+        return self._components[name].living_processes()
 
     def kill(self, name: str, signal_number: int = signal.SIGKILL) -> None:
         """Send a signal to a component's main process; for SIGKILL and SIGTERM, wait for its end.
 
-        Its children are left to what they do then, as on a real machine.
+        As on a real machine, its children are not killed.
 
-        :param name: the component.
-        :param signal_number: which signal.
         """
-        self._killed.add(name)
+        self._killed_components.add(name)
         self._components[name].kill(signal_number)
 
     def kill_all(self, name: str) -> None:
-        """Send SIGKILL to all processes of a component, and wait for their end: its machine has died.
-
-        :param name: the component.
-        """
-        self._killed.add(name)
+        """Send SIGKILL to all processes of a component, and wait: its machine has failed."""
+        self._killed_components.add(name)
         self._components[name].kill_all()
 
     def start(self, name: str) -> None:
-        """Start a component (again), without waiting for it; see :meth:`wait_healthy`.
-
-        :param name: the component.
-        """
-        if job := self.job_of(name):
-            self._jobs_before[name], _ = self.database.latest_job(*job)
+        """Start or restart a component without waiting for it; see :meth:`wait_until_healthy`."""
+        if job := self.job_type_and_host(name):
+            self._previous_job_ids[name], _ = self.database.latest_job(*job)
         self._components[name].start()
-        self._killed.discard(name)
+        self._killed_components.discard(name)
 
-    def wait_healthy(self, name: str, *, timeout: float = 90.0) -> None:
-        """Wait until a component that was started does its work.
+    def wait_until_healthy(self, name: str, *, timeout: float = 90.0) -> None:
+        """Wait until a component is healthy.
 
-        :param name: the component.
-        :param timeout: seconds.
-        :raises RealAirflowError: when it ends, or the time is over.
+        :raises RealAirflowError: if it exits, or after the timeout.
         """
         self.wait_until(
-            lambda: self.is_healthy(name), awaited=f"a healthy {name}", timeout=timeout, logs=[name]
+            lambda: self.is_healthy(name), description=f"a healthy {name}", timeout=timeout, logs=[name]
         )
 
     def is_healthy(self, name: str) -> bool:
-        """Return whether a component that was started does its work.
-
-        :param name: the component.
-        """
-        if job := self.job_of(name):
+        """Return whether a component is healthy."""
+        if job := self.job_type_and_host(name):
             number, state = self.database.latest_job(*job)
-            return number > self._jobs_before[name] and state == "running"
+            return number > self._previous_job_ids[name] and state == "running"
         try:
             request_json("GET", self.url + self.release.health_path, timeout=5)
-        except OSError:
+        except httpx.TransportError:
             return False
         return True
 
     def component_log(self, name: str) -> Path:
-        """Return the log file of a component, over all its starts.
-
-        :param name: the component.
-        """
+        """Return the log file of a component, which contains all its starts."""
         return self._components[name].log
 
-    def command(self, *arguments: str, timeout: float = 90.0) -> subprocess.CompletedProcess[str]:
+    def run_airflow(self, *arguments: str, timeout: float = 90.0) -> subprocess.CompletedProcess[str]:
         """Run Airflow's command line in this Airflow.
 
-        :param arguments: what comes after ``airflow``.
-        :param timeout: seconds.
-        :returns: the finished process, with its output as text.
+        :param arguments: the arguments of ``airflow``.
+        :returns: the completed process, with its output as text.
         """
-        return self.python("-m", "airflow", *arguments, timeout=timeout)
+        return self.run_python("-m", "airflow", *arguments, timeout=timeout)
 
-    def python(self, *arguments: str, timeout: float = 90.0) -> subprocess.CompletedProcess[str]:
+    def run_python(self, *arguments: str, timeout: float = 90.0) -> subprocess.CompletedProcess[str]:
         """Run this Airflow's interpreter in its environment.
 
-        :param arguments: what comes after ``python``.
-        :param timeout: seconds.
-        :returns: the finished process, with its output as text.
+        :param arguments: the arguments of ``python``.
+        :returns: the completed process, with its output as text.
         """
         return subprocess.run(
             [self._interpreter, *arguments],
@@ -284,56 +247,56 @@ class AirflowProcesses:
         )
 
     def run_code(self, code: str, *arguments: str) -> None:
-        """Run a snippet in a Python of this Airflow's that stays, without importing it each time.
+        """Run a snippet in a process that has imported this Airflow.
 
-        :param code: the snippet.
-        :param arguments: what it finds in ``sys.argv[1:]``.
-        :raises RuntimeError: when it raises.
+        :param arguments: ``sys.argv[1:]`` of the snippet.
+        :raises RuntimeError: if the snippet raises.
         """
         self._console.run(code, *arguments)
 
     def check_alive(self) -> None:
-        """Raise if a component has ended that nobody killed.
+        """Raise an error if a component has exited by itself.
 
         :raises RealAirflowError: with the end of its log.
         """
         for name, component in self._components.items():
-            if name not in self._killed and not component.running:
-                raise RealAirflowError(component.describe_end())
+            if name not in self._killed_components and not component.is_running:
+                raise RealAirflowError(component.describe_exit())
 
     def wait_until(
         self,
-        condition: Callable[[], Found | None],
+        condition: Callable[[], ResultT | None],
         *,
-        awaited: str,
+        description: str,
         timeout: float,
-        every: float = 0.1,
+        interval: float = 0.1,
         logs: Sequence[str] = ("scheduler",),
-        evidence: Callable[[], list[str]] = list,
-    ) -> Found:
-        """Wait for a condition while all components live.
+        get_failure_details: Callable[[], list[str]] = list,
+    ) -> ResultT:
+        """Wait for a condition while all components run.
 
-        :param condition: returns something true when what is awaited has come.
-        :param awaited: what is waited for, for the error's text.
-        :param timeout: seconds.
-        :param every: seconds between two looks.
-        :param logs: the components whose logs explain a failure.
-        :param evidence: called after a failure for more that explains it, in paragraphs.
-        :returns: the condition's answer.
-        :raises RealAirflowError: when the time is over or a component ends that nobody killed.
+        :param condition: returns a true value when it is met.
+        :param description: the condition in the error message.
+        :param interval: seconds between two checks.
+        :param logs: components whose logs are part of the error message.
+        :param get_failure_details: returns further paragraphs for the error message.
+        :returns: the condition's value.
+        :raises RealAirflowError: after the timeout, or if a component exits by itself.
         """
 
-        def alive_and_true() -> Found | None:
+        def check_while_alive() -> ResultT | None:
             self.check_alive()
             return condition()
 
         try:
-            return wait_until(alive_and_true, awaited=awaited, timeout=timeout, every=every)
-        except WaitExpiredError as expired:
+            return wait_until(check_while_alive, description=description, timeout=timeout, interval=interval)
+        except ConditionTimeoutError as expired:
             parts = [f"{expired}. All logs are in {self.logs}"]
             parts += [
                 f"{name} cannot be imported:\n{trace}"
                 for name, trace in self.database.import_errors().items()
             ]
-            parts += [ending(self._components[name].log) for name in logs if name in self._components]
-            raise RealAirflowError("\n".join([*parts, *evidence()])) from expired
+            parts += [
+                format_log_tail(self._components[name].log) for name in logs if name in self._components
+            ]
+            raise RealAirflowError("\n".join([*parts, *get_failure_details()])) from expired

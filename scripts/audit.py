@@ -1,7 +1,7 @@
-"""``make audit``: whether anything in the lock files is known to be vulnerable, by pip-audit.
+"""Check the lock files for known vulnerabilities with pip-audit (``make audit``).
 
-What is known and borne, and until when, is in ``locks/accepted_vulnerabilities.toml``. The exit code is 0
-where there is nothing else, 1 where there is, and 3 where the service could not be asked about all of it.
+``locks/accepted_vulnerabilities.toml`` lists vulnerabilities that are accepted until a date. Exit code 0: no
+others; 1: others; 3: the service did not return results for all packages.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-LOCKS = Path(__file__).resolve().parent.parent / "locks"
-ACCEPTED = LOCKS / "accepted_vulnerabilities.toml"
-FOUND, UNKNOWN = 1, 3
-#: Seconds for all that is to be asked.
-SECONDS = 900.0
+LOCK_FOLDER = Path(__file__).resolve().parent.parent / "locks"
+ACCEPTED_PATH = LOCK_FOLDER / "accepted_vulnerabilities.toml"
+EXIT_VULNERABLE = 1
+EXIT_INCOMPLETE = 3
+DEFAULT_TIMEOUT_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """One that is known of a version that is locked.
+    """A known vulnerability of a locked version.
 
     :param package: the package.
-    :param version: its version.
-    :param ids: the vulnerability's names: of one advisory, and its aliases.
-    :param mended_in: versions without it.
+    :param version: the locked version.
+    :param ids: the ids of the advisory and its aliases.
+    :param fixed_in: the fixed versions.
     """
 
     package: str
     version: str
     ids: tuple[str, ...]
-    mended_in: tuple[str, ...]
+    fixed_in: tuple[str, ...]
 
     def __str__(self) -> str:
-        mended = f"mended in {', '.join(self.mended_in)}" if self.mended_in else "not mended yet"
-        return f"{self.package} {self.version}: {', '.join(self.ids)} ({mended})"
+        remedy = f"fixed in {', '.join(self.fixed_in)}" if self.fixed_in else "no fix available"
+        return f"{self.package} {self.version}: {', '.join(self.ids)} ({remedy})"
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A vulnerability that is borne for a while.
+class AcceptedVulnerability:
+    """A vulnerability that is accepted until a date.
 
     :param package: the package.
-    :param id: one of the vulnerability's names.
+    :param id: one of its ids.
     :param until: the last day.
-    :param reason: why it does no harm, or cannot be mended.
+    :param reason: why it is harmless, or cannot be fixed.
     """
 
     package: str
@@ -63,119 +63,109 @@ class Accepted:
     reason: str
 
     def covers(self, vulnerability: Vulnerability, today: dt.date) -> bool:
-        """Tell whether it is the one, and its time is not over.
-
-        :param vulnerability: what was found.
-        :param today: the day.
-        """
+        """Return whether this accepts a vulnerability today."""
         return self.package == vulnerability.package and self.id in vulnerability.ids and today <= self.until
 
 
-def accepted(path: Path) -> list[Accepted]:
-    """Read what is borne.
-
-    :param path: the file.
-    """
-    return [Accepted(**entry) for entry in tomllib.loads(path.read_text()).get("accepted", [])]
+def read_accepted(path: Path) -> list[AcceptedVulnerability]:
+    """Read the accepted vulnerabilities."""
+    return [AcceptedVulnerability(**entry) for entry in tomllib.loads(path.read_text()).get("accepted", [])]
 
 
-def ask(lock: Path, service: Sequence[str], seconds: float) -> list[dict[str, Any]] | None:
-    """Ask what is known of all that is locked.
+def run_pip_audit(lock: Path, service: Sequence[str], timeout: float) -> list[dict[str, Any]] | None:
+    """Run pip-audit on a lock file.
 
-    :param lock: the lock file.
-    :param service: arguments of pip-audit that say whom to ask.
-    :param seconds: how long that may take.
-    :returns: what pip-audit says of each package; None where nobody could be asked.
+    :param service: arguments of pip-audit that select the service.
+    :param timeout: seconds.
+    :returns: pip-audit's entry for each package; None if the service did not respond.
     """
     command = [sys.executable, "-m", "pip_audit", *service, "-r", str(lock), "--no-deps", "--disable-pip"]
     command += ["--format", "json", "--progress-spinner", "off"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(0.0, seconds), check=False)
+        completed = subprocess.run(
+            command, capture_output=True, text=True, timeout=max(0.0, timeout), check=False
+        )
     except subprocess.TimeoutExpired:
         return None
     try:
-        packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+        packages: list[dict[str, Any]] = json.loads(completed.stdout)["dependencies"]
     except (ValueError, KeyError):
-        print(done.stderr[-2000:], file=sys.stderr)
+        print(completed.stderr[-2000:], file=sys.stderr)
         return None
     return packages
 
 
-def vulnerabilities(packages: Iterable[dict[str, Any]]) -> list[Vulnerability]:
-    """Return those that are known.
-
-    :param packages: what pip-audit says.
-    """
+def extract_vulnerabilities(packages: Iterable[dict[str, Any]]) -> list[Vulnerability]:
+    """Return the vulnerabilities in the output of pip-audit."""
     return [
         Vulnerability(
-            each["name"],
-            each["version"],
-            tuple(sorted({known["id"], *known["aliases"]})),
-            tuple(known["fix_versions"]),
+            package["name"],
+            package["version"],
+            tuple(sorted({advisory["id"], *advisory["aliases"]})),
+            tuple(advisory["fix_versions"]),
         )
-        for each in packages
-        for known in each.get("vulns", [])
+        for package in packages
+        for advisory in package.get("vulns", [])
     ]
 
 
 def report(
-    packages: list[dict[str, Any]], borne: list[Accepted], today: dt.date, *, complete: bool = True
+    packages: list[dict[str, Any]],
+    accepted: list[AcceptedVulnerability],
+    today: dt.date,
+    *,
+    is_complete: bool = True,
 ) -> int:
-    """Tell what was found.
+    """Print the result.
 
-    :param packages: what pip-audit says.
-    :param borne: what is borne.
-    :param today: the day.
-    :param complete: whether the service could be asked about all lock files.
+    :param packages: pip-audit's entries.
+    :param accepted: the accepted vulnerabilities.
+    :param is_complete: whether the service responded for all lock files.
     :returns: the exit code.
     """
-    found = vulnerabilities(packages)
-    new = [each for each in found if not any(one.covers(each, today) for one in borne)]
-    for each in new:
-        print(f"VULNERABLE: {each}")
-    for one in borne:
-        if not any(one.covers(each, today) for each in found):
-            print(f"Accepted in vain, or for too long: {one.package} {one.id} until {one.until}")
-    unknown = [each["name"] for each in packages if "skip_reason" in each]
-    print(f"{len(packages)} packages: {len(new)} vulnerabilities, {len(found) - len(new)} more are accepted")
+    found = extract_vulnerabilities(packages)
+    new = [issue for issue in found if not any(entry.covers(issue, today) for entry in accepted)]
+    for issue in new:
+        print(f"VULNERABLE: {issue}")
+    for entry in accepted:
+        if not any(entry.covers(issue, today) for issue in found):
+            print(f"Unused or expired entry: {entry.package} {entry.id} until {entry.until}")
+    unknown = [package["name"] for package in packages if "skip_reason" in package]
+    print(f"{len(packages)} packages: {len(new)} vulnerabilities, {len(found) - len(new)} accepted ones")
     if unknown:
-        print(
-            f"NOT AUDITED: the service knows nothing of {len(unknown)} packages: {', '.join(unknown[:5])} …"
-        )
-    if not complete:
-        print("NOT AUDITED: the service could not be asked about all lock files")
-    return FOUND if new else UNKNOWN if unknown or not complete else 0
+        print(f"NOT AUDITED: the service does not know {len(unknown)} packages: {', '.join(unknown[:5])} …")
+    if not is_complete:
+        print("NOT AUDITED: the service did not respond for all lock files")
+    return EXIT_VULNERABLE if new else EXIT_INCOMPLETE if unknown or not is_complete else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Audit the lock files.
-
-    :param arguments: the command line's arguments.
-    :returns: the exit code.
-    """
+    """Audit the lock files, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.audit", description=__doc__)
-    parser.add_argument("locks", nargs="*", type=Path, help="lock files; all by default")
-    parser.add_argument("--osv-url", help="ask this OSV service, not PyPI")
+    parser.add_argument("locks", nargs="*", type=Path, help="lock files (default: all)")
+    parser.add_argument("--osv-url", help="use this OSV service instead of PyPI")
     parser.add_argument(
-        "--where-possible", action="store_true", help="where it cannot be asked, say so, and do not fail"
+        "--where-possible", action="store_true", help="do not fail if the service does not respond"
     )
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="for all of it (default: %(default)g)")
+    parser.add_argument(
+        "--seconds", type=float, default=DEFAULT_TIMEOUT_SECONDS, help="time limit (default: %(default)g)"
+    )
     chosen = parser.parse_args(arguments)
     service = ["-s", "osv", "--osv-url", chosen.osv_url] if chosen.osv_url else ["-s", "pypi"]
     deadline = time.monotonic() + chosen.seconds
-    answers: list[list[dict[str, Any]] | None] = []
-    for lock in chosen.locks or sorted(LOCKS.glob("*.txt")):
-        answers.append(ask(lock, service, deadline - time.monotonic()))
-        if answers[-1] is None:  # it would not answer the next question either
+    results: list[list[dict[str, Any]] | None] = []
+    for lock in chosen.locks or sorted(LOCK_FOLDER.glob("*.txt")):
+        results.append(run_pip_audit(lock, service, deadline - time.monotonic()))
+        if results[-1] is None:  # it would not respond for the next file either
             break
-    packages = {str(sorted(each.items())): each for answer in answers for each in answer or []}
+    packages = {str(sorted(entry.items())): entry for result in results for entry in result or []}
     code = report(
         list(packages.values()),
-        accepted(ACCEPTED),
+        read_accepted(ACCEPTED_PATH),
         dt.datetime.now(dt.UTC).date(),
-        complete=None not in answers,
+        is_complete=None not in results,
     )
-    return 0 if code == UNKNOWN and chosen.where_possible else code
+    return 0 if code == EXIT_INCOMPLETE and chosen.where_possible else code
 
 
 if __name__ == "__main__":

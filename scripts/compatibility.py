@@ -1,7 +1,7 @@
-"""Write the tables of ``docs/compatibility.md``: the releases, and what each Airflow gives.
+"""Write the tables of ``docs/compatibility.md``: the tested releases, and the features of each.
 
-``python -m scripts.compatibility``. What is in them comes from the lock files, from ``scripts/matrix.py`` and
-from the declarations in ``airflow_provider_codeocean/compat/features.py``.
+``python -m scripts.compatibility``. The data comes from the lock files, ``scripts/matrix.py``, and the
+declarations in ``airflow_provider_codeocean/compat/features.py``.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 
 from airflow_provider_codeocean.compat.features import Feature
-from scripts.matrix import CHECKOUT, all_rows, releases
+from scripts.matrix import CHECKOUT, all_rows, supported_releases
 
-PAGE = CHECKOUT / "docs" / "compatibility.md"
+PAGE_PATH = CHECKOUT / "docs" / "compatibility.md"
 
 
-def airflow_of(release: str) -> str:
+def pinned_airflow_version(release: str) -> str:
     """Return the version of Airflow that a lock file pins.
 
     :param release: the release, such as ``3.0``.
-    :raises LookupError: when it pins none.
+    :raises LookupError: if it pins none.
     """
     lock = (CHECKOUT / "locks" / f"airflow-{release}.txt").read_text()
     pin = re.search(r"^apache-airflow==(\S+)", lock, re.MULTILINE)
@@ -27,57 +27,57 @@ def airflow_of(release: str) -> str:
     return pin[1]
 
 
-def table(heads: list[str], rows: list[list[str]]) -> str:
+def render_table(header: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown."""
-    lines = [heads, ["---"] * len(heads), *rows]
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def tables() -> dict[str, str]:
+def build_tables() -> dict[str, str]:
     """Return the tables by their names in the page."""
-    known = releases()
+    known = supported_releases()
     tested: dict[str, list[str]] = {}
     for row in all_rows():
-        tested.setdefault(row.release, []).append(row.python or "one of those it runs on")
+        tested.setdefault(row.release, []).append(row.python or "any supported version")
     return {
-        "releases": table(
-            ["Airflow", "Tested with", "On Python", "Lock file"],
+        "releases": render_table(
+            ["Airflow", "Tested release", "Tested on Python", "Lock file"],
             [
                 [
                     each,
-                    airflow_of(each),
+                    pinned_airflow_version(each),
                     ", ".join(tested[each]),
                     f"`locks/airflow-{each}.txt`",
                 ]
                 for each in known
             ],
         ),
-        "features": table(
-            ["", *known],
+        "features": render_table(
+            ["Feature", *known],
             [
-                [each.title, *("yes" if is_in(each, release) else "-" for release in known)]
+                [each.title, *("yes" if has_feature(each, release) else "-" for release in known)]
                 for each in Feature
             ],
         ),
-        "differences": table(
-            ["", "From", "There", "Before"],
-            [[each.title, ".".join(map(str, each.since)), each.there, each.before] for each in Feature],
+        "differences": render_table(
+            ["Feature", "Since", "With it", "Without it"],
+            [[each.title, ".".join(map(str, each.since)), each.behavior, each.fallback] for each in Feature],
         ),
     }
 
 
-def is_in(feature: Feature, release: str) -> bool:
+def has_feature(feature: Feature, release: str) -> bool:
     """Return whether a release has a feature."""
     major, minor = map(int, release.split("."))
     return feature.since <= (major, minor)
 
 
-def page(text: str) -> str:
-    """Return the page with its tables made anew.
+def render_page(text: str) -> str:
+    """Return the page with current tables.
 
-    :param text: the page as it is: each table is between ``<!-- NAME -->`` and ``<!-- end -->``.
+    :param text: the page: each table is between ``<!-- NAME -->`` and ``<!-- end -->``.
     """
-    for name, made in tables().items():
+    for name, made in build_tables().items():
         before, begin, rest = text.partition(f"<!-- {name} -->")
         _, end, after = rest.partition("<!-- end -->")
         text = f"{before}{begin}\n\n{made}\n\n{end}{after}"
@@ -85,4 +85,4 @@ def page(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text()))
+    PAGE_PATH.write_text(render_page(PAGE_PATH.read_text()))

@@ -1,4 +1,4 @@
-"""Let the package's reST docstrings read well in the documentation: an extension of griffe."""
+"""Convert the package's reST docstrings for the documentation (extension of griffe)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from griffe import Attribute, Class, ExprCall, Extension, Function, GriffeLoader, Object
 
 PACKAGE = "airflow_provider_codeocean"
-#: What has an entry in the reference, and so can be linked to.
-DOCUMENTED = re.compile(
+#: Objects with an entry in the reference, so that links can lead to them.
+DOCUMENTED_PATHS = re.compile(
     rf"{PACKAGE}\.(operators|sensors|triggers|hooks\.codeocean|outcomes|polling\.waits|deletion|assets"
     r"|api\.(client|errors|endpoints|models))\b"
 )
-#: Pydantic models, whose fields are their arguments.
-MODELS = f"{PACKAGE}.api.models."
+#: Modules of pydantic models, whose fields are their arguments.
+MODELS_PREFIX = f"{PACKAGE}.api.models."
 _ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(~?)([\w.]+)`")
 _LITERAL_BLOCK = re.compile(r"^::\n", re.MULTILINE)
 
 
 class ReadableDocstrings(Extension):
-    """Turn reST roles into links, and say of each endpoint's method what it sends and what is answered."""
+    """Convert reST roles to links, and add request and response to methods of endpoints."""
 
     def on_object(self, *, obj: Object, loader: GriffeLoader, **kwargs: Any) -> None:  # noqa: ARG002
         """Rewrite the docstring of an object."""
@@ -30,13 +30,13 @@ class ReadableDocstrings(Extension):
         if isinstance(obj, Function):
             _describe_endpoint(obj)
         text = _LITERAL_BLOCK.sub("", obj.docstring.value)
-        if isinstance(obj, Class) and obj.path.startswith(MODELS):
-            text = _with_fields(obj, text)
-        obj.docstring.value = _ROLE.sub(lambda match: _link(obj, match[1], match[2]), text)
+        if isinstance(obj, Class) and obj.path.startswith(MODELS_PREFIX):
+            text = _add_model_fields(obj, text)
+        obj.docstring.value = _ROLE.sub(lambda match: _to_link(obj, match[1], match[2]), text)
 
 
-def _with_fields(model: Class, text: str) -> str:
-    """List the fields of a model, which are its arguments, or the values of an enumeration."""
+def _add_model_fields(model: Class, text: str) -> str:
+    """Add the fields of a model, or the values of an enumeration, to its docstring."""
     text = text.replace(":param ", ":ivar ")
     documented = set(re.findall(r"^:ivar (\w+):", text, re.MULTILINE))
     lines = []
@@ -50,20 +50,22 @@ def _with_fields(model: Class, text: str) -> str:
     return "\n".join([text, "", *lines]) if lines else text
 
 
-def _link(obj: Object, short: str, target: str) -> str:
-    """Return a link to what a role names, or its name alone where it has no entry."""
-    name = target.rsplit(".", 1)[-1] if short else target
-    where: Object | None = obj
-    while where is not None:
-        path = target if target.startswith(PACKAGE) else f"{where.path}.{target}"
-        if DOCUMENTED.match(path) and (where is obj.package or target in where.members or path == target):
+def _to_link(obj: Object, is_short: str, target: str) -> str:
+    """Return a link to the target of a role, or only its name if it has no entry."""
+    name = target.rsplit(".", 1)[-1] if is_short else target
+    scope: Object | None = obj
+    while scope is not None:
+        path = target if target.startswith(PACKAGE) else f"{scope.path}.{target}"
+        if DOCUMENTED_PATHS.match(path) and (
+            scope is obj.package or target in scope.members or path == target
+        ):
             return f"[`{name}`][{path}]"
-        where = where.parent
+        scope = scope.parent
     return f"`{name}`"
 
 
 def _describe_endpoint(method: Function) -> None:
-    """Say what ``@endpoint(...)`` declares; as it is written, the method returns parts of the request."""
+    """Add the request and response that ``@endpoint(...)`` declares to the method."""
     for decorator in method.decorators:
         call = decorator.value
         owner = method.parent
@@ -74,7 +76,7 @@ def _describe_endpoint(method: Function) -> None:
             or method.docstring is None
         ):
             continue
-        verb, path, answers = call.arguments[:3]
-        root = ast.literal_eval(str(owner["root"].value))
+        verb, path, response = call.arguments[:3]
+        root = ast.literal_eval(str(owner["path_prefix"].value))
         method.docstring.value += f"\n\n`{ast.literal_eval(str(verb))} {root}{ast.literal_eval(str(path))}`"
-        method.returns = "None" if str(answers) == "NoneType" else answers
+        method.returns = "None" if str(response) == "NoneType" else response

@@ -1,8 +1,6 @@
-"""Fit the repository's Markdown into the documentation site (hooks of MkDocs).
+"""Add the repository's top-level Markdown files to the documentation site (hooks of MkDocs).
 
-The changelog and the guide for contributors are at the top of the repository, where everybody looks for
-them: the site has a page of each. Links that lead to them on GitHub, or to an example DAG, lead to the
-site's page of it.
+Links to these files, or to an example DAG, lead to the corresponding page of the site.
 """
 
 from __future__ import annotations
@@ -20,47 +18,49 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 CHECKOUT = Path(__file__).parent.parent
-#: Files at the top of the repository, and the pages of the site that show them.
-PAGES = {
+#: Top-level files of the repository, and their pages on the site.
+PAGES_BY_FILE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "README.md": "index.md",
     "SECURITY.md": "threat_model.md",
 }
 _LINK = re.compile(r"(?<=\]\()(\.\./)+([\w./-]+)")
-_FETCHES = re.compile(r'<(?:script|img|iframe|source)[^>]*\ssrc="(https?:)?//|<link[^>]*\shref="(https?:)?//')
-_FROM_THE_TOP = re.compile(r"(?<=\]\()docs/")
+_EXTERNAL_RESOURCE = re.compile(
+    r'<(?:script|img|iframe|source)[^>]*\ssrc="(https?:)?//|<link[^>]*\shref="(https?:)?//'
+)
+_DOCS_LINK = re.compile(r"(?<=\]\()docs/")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are at the top of the repository."""
+    """Add pages for the top-level files of the repository."""
     for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
-        text = _FROM_THE_TOP.sub("", (CHECKOUT / name).read_text())
-        files.append(File.generated(config, PAGES[name], content=text))
+        text = _DOCS_LINK.sub("", (CHECKOUT / name).read_text())
+        files.append(File.generated(config, PAGES_BY_FILE[name], content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Let links that leave ``docs/`` lead to the page of the site that shows what is there."""
+    """Convert links that leave ``docs/`` to links within the site."""
     here = posixpath.dirname(page.file.src_uri)
 
-    def lead(match: re.Match[str]) -> str:
+    def convert(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", here, match[0]))
-        if target in PAGES:
-            return posixpath.relpath(PAGES[target], here or ".")
+        if target in PAGES_BY_FILE:
+            return posixpath.relpath(PAGES_BY_FILE[target], here or ".")
         folder, name = posixpath.split(target)
         if folder == "dags_examples":
             return posixpath.relpath("examples.md", here or ".") + f"#{Path(name).stem}"
-        if not target.startswith("docs/"):  # MkDocs says nothing of links that leave its folder
+        if not target.startswith("docs/"):  # MkDocs does not check links that leave its folder
             raise PluginError(f"{page.file.src_uri} links to {target}, which is not on the site")
         return match[0]
 
-    return _LINK.sub(lead, markdown)
+    return _LINK.sub(convert, markdown)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001
-    """Refuse a page that would fetch something from elsewhere when it is read."""
-    found = _FETCHES.search(output)
+    """Reject a page that loads resources from other hosts."""
+    found = _EXTERNAL_RESOURCE.search(output)
     if found:
-        raise PluginError(f"{page.file.src_uri} fetches something from elsewhere: {found[0]}")
+        raise PluginError(f"{page.file.src_uri} loads a resource from another host: {found[0]}")
     return output

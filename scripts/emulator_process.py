@@ -1,4 +1,4 @@
-"""The provider's Code Ocean emulator as a child process, for the demo and the end-to-end tests."""
+"""Run the Code Ocean emulator as a child process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_START_SECONDS = 60.0
+_START_TIMEOUT_SECONDS = 60.0
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read ``NAME=value`` lines as a shell would, with or without ``export`` before them.
+    """Read the variables of an environment file, with or without ``export``.
 
-    :param path: the file; may be missing or half written.
-    :returns: the complete variables.
+    :param path: the file, which may be missing or incomplete.
+    :returns: the variables of complete lines.
     """
     try:
         text = path.read_text()
@@ -44,11 +44,11 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 class EmulatorProcess:
-    """A context manager: the emulator on a free port, gone when the block ends or this process does.
+    """Context manager for an emulator on a free port. It ends with the block, or with this process.
 
-    :param directory: where its log and its environment file go.
+    :param directory: folder for its log and its environment file.
     :param arguments: further command line arguments.
-    :param python: the interpreter that has the provider.
+    :param python: an interpreter with the provider.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class EmulatorProcess:
             [*command, "--env-file", str(self._env_file), *arguments],
             env=os.environ,
             directory=directory,
-            grace=1.0,
+            stop_timeout=1.0,
         )
         self.log = self._process.log
         self.variables: Mapping[str, str] = {}
@@ -72,7 +72,10 @@ class EmulatorProcess:
         self._process.start()
         try:
             wait_until(
-                self._is_up, awaited=f"the emulator (log: {self.log})", timeout=_START_SECONDS, every=0.05
+                self._is_up,
+                description=f"the emulator (log: {self.log})",
+                timeout=_START_TIMEOUT_SECONDS,
+                interval=0.05,
             )
         except BaseException:
             self._process.stop()
@@ -86,27 +89,27 @@ class EmulatorProcess:
 
     @property
     def url(self) -> str:
-        """Where it answers, without a slash at the end."""
+        """Its address, without a trailing slash."""
         return self.variables["CODEOCEAN_URL"].rstrip("/")
 
     @property
     def token(self) -> str:
-        """An access token that it takes."""
+        """A valid access token."""
         return self.variables["CODEOCEAN_TOKEN"]
 
     @property
     def computation_id(self) -> str:
-        """A computation that has ended and has results to capture."""
+        """The id of a finished computation with results."""
         return self.variables["CODEOCEAN_COMPUTATION_ID"]
 
     @property
     def connection(self) -> dict[str, str]:
-        """The Airflow connection to it, as the JSON object Airflow takes."""
+        """The Airflow connection to it, as a JSON object."""
         return {"conn_type": "codeocean", "host": self.url, "password": self.token}
 
     @property
-    def connection_for_the_ui(self) -> dict[str, str | int]:
-        """The same with the port apart: Airflow 3.3.2 cannot test one without (its pull request 73298)."""
+    def connection_with_port(self) -> dict[str, str | int]:
+        """The same with a separate port: Airflow 3.3.2 needs it for a test (pull request 73298)."""
         host, _, port = self.url.rpartition(":")
         return {**self.connection, "host": host, "port": int(port)}
 
@@ -116,33 +119,29 @@ class EmulatorProcess:
         return self._process.pid
 
     def kill(self, signal_number: int) -> None:
-        """Send it a signal, and wait for its end.
-
-        :param signal_number: SIGKILL or SIGTERM.
-        """
+        """Send SIGKILL or SIGTERM, and wait for its end."""
         self._process.kill(signal_number)
 
     def get(self, path: str) -> Any:
-        """Send it a GET request with the token.
+        """Send a GET request with the token.
 
-        :param path: the path with the leading slash, ``/api/v1/...`` or ``/_emulator/...``.
+        :param path: ``/api/v1/...`` or ``/_emulator/...``.
         :returns: the decoded JSON.
         """
-        return self.call("GET", path)
+        return self.call_api("GET", path)
 
-    def call(self, method: str, path: str, body: object | None = None) -> Any:
-        """Send it a request with the token.
+    def call_api(self, method: str, path: str, body: object | None = None) -> Any:
+        """Send a request with the token.
 
-        :param method: the HTTP method.
-        :param path: the path with the leading slash.
-        :param body: what to send as JSON.
-        :returns: the decoded JSON, None for an empty answer.
+        :param path: the path with a leading slash.
+        :param body: the request's body, to be sent as JSON.
+        :returns: the decoded JSON, or None for an empty response.
         """
         basic = base64.b64encode(f"{self.token}:".encode()).decode()
         return request_json(method, self.url + path, body, authorization=f"Basic {basic}")
 
     def _is_up(self) -> bool:
-        if not self._process.running:
-            raise RuntimeError(self._process.describe_end())
+        if not self._process.is_running:
+            raise RuntimeError(self._process.describe_exit())
         self.variables = read_env_file(self._env_file)
         return "CODEOCEAN_URL" in self.variables and "CODEOCEAN_TOKEN" in self.variables

@@ -1,4 +1,4 @@
-"""The surroundings of a real Airflow: its version, its environment variables, its ports and its home."""
+"""Prepare version, environment variables, ports, and home of a real Airflow."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Outside the range that systems take outgoing connections' ports from: a port stays free until it is used.
-_PORTS = range(20000, 30000)
-_MARKER = ".made-by-real-airflow"
+# Outside the range of ports for outgoing connections, so a free port stays free until it is used.
+_PORT_RANGE = range(20000, 30000)
+_MARKER_NAME = ".made-by-real-airflow"
 
 
 def airflow_version(python: str) -> tuple[int, ...]:
-    """Return the version of the Airflow that an interpreter has, as (major, minor, patch).
+    """Return the Airflow version of an interpreter, as (major, minor, patch).
 
-    :param python: the interpreter.
-    :raises RuntimeError: when it has none.
+    :raises RuntimeError: if it has no Airflow.
     """
     if python == sys.executable:
         text = version("apache-airflow")
     else:
         code = "from importlib.metadata import version; print(version('apache-airflow'))"
-        done = subprocess.run(
+        completed = subprocess.run(
             [python, "-c", code],
             capture_output=True,
             text=True,
@@ -38,30 +37,29 @@ def airflow_version(python: str) -> tuple[int, ...]:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-        if done.returncode != 0:
-            raise RuntimeError(f"{python} has no Airflow: {done.stderr[-500:]}")
-        text = done.stdout.strip()
+        if completed.returncode != 0:
+            raise RuntimeError(f"{python} has no Airflow: {completed.stderr[-500:]}")
+        text = completed.stdout.strip()
     return tuple(int(part) for part in text.split(".")[:3])
 
 
-def free_ports(count: int) -> list[int]:
-    """Return different TCP ports of this machine that nobody listens on.
+def find_free_ports(count: int) -> list[int]:
+    """Return different free TCP ports.
 
-    :param count: how many.
-    :raises RuntimeError: when there are none.
+    :raises RuntimeError: if there are not enough.
     """
     found: list[int] = []
-    for port in random.sample(_PORTS, k=500):
+    for port in random.sample(_PORT_RANGE, k=500):
         if len(found) == count:
             return found
-        if _is_free(port):
+        if _is_port_free(port):
             found.append(port)
     raise RuntimeError(
-        f"fewer than {count} free ports among 500 tried between {_PORTS.start} and {_PORTS.stop}"
+        f"fewer than {count} of 500 tested ports are free between {_PORT_RANGE.start} and {_PORT_RANGE.stop}"
     )
 
 
-def _is_free(port: int) -> bool:
+def _is_port_free(port: int) -> bool:
     for address in ("127.0.0.1", ""):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,12 +70,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def component_environment(home: Path, python: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Airflow's processes: this process's own, with another Airflow.
+def build_component_environment(
+    home: Path, python: str, airflow_options: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of Airflow's processes: that of this process, without its Airflow settings.
 
     :param home: the AIRFLOW_HOME.
-    :param python: the interpreter; its directory comes first on the PATH.
-    :param settings: Airflow's configuration as environment variables.
+    :param python: the interpreter, whose folder becomes the first one on the PATH.
+    :param airflow_options: Airflow's configuration as environment variables.
     """
     inherited = {
         name: value
@@ -89,7 +89,7 @@ def component_environment(home: Path, python: str, settings: Mapping[str, str]) 
     no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY") or inherited.get("no_proxy"), local]))
     return {
         **inherited,
-        **settings,
+        **airflow_options,
         "AIRFLOW_HOME": str(home),
         "PATH": path,
         "NO_PROXY": no_proxy,
@@ -99,17 +99,16 @@ def component_environment(home: Path, python: str, settings: Mapping[str, str]) 
     }
 
 
-def make_home(home: Path) -> None:
-    """Make an empty AIRFLOW_HOME, in place of an earlier one.
+def create_home(home: Path) -> None:
+    """Create an empty AIRFLOW_HOME, or replace one that this function created.
 
-    :param home: the directory.
-    :raises RuntimeError: when it holds files that did not come from here; they are left alone.
+    :raises RuntimeError: if the folder contains other files.
     """
-    marker = home / _MARKER
+    marker = home / _MARKER_NAME
     if marker.exists():
         shutil.rmtree(home)
     elif home.exists() and any(home.iterdir()):
-        raise RuntimeError(f"{home} is not empty and was not made for a test run: it is left alone")
+        raise RuntimeError(f"{home} contains files of something else: choose an empty folder")
     (home / "logs").mkdir(parents=True)
     (home / "plugins").mkdir()
     marker.touch()

@@ -1,22 +1,17 @@
-"""JSON over HTTP on this machine, with the standard library alone."""
+"""Send JSON to servers on this machine."""
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from typing import Any
 
-_DIRECT = urllib.request.build_opener(
-    urllib.request.ProxyHandler({})
-)  # a proxy has no business on the loopback
+import httpx
 
 
 class HttpError(Exception):
-    """The server answered with an error status.
+    """The server responded with an error status.
 
     :param status: the HTTP status.
-    :param body: the answer's text.
+    :param body: the text of the response.
     """
 
     def __init__(self, status: int, body: str) -> None:
@@ -33,25 +28,18 @@ def request_json(
     authorization: str | None = None,
     timeout: float = 20.0,
 ) -> Any:
-    """Send one HTTP request on this machine and decode the answer.
+    """Send a request without a proxy, and decode the response.
 
-    :param method: the HTTP method.
-    :param url: where to.
-    :param body: what to send as JSON.
-    :param authorization: the Authorization header's value.
-    :param timeout: seconds until it is given up.
-    :returns: the decoded JSON, or None for an empty answer.
-    :raises HttpError: for an error status.
-    :raises OSError: when nobody answers.
+    :param body: the request's body, to be sent as JSON.
+    :param authorization: value of the header ``Authorization``.
+    :returns: the decoded JSON, or None for an empty response.
+    :raises HttpError: if the server responds with an error status.
+    :raises httpx.TransportError: if there is no response.
     """
-    headers = {"Accept": "application/json", "Content-Type": "application/json"}
-    if authorization:
-        headers["Authorization"] = authorization
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310 - our own URL
-    try:
-        with _DIRECT.open(request, timeout=timeout) as answer:
-            text = answer.read().decode()
-    except urllib.error.HTTPError as error:
-        raise HttpError(error.code, error.read().decode(errors="replace")) from error
-    return json.loads(text) if text.strip() else None
+    headers = {"Authorization": authorization} if authorization else {}
+    response = httpx.request(
+        method, url, json=body, headers=headers, timeout=timeout, follow_redirects=True, trust_env=False
+    )
+    if response.is_error:
+        raise HttpError(response.status_code, response.text)
+    return response.json() if response.content.strip() else None

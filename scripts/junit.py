@@ -1,4 +1,4 @@
-"""What became of tests, from the JUnit file that pytest writes."""
+"""Read the results of tests from pytest's JUnit file."""
 
 from __future__ import annotations
 
@@ -11,52 +11,51 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: What pytest says of a module that is skipped as a whole, in place of the reason.
-_WHOLE_MODULE = "collection skipped"
+#: pytest's message for a skipped module, instead of the reason.
+_MODULE_SKIPPED_MESSAGE = "collection skipped"
 
 
 @dataclass(frozen=True)
-class Results:
-    """How many tests ended how.
+class JUnitResults:
+    """Numbers of tests by result.
 
-    :param passed: number of tests that passed.
-    :param failed: number of those that failed, or whose fixtures did.
-    :param skips: number of those that were not run, or failed as expected, by the reason that they say. All
-        tests of a module that is skipped as a whole count as one: nobody has counted them.
+    :param passed: number of passed tests.
+    :param failed: number of failed tests, including those with failed fixtures.
+    :param skip_counts: number of skipped or xfailed tests by reason. A skipped module counts as one.
     """
 
     passed: int
     failed: int
-    skips: Counter[str] = field(default_factory=Counter)
+    skip_counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def skipped(self) -> int:
-        """Number of tests that were not run."""
-        return self.skips.total()
+        """Number of skipped tests."""
+        return self.skip_counts.total()
 
 
-def read_results(path: Path) -> Results:
-    """Read what became of tests.
+def read_results(path: Path) -> JUnitResults:
+    """Read the results of a test run.
 
-    :param path: the file, written by ``pytest --junitxml``.
-    :raises OSError: when there is none.
-    :raises xml.etree.ElementTree.ParseError: when pytest was killed while it wrote it.
+    :param path: the file of ``pytest --junitxml``.
+    :raises OSError: if the file does not exist.
+    :raises xml.etree.ElementTree.ParseError: if the file is incomplete.
     """
     total = failed = 0
     skips: Counter[str] = Counter()
-    for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest has just written it
+    for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest has written it
         total += 1
         skip = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             failed += 1
         elif skip is not None:
-            skips[_reason(case.get("name", ""), skip)] += 1
-    return Results(total - failed - skips.total(), failed, skips)
+            skips[_skip_reason(case.get("name", ""), skip)] += 1
+    return JUnitResults(total - failed - skips.total(), failed, skips)
 
 
-def _reason(name: str, skip: ET.Element) -> str:
+def _skip_reason(name: str, skip: ET.Element) -> str:
     message = skip.get("message") or "no reason given"
-    if message != _WHOLE_MODULE:
+    if message != _MODULE_SKIPPED_MESSAGE:
         return message
-    *_, why = ast.literal_eval(skip.text or "('no reason given',)")  # path, line, reason
-    return f"all of {name}: {str(why).removeprefix('Skipped: ')}"
+    *_, reason = ast.literal_eval(skip.text or "('no reason given',)")  # path, line, reason
+    return f"all of {name}: {str(reason).removeprefix('Skipped: ')}"

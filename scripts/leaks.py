@@ -1,6 +1,6 @@
-"""Finding an access token, or the signature of a URL, in all that an Airflow keeps, shows and runs with.
+"""Search the data, output, and processes of an Airflow for access tokens and URL signatures.
 
-What is found is named by its place alone: a report of leaks that repeated them would be one.
+Findings contain only the place, because a report with the secret would be a leak itself.
 """
 
 from __future__ import annotations
@@ -20,60 +20,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-#: A signature as the emulator puts it into the URLs of files, also where such a URL is itself quoted.
-SIGNATURE = re.compile(rb"signature(?:=|%3[dD]|\\u003[dD])[0-9a-f]{16}")
+#: A signature in the emulator's file URLs, also within a quoted URL.
+SIGNATURE_PATTERN = re.compile(rb"signature(?:=|%3[dD]|\\u003[dD])[0-9a-f]{16}")
 
-#: Bytes of a file that are searched at a time, and by how much two pieces overlap.
-_PIECE, _OVERLAP = 16 * 1024 * 1024, 4096
+#: Files are searched in pieces that overlap.
+_PIECE_BYTES = 16 * 1024 * 1024
+_OVERLAP_BYTES = 4096
 
 
-class Leaks:
+class LeakSearch:
     """Searches for tokens and signatures.
 
-    :param tokens: the access tokens.
-    :param fernet_key: Airflow's key, to look into what it has encrypted; None leaves that out.
+    :param fernet_key: Airflow's key, to search encrypted data; None skips these.
     """
 
     def __init__(self, tokens: Iterable[str], fernet_key: str | None = None) -> None:
-        self._forms = [
-            (f"{what} of token {number}", form)
+        self._token_forms = [
+            (f"{name} of token {number}", form)
             for number, token in enumerate(tokens, 1)
-            for what, form in forms_of(token).items()
+            for name, form in token_forms(token).items()
         ]
         self._fernet = Fernet(fernet_key) if fernet_key else None
 
-    def in_text(self, text: str | bytes, place: str) -> list[str]:
+    def search_text(self, text: str | bytes, location: str) -> list[str]:
         """Search a text.
 
-        :param text: the text.
-        :param place: where it is.
-        :returns: for each thing found, what it is and the place.
+        :param location: its place, for the findings.
+        :returns: the findings.
         """
         content = text.encode(errors="replace") if isinstance(text, str) else text
-        found = [f"{what}: {place}" for what, form in self._forms if form in content]
-        return found + [f"a signature: {place}"] * (SIGNATURE.search(content) is not None)
+        found = [f"{name}: {location}" for name, form in self._token_forms if form in content]
+        return found + [f"a signature: {location}"] * (SIGNATURE_PATTERN.search(content) is not None)
 
-    def in_files(self, folder: Path) -> list[str]:
-        """Search all files below a folder, and their names.
-
-        :param folder: the folder.
-        :returns: what was found, and where.
-        """
+    def search_files(self, folder: Path) -> list[str]:
+        """Search all files in a folder, and their names."""
         found = []
         for path in sorted(folder.rglob("*")):
             name = str(path.relative_to(folder))
-            found += self.in_text(name, f"the name of {name}")
+            found += self.search_text(name, f"the name of {name}")
             if path.is_file() and not path.is_symlink():
-                for piece in _pieces(path):
-                    found += self.in_text(piece, name)
+                for piece in _read_pieces(path):
+                    found += self.search_text(piece, name)
         return sorted(set(found))
 
-    def in_database(self, path: Path) -> list[str]:
-        """Search every value of every table; of triggers also what is encrypted in them.
-
-        :param path: the SQLite file.
-        :returns: what was found, and where.
-        """
+    def search_database(self, path: Path) -> list[str]:
+        """Search all values in a SQLite database, including encrypted ones."""
         found = []
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
             database.text_factory = bytes
@@ -84,65 +75,59 @@ class Leaks:
                 columns = [column for column, *_ in rows.description]
                 for row in rows:
                     for column, value in zip(columns, row, strict=True):
-                        found += self._in_value(value, name, column)
+                        found += self._search_value(value, name, column)
         return sorted(set(found))
 
-    def _in_value(self, value: Any, table: str, column: str) -> list[str]:
+    def _search_value(self, value: Any, table: str, column: str) -> list[str]:
         content = value if isinstance(value, bytes) else str(value).encode()
         place = f"table {table}, column {column}"
-        found = self.in_text(content, place)
-        if self._fernet and table != "connection":  # where the token is at home
+        found = self.search_text(content, place)
+        if self._fernet and table != "connection":  # which stores the token
             for encrypted in re.findall(rb"gAAAAA[\w=-]{60,}", content):
                 try:
-                    found += self.in_text(self._fernet.decrypt(encrypted), f"{place}, decrypted")
+                    found += self.search_text(self._fernet.decrypt(encrypted), f"{place}, decrypted")
                 except InvalidToken:
                     continue
         return found
 
-    def in_arguments(self, processes: Iterable[psutil.Process]) -> list[str]:
-        """Search the arguments of processes, which everybody on the machine can read.
-
-        :param processes: the processes; those that have ended are left out.
-        :returns: what was found, and where.
-        """
+    def search_arguments(self, processes: Iterable[psutil.Process]) -> list[str]:
+        """Search the arguments of running processes, which all users of the machine can read."""
         found = []
         for process in processes:
             try:
                 arguments = process.cmdline()
             except psutil.Error:
                 continue
-            found += self.in_text("\0".join(arguments), f"the arguments of {' '.join(arguments[:1])}")
+            found += self.search_text("\0".join(arguments), f"the arguments of {' '.join(arguments[:1])}")
         return sorted(set(found))
 
-    def in_answers(self, answers: Mapping[str, Any]) -> list[str]:
-        """Search answers of Airflow's REST API.
+    def search_responses(self, responses: Mapping[str, Any]) -> list[str]:
+        """Search responses of Airflow's REST API.
 
-        :param answers: the decoded JSON, by path.
-        :returns: what was found, and where.
+        :param responses: the decoded JSON, by path.
         """
-        return [leak for path, answer in answers.items() for leak in self.in_text(json.dumps(answer), path)]
+        return [
+            leak
+            for path, response in responses.items()
+            for leak in self.search_text(json.dumps(response), path)
+        ]
 
 
-def forms_of(token: str) -> dict[str, bytes]:
-    """Return the forms in which a token may be written.
+def token_forms(token: str) -> dict[str, bytes]:
+    """Return the forms in which a token can appear.
 
-    :param token: the token.
-    :returns: the forms, by what they are; those of Base64 are what is the same whatever stands around it.
+    :returns: the forms by name. Base64 forms contain only the characters that do not depend on adjacent text.
     """
     forms = {"plain text": token.encode(), "the URL form": quote(token, safe="").encode()}
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + token.encode())
-        # The characters at both ends depend on what stands beside the token.
+        # The characters at both ends depend on adjacent text.
         forms[f"Base64, shifted by {shift},"] = encoded[-(-shift * 8 // 6) : len(encoded) // 4 * 4 - 4]
     return forms
 
 
-def rest_api_paths(dag_ids: Sequence[str]) -> Iterator[str]:
-    """Return what of Airflow 3's REST API tells of the installation and of some DAGs.
-
-    :param dag_ids: the DAGs.
-    :yields: the paths; ``~`` stands for all.
-    """
+def iter_rest_api_paths(dag_ids: Sequence[str]) -> Iterator[str]:
+    """Yield paths of Airflow 3's REST API about the installation and some DAGs; ``~`` means all."""
     yield from (
         f"/api/v2/{path}"
         for path in (
@@ -166,12 +151,12 @@ def rest_api_paths(dag_ids: Sequence[str]) -> Iterator[str]:
         yield f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=1000"
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _read_pieces(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             before = b""
-            while piece := file.read(_PIECE):
+            while piece := file.read(_PIECE_BYTES):
                 yield before + piece
-                before = piece[-_OVERLAP:]
-    except FileNotFoundError:  # it was a moment ago
+                before = piece[-_OVERLAP_BYTES:]
+    except FileNotFoundError:  # deleted meanwhile
         return

@@ -1,4 +1,4 @@
-"""``make matrix``: tests on every supported Airflow and Python, each from its lock file."""
+"""Run tests on all supported releases of Airflow and Python, each from its lock file (``make matrix``)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from scripts.junit import Results, read_results
-from scripts.waiting import tail
+from scripts.junit import JUnitResults, read_results
+from scripts.waiting import read_tail
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-LOGS = CHECKOUT / ".airflow" / "matrix"
+LOG_FOLDER = CHECKOUT / ".airflow" / "matrix"
 PYTHONS = ("3.11", "3.12", "3.13")
 STEPS = {
-    # More processes than this machine may have cores: half of their time they wait.
+    # More processes than cores, because they wait half of their time.
     "unit": ["-m", "not e2e and not ui", "-n", "4", "--dist", "worksteal"],
-    # What depends on the release most, for CI: make compat.
+    # The tests that depend most on the release, for CI (make compat).
     "compat": ["-n", "4", "--dist", "worksteal", "tests/compat", "tests/contract", "tests/dag_runs"],
     "e2e": ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "tests/e2e"],
 }
-_STEP_SECONDS = 3600.0
-_SET_UP_SECONDS = 900.0
-_LINE = "{:<9}{:<9}{:<8}{:>8}{:>8}{:>9}{:>9}{:>9}"
+_STEP_TIMEOUT_SECONDS = 3600.0
+_SETUP_TIMEOUT_SECONDS = 900.0
+_LINE_FORMAT = "{:<9}{:<9}{:<8}{:>8}{:>8}{:>9}{:>9}{:>9}"
 
 
 @dataclass(frozen=True)
-class Row:
-    """An Airflow on a Python.
+class MatrixRow:
+    """A combination of Airflow and Python.
 
-    :param release: the Airflow, such as ``3.0``.
-    :param python: the Python, such as ``3.12``; None for whichever ``scripts/find_python`` prefers.
+    :param release: release of Airflow, such as ``3.0``.
+    :param python: version of Python, such as ``3.12``; None for the default of ``scripts/find_python``.
     """
 
     release: str
@@ -47,121 +47,107 @@ class Row:
 
     @property
     def environment(self) -> Path:
-        """The directory of its environment; ``.venv`` is that of the newest Airflow, and runs this script."""
-        if self.release == releases()[-1] and self.python in (None, _own_python()):
+        """The folder of its environment. ``.venv`` has the newest Airflow, and runs this script."""
+        if self.release == supported_releases()[-1] and self.python in (None, _running_python_version()):
             return CHECKOUT / ".venv"
         return CHECKOUT / f".venv-{self.release}{f'-py{self.python}' if self.python else ''}"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How one step of a row went.
+class StepResult:
+    """The result of a step.
 
-    :param row: the row.
-    :param python: the version of the Python that ran it.
-    :param step: the step's name.
-    :param results: what became of the tests; None where pytest told nothing.
-    :param exit_code: pytest's, None where it was stopped because it took too long.
-    :param seconds: how long it took.
-    :param cpu_seconds: how long its processes were at work, where they have ended by themselves.
+    :param python: version of Python.
+    :param results: results of the tests; None if pytest wrote none.
+    :param exit_code: pytest's exit code; None after a timeout.
+    :param seconds: duration.
+    :param cpu_seconds: CPU time of all processes that have ended by themselves.
     """
 
-    row: Row
+    row: MatrixRow
     python: str
     step: str
-    results: Results | None
+    results: JUnitResults | None
     exit_code: int | None
     seconds: float
     cpu_seconds: float
 
     @property
-    def passed(self) -> bool:
-        """Whether all went well, and anything was tested."""
+    def has_passed(self) -> bool:
+        """Whether there are passed tests, and no failed ones."""
         if self.exit_code != 0 or self.results is None:
             return False
         return self.results.failed == 0 and self.results.passed > 0
 
 
-def _own_python() -> str:
+def _running_python_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def releases() -> list[str]:
-    """Return all supported Airflow releases, oldest first, as the lock files name them."""
+def supported_releases() -> list[str]:
+    """Return all Airflow releases with a lock file, oldest first."""
     names = [path.stem.removeprefix("airflow-") for path in (CHECKOUT / "locks").glob("airflow-*.txt")]
     return sorted(names, key=lambda name: [int(part) for part in name.split(".")])
 
 
-def all_rows() -> list[Row]:
-    """Return what ``make matrix`` runs: each Airflow, and the newest on each Python."""
-    *older, newest = releases()
-    return [Row(release) for release in older] + [Row(newest, python) for python in PYTHONS]
+def all_rows() -> list[MatrixRow]:
+    """Return the default rows: each Airflow, and the newest one on each Python."""
+    *older, newest = supported_releases()
+    return [MatrixRow(release) for release in older] + [MatrixRow(newest, python) for python in PYTHONS]
 
 
-def row_named(name: str) -> Row:
-    """Return a row as it is chosen.
+def parse_row(name: str) -> MatrixRow:
+    """Parse the name of a row, such as ``3.0`` or ``3.3/3.12``.
 
-    :param name: such as ``3.0``, or ``3.3/3.12``.
-    :raises ValueError: when there is no such Airflow, or Python is not supported.
+    :raises ValueError: if this Airflow or Python is not supported.
     """
     release, _, python = name.partition("/")
-    if release not in releases():
-        raise ValueError(f"no lock file for Airflow {release}")
+    if release not in supported_releases():
+        raise ValueError(f"Airflow {release} is not supported: there is no lock file for it")
     if python and python not in PYTHONS:
-        raise ValueError(f"{name}: Python is one of {', '.join(PYTHONS)}")
-    return Row(release, python or None)
+        raise ValueError(f"{name}: Python must be one of {', '.join(PYTHONS)}")
+    return MatrixRow(release, python or None)
 
 
-def find_python(row: Row) -> str | None:
-    """Return the Python that a row's environment is made with, None where this machine has none.
-
-    :param row: the row.
-    """
-    found = subprocess.run(
+def find_python(row: MatrixRow) -> str | None:
+    """Return the Python interpreter for a row, or None if this machine has none."""
+    completed = subprocess.run(
         ["/bin/sh", CHECKOUT / "scripts" / "find_python", row.release, *filter(None, [row.python])],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    return found.stdout.strip() or None
+    return completed.stdout.strip() or None
 
 
-def set_up(row: Row, python: str) -> bool:
-    """Make a row's environment, or bring it up to date.
-
-    :param row: the row.
-    :param python: what to make it with.
-    :returns: whether it is there.
-    """
+def set_up_environment(row: MatrixRow, python: str) -> bool:
+    """Create or update the environment of a row, and return whether that succeeded."""
     lock = f"locks/airflow-{row.release}.txt"
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["scripts/setup_env", row.environment.name, lock],
             cwd=CHECKOUT,
             env=os.environ | {"PYTHON": python},
-            timeout=_SET_UP_SECONDS,
+            timeout=_SETUP_TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         return False
-    return done.returncode == 0
+    return completed.returncode == 0
 
 
-def run_step(row: Row, step: str) -> Outcome:
-    """Run one step of a row.
-
-    :param row: the row; its environment is there.
-    :param step: the step's name.
-    """
+def run_step(row: MatrixRow, step: str) -> StepResult:
+    """Run a step of a row, whose environment exists."""
     name = f"{str(row).replace('/', '-py')}-{step}"
-    log, report = LOGS / f"{name}.log", LOGS / f"{name}.xml"
-    LOGS.mkdir(parents=True, exist_ok=True)
+    log, report = LOG_FOLDER / f"{name}.log", LOG_FOLDER / f"{name}.xml"
+    LOG_FOLDER.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     python = str(row.environment / "bin" / "python")
     version = subprocess.run([python, "-V"], capture_output=True, text=True, timeout=30, check=True).stdout
     print(f"== Airflow {row.release}, {version.strip()}: {step}", flush=True)
-    begin, worked = time.monotonic(), _cpu_seconds()
+    started_at = time.monotonic()
+    cpu_before = _get_cpu_seconds()
     exit_code: int | None
     with log.open("wb") as output:
         try:
@@ -171,7 +157,7 @@ def run_step(row: Row, step: str) -> Outcome:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=_STEP_SECONDS,
+                timeout=_STEP_TIMEOUT_SECONDS,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
@@ -180,40 +166,45 @@ def run_step(row: Row, step: str) -> Outcome:
         results = read_results(report)
     except (OSError, ParseError):
         results = None
-    outcome = Outcome(
-        row, version.split()[-1], step, results, exit_code, time.monotonic() - begin, _cpu_seconds() - worked
+    result = StepResult(
+        row,
+        version.split()[-1],
+        step,
+        results,
+        exit_code,
+        time.monotonic() - started_at,
+        _get_cpu_seconds() - cpu_before,
     )
-    print(tail(log, 1), flush=True)
-    if not outcome.passed:
+    print(read_tail(log, 1), flush=True)
+    if not result.has_passed:
         print(f"  FAILED: see {log}", flush=True)
-    return outcome
+    return result
 
 
-def _cpu_seconds() -> float:
+def _get_cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def summary(outcomes: list[Outcome], not_run: dict[Row, str]) -> str:
-    """Return what became of all rows, and each reason to skip tests, once.
+def render_summary(step_results: list[StepResult], skipped_rows: dict[MatrixRow, str]) -> str:
+    """Return a table of the results, with each reason for skipped tests once.
 
-    :param outcomes: how the steps went.
-    :param not_run: the rows of which nothing was run, and why.
+    :param skipped_rows: rows that did not run, and the reason.
     """
     heads = ("Airflow", "Python", "tests", "passed", "failed", "skipped", "seconds", "CPU s")
-    lines = [_LINE.format(*heads)]
+    lines = [_LINE_FORMAT.format(*heads)]
     skips: dict[str, list[str]] = defaultdict(list)
-    for each in outcomes:
+    for each in step_results:
         seconds = (f"{each.seconds:.0f}", f"{each.cpu_seconds:.0f}")
         if each.results is None:
             counts = ("-", "-", "-")
         else:
             counts = (str(each.results.passed), str(each.results.failed), str(each.results.skipped))
-            for reason, count in each.results.skips.items():
+            for reason, count in each.results.skip_counts.items():
                 skips[reason].append(f"{count} on {each.row}")
-        line = _LINE.format(each.row.release, each.python, each.step, *counts, *seconds)
-        lines.append(line if each.passed else f"{line}  FAILED")
-    lines += [f"{row!s:<18}NOT RUN: {why}" for row, why in not_run.items()]
+        line = _LINE_FORMAT.format(each.row.release, each.python, each.step, *counts, *seconds)
+        lines.append(line if each.has_passed else f"{line}  FAILED")
+    lines += [f"{row!s:<18}NOT RUN: {why}" for row, why in skipped_rows.items()]
     if skips:
         lines += ["", "Skipped tests, by the reason they say:"]
         lines += [f"- {reason} ({', '.join(where)})" for reason, where in sorted(skips.items())]
@@ -223,34 +214,34 @@ def summary(outcomes: list[Outcome], not_run: dict[Row, str]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the matrix.
 
-    :param arguments: the command line's arguments: the rows; all by default.
-    :returns: the exit code: 0 where all rows that were asked for were run, and passed.
+    :param arguments: the command line; ``sys.argv`` by default.
+    :returns: the exit code: 0 if all requested rows have run and passed.
     """
     parser = argparse.ArgumentParser(prog="python -m scripts.matrix", description=__doc__)
-    parser.add_argument("rows", nargs="*", help="such as 2.11 or 3.3/3.12; all by default")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=["unit"], help="which tests")
+    parser.add_argument("rows", nargs="*", help="such as 2.11 or 3.3/3.12 (default: all)")
     parser.add_argument(
-        "--where-possible", action="store_true", help="a Python that is not there is no fault"
+        "--steps", nargs="+", choices=STEPS, default=["unit"], help="tests to run (default: unit)"
     )
+    parser.add_argument("--where-possible", action="store_true", help="do not fail if a Python is missing")
     chosen = parser.parse_args(arguments)
     try:
-        rows = [row_named(name) for name in chosen.rows] or all_rows()
+        rows = [parse_row(name) for name in chosen.rows] or all_rows()
     except ValueError as error:
         parser.error(str(error))
-    outcomes: list[Outcome] = []
-    not_run: dict[Row, str] = {}
-    no_environment = False
+    outcomes: list[StepResult] = []
+    not_run: dict[MatrixRow, str] = {}
+    has_setup_failed = False
     for row in rows:
         python = find_python(row)
         if python is None:
             not_run[row] = f"no Python {row.python or 'for it'} on this machine"
-        elif not set_up(row, python):
-            not_run[row], no_environment = "its environment could not be made", True
+        elif not set_up_environment(row, python):
+            not_run[row], has_setup_failed = "its environment could not be created", True
         else:
             outcomes += [run_step(row, step) for step in chosen.steps]
-    print(f"\n{summary(outcomes, not_run)}")
-    is_missing_a_fault = no_environment or (bool(not_run) and not chosen.where_possible)
-    return 0 if all(each.passed for each in outcomes) and not is_missing_a_fault else 1
+    print(f"\n{render_summary(outcomes, not_run)}")
+    is_incomplete = has_setup_failed or (bool(not_run) and not chosen.where_possible)
+    return 0 if all(each.has_passed for each in outcomes) and not is_incomplete else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real Airflow in a directory of its own, for the demo and the end-to-end tests.
+"""Run DAGs in a real Airflow, for the demo and the end-to-end tests.
 
 ::
 
@@ -7,9 +7,9 @@
         assert run.state == "success"
         assert airflow.xcom("capture_result", run.run_id, "capture")
 
-Scheduler, triggerer and the rest run as separate processes, can be killed and started one by one, and are
-gone when the ``with`` block ends or this process does, even by SIGKILL (see :mod:`scripts.guard`). The
-release is that of the ``python`` it is given: 2.11 to 3.3.
+The components run as separate processes that can be killed and restarted. They end with the ``with`` block,
+or with this process, even after SIGKILL (see :mod:`scripts.guard`). ``python`` selects the release: 2.11 to
+3.3.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.airflow_processes import AirflowProcesses, RealAirflowError
-from scripts.waiting import ending
+from scripts.waiting import format_log_tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scripts.airflow_database import TaskState
 
-__all__ = ["RealAirflow", "RealAirflowError", "RunResult", "TaskChange"]
+__all__ = ["RealAirflow", "RealAirflowError", "RunResult", "TaskStateChange"]
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a DAG run ended.
+    """The result of a DAG run.
 
-    :param run_id: the run.
     :param state: ``success`` or ``failed``.
-    :param tasks: the last state of each task instance, by ``task_id`` or ``task_id[map_index]``.
+    :param tasks: final states by ``task_id`` or ``task_id[map_index]``.
     """
 
     run_id: str
@@ -47,21 +46,20 @@ class RunResult:
 
 
 @dataclass(frozen=True)
-class TaskChange:
-    """A task instance came into another state.
+class TaskStateChange:
+    """A state change of a task instance.
 
     :param task: ``task_id`` or ``task_id[map_index]``.
-    :param state: its new state.
-    :param seconds: since the wait for the run began.
+    :param elapsed_seconds: seconds since the start of the wait for the run.
     """
 
     task: str
     state: str
-    seconds: float
+    elapsed_seconds: float
 
 
 class RealAirflow(AirflowProcesses):
-    """One Airflow to run DAGs in; its parameters are those of :class:`AirflowProcesses`."""
+    """An Airflow that runs DAGs. The parameters are those of :class:`AirflowProcesses`."""
 
     def run(
         self,
@@ -69,28 +67,25 @@ class RealAirflow(AirflowProcesses):
         *,
         conf: Mapping[str, Any] | None = None,
         timeout: float,
-        on_change: Callable[[TaskChange], None] | None = None,
+        on_change: Callable[[TaskStateChange], None] | None = None,
     ) -> RunResult:
         """Trigger a DAG and wait for the end of the run.
 
-        :param dag_id: the DAG.
-        :param conf: the run's configuration.
-        :param timeout: seconds, for the run alone.
-        :param on_change: called for each change of a task's state.
-        :returns: how it ended; a failed run is an answer, not an error.
+        :param timeout: seconds for the run.
+        :param on_change: called for each state change of a task.
+        :returns: the result, also of a failed run.
         """
-        return self.wait_for(dag_id, self.trigger(dag_id, conf=conf), timeout=timeout, on_change=on_change)
+        return self.wait_for_run(
+            dag_id, self.trigger(dag_id, conf=conf), timeout=timeout, on_change=on_change
+        )
 
     def trigger(
         self, dag_id: str, *, conf: Mapping[str, Any] | None = None, run_id: str | None = None
     ) -> str:
-        """Create a DAG run, as soon as the DAG has been parsed.
+        """Create a DAG run as soon as the DAG has been parsed.
 
-        :param dag_id: the DAG.
-        :param conf: the run's configuration.
-        :param run_id: the run's id; made up by default.
-        :returns: the run's id.
-        :raises RealAirflowError: when the DAG cannot be imported or does not turn up.
+        :param run_id: random by default.
+        :raises RealAirflowError: if the DAG cannot be imported, or is not found in time.
         """
         run_id = run_id or f"test__{uuid.uuid4().hex[:12]}"
         self.wait_for_dag(dag_id)
@@ -100,12 +95,10 @@ class RealAirflow(AirflowProcesses):
     def wait_for_dag(self, dag_id: str, *, timeout: float = 60.0) -> None:
         """Wait until a DAG has been parsed.
 
-        :param dag_id: the DAG.
-        :param timeout: seconds.
-        :raises RealAirflowError: when the file of its name cannot be imported, or the time is over.
+        :raises RealAirflowError: if the file of this name cannot be imported, or after the timeout.
         """
 
-        def is_there() -> bool:
+        def is_parsed() -> bool:
             if self.database.has_dag(dag_id):
                 return True
             for name, trace in self.database.import_errors().items():
@@ -114,110 +107,96 @@ class RealAirflow(AirflowProcesses):
             return False
 
         self.wait_until(
-            is_there, awaited=f"the DAG {dag_id}", timeout=timeout, logs=["dag-processor", "scheduler"]
+            is_parsed, description=f"the DAG {dag_id}", timeout=timeout, logs=["dag-processor", "scheduler"]
         )
 
-    def wait_for(
+    def wait_for_run(
         self,
         dag_id: str,
         run_id: str,
         *,
         timeout: float,
-        on_change: Callable[[TaskChange], None] | None = None,
+        on_change: Callable[[TaskStateChange], None] | None = None,
     ) -> RunResult:
         """Wait for the end of a DAG run.
 
-        :param dag_id: the DAG.
-        :param run_id: the run.
-        :param timeout: seconds.
-        :param on_change: called for each change of a task's state.
-        :returns: how it ended; a failed run is an answer, not an error.
-        :raises RealAirflowError: when the time is over or a component ends.
+        :param on_change: called for each state change of a task.
+        :returns: the result, also of a failed run.
+        :raises RealAirflowError: after the timeout, or if a component exits.
         """
-        begin = time.monotonic()
-        seen: dict[str, str] = {}
+        started_at = time.monotonic()
+        states: dict[str, str] = {}
 
-        def result() -> RunResult | None:
-            run_state = self.database.run_state(dag_id, run_id)  # first: the tasks' states are then final too
+        def read_result() -> RunResult | None:
+            run_state = self.database.run_state(
+                dag_id, run_id
+            )  # first, so that the tasks' states are final, too
             for task in self.tasks(dag_id, run_id):
-                if seen.get(task.task) != task.state:
-                    seen[task.task] = task.state
+                if states.get(task.task) != task.state:
+                    states[task.task] = task.state
                     if on_change:
-                        on_change(TaskChange(task.task, task.state, time.monotonic() - begin))
-            return RunResult(run_id, run_state, seen) if run_state in {"success", "failed"} else None
+                        on_change(TaskStateChange(task.task, task.state, time.monotonic() - started_at))
+            return RunResult(run_id, run_state, states) if run_state in {"success", "failed"} else None
 
         return self.wait_until(
-            result,
-            awaited=f"the end of {dag_id} / {run_id}",
+            read_result,
+            description=f"the end of {dag_id} / {run_id}",
             timeout=timeout,
-            evidence=lambda: self._evidence(dag_id, run_id),
+            get_failure_details=lambda: self._failure_details(dag_id, run_id),
         )
 
     def wait_for_task(self, dag_id: str, run_id: str, task: str, *states: str, timeout: float) -> TaskState:
-        """Wait until a task instance is in one of some states, ``deferred`` for example.
+        """Wait until a task instance is in one of the given states, such as ``deferred``.
 
-        :param dag_id: the DAG.
-        :param run_id: the run.
         :param task: ``task_id`` or ``task_id[map_index]``.
-        :param states: the states.
-        :param timeout: seconds.
         :returns: the task instance.
-        :raises RealAirflowError: when the time is over or a component ends.
+        :raises RealAirflowError: after the timeout, or if a component exits.
         """
 
-        def found() -> TaskState | None:
-            tasks = self.tasks(dag_id, run_id)
-            return next((each for each in tasks if each.task == task and each.state in states), None)
+        def find_task() -> TaskState | None:
+            instances = self.tasks(dag_id, run_id)
+            return next((one for one in instances if one.task == task and one.state in states), None)
 
-        awaited = f"{task} of {dag_id} / {run_id} to be {' or '.join(states)}"
+        description = f"{task} of {dag_id} / {run_id} to be {' or '.join(states)}"
         return self.wait_until(
-            found, awaited=awaited, timeout=timeout, evidence=lambda: self._evidence(dag_id, run_id)
+            find_task,
+            description=description,
+            timeout=timeout,
+            get_failure_details=lambda: self._failure_details(dag_id, run_id),
         )
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """Return all task instances of a DAG run as they are now.
-
-        :param dag_id: the DAG.
-        :param run_id: the run.
-        """
+        """Return all task instances of a DAG run."""
         return self.database.tasks(dag_id, run_id)
 
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
     ) -> Any | None:
-        """Return an XCom's value, None when there is none.
+        """Return the value of an XCom, or None.
 
-        :param dag_id: the DAG.
-        :param run_id: the run.
-        :param task_id: the task.
         :param key: the XCom's key.
-        :param map_index: the index of a mapped task, -1 for others.
+        :param map_index: -1 for tasks that are not mapped.
         """
         value = self.database.xcom(dag_id, run_id, task_id, key, map_index)
         return (
             json.loads(value) if isinstance(value, str | bytes) else value
-        )  # SQLite makes numbers of numbers
+        )  # SQLite returns numbers as they are
 
     def task_logs(self, dag_id: str, run_id: str, task_id: str = "*") -> list[Path]:
-        """Return the log files of a run's tasks: one for each try, more for what its triggers wrote.
+        """Return the log files of a run's tasks: one per attempt, and more from its triggers.
 
-        :param dag_id: the DAG.
-        :param run_id: the run.
-        :param task_id: the task; all of them by default.
+        :param task_id: the task. Default: all.
         """
         folder = self.logs / f"dag_id={dag_id}" / f"run_id={run_id}"
         return sorted(path for path in folder.glob(f"task_id={task_id}/**/attempt=*") if path.is_file())
 
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
-        """Return all that a task and its triggers wrote, over all tries.
-
-        :param dag_id: the DAG.
-        :param run_id: the run.
-        :param task_id: the task.
-        """
+        """Return the logs of a task and its triggers, of all attempts."""
         return "\n".join(path.read_text(errors="replace") for path in self.task_logs(dag_id, run_id, task_id))
 
-    def _evidence(self, dag_id: str, run_id: str) -> list[str]:
-        """Return what tells why a DAG run does not go on: the states of its tasks, and how their logs end."""
-        states = [f"{each.task}: {each.state} (try {each.try_number})" for each in self.tasks(dag_id, run_id)]
-        return states + [ending(path) for path in self.task_logs(dag_id, run_id)]
+    def _failure_details(self, dag_id: str, run_id: str) -> list[str]:
+        """Return the states of all tasks, and the ends of their logs."""
+        states = [
+            f"{task.task}: {task.state} (attempt {task.try_number})" for task in self.tasks(dag_id, run_id)
+        ]
+        return states + [format_log_tail(path) for path in self.task_logs(dag_id, run_id)]

@@ -1,7 +1,7 @@
-"""Faults that users and experiments reported, the expected result of each, and the tests that reproduce them.
+"""Declare faults that users and experiments reported, with their expected results.
 
-``python -m scripts.fault_table`` writes them into ``docs/faults.md``. A test that reproduces a row is marked
-``@pytest.mark.fault("A1")``.
+``python -m scripts.fault_table`` writes them into ``docs/faults.md``. Tests that reproduce row A1 are marked
+with ``@pytest.mark.fault("A1")``.
 """
 
 from __future__ import annotations
@@ -9,26 +9,32 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent / "tests"
+TEST_FOLDER = Path(__file__).parent.parent / "tests"
 
-_MARK = re.compile(r"pytest\.mark\.fault\(([^)]*)\)")
+_FAULT_MARK = re.compile(r"pytest\.mark\.fault\(([^)]*)\)")
 
-REPORTED: dict[str, tuple[str, str]] = {
+REPORTED_FAULTS: dict[str, tuple[str, str]] = {
     "A1": (
         "a file host responds with a proxy's page: 200, no length",
-        "without a length, only a response of the expected size counts; else it starts over",
+        "only a response of the expected size is accepted; otherwise, the download restarts",
     ),
     "A2": (
         "the `ETag` or `Last-Modified` of a file changes between two parts, also between attempts",
-        "the download starts over",
+        "the download restarts",
     ),
     "A3": (
         "two runs write results of the same names and sizes into one folder",
         "a finished file is kept only if it comes from the same source",
     ),
-    "A4": ("native rendering turns text into a number, such as `782149`", "text arguments accept it as text"),
-    "A5": ("native rendering turns text into a float, such as `1e5`", "rejected, with how to quote it"),
-    "A6": ("a group that the server does not know and drops silently", "an error names what was not granted"),
+    "A4": (
+        "native rendering converts text to a number, such as `782149`",
+        "text arguments accept it as text",
+    ),
+    "A5": ("native rendering converts text to a float, such as `1e5`", "rejected, with how to quote it"),
+    "A6": (
+        "a group that the server does not know and drops silently",
+        "an error names the missing permissions",
+    ),
     "A7": ("overlapping search pages, a page token that repeats", "each result is returned once"),
     "A8": (
         "a proxy responds with 404 and a web page",
@@ -61,18 +67,18 @@ REPORTED: dict[str, tuple[str, str]] = {
     "B5": ("404 with a message right after a submission", "not yet visible, for five minutes"),
     "B6": ("the connection is edited while waits use it", "all waits notice within a minute"),
     "B7": ("a number of 400 digits, a field nested 300 deep", "bounded; that wait ends with the reason"),
-    "B8": ("4,000 waits for one job", "constant work per wait"),
+    "B8": ("4,000 waits for one job", "constant cost per wait"),
     "C1": ("a computation reports App Panel defaults that were not requested", "recognized as the same run"),
     "C2": ("a timeout without retries", "the computation is stopped if you ask for it"),
-    "C3": ("a finished run is cleared", "what is adopted is logged as a warning that names it"),
+    "C3": ("a finished run is cleared", "a warning names the adopted job"),
     "D1": ("zero-byte folder markers in a listing", "skipped"),
     "D2": (
         "one unsafe file name among good ones",
         "rejected or skipped, as you choose, with the right reason",
     ),
     "D3": ("connection extras of a wrong kind", "an error names the connection and the field"),
-    "D4": ("a template of an optional argument renders blank", "counts as not given"),
-    "D5": ("a response repeats the token in some encoding", "the token is redacted everywhere"),
+    "D4": ("a template of an optional argument renders blank", "counts as omitted"),
+    "D5": ("a response repeats the token, literally or in Base64", "the token is redacted"),
     "D6": ("control characters from the server", "escaped in logs and errors"),
     "D7": ("a signed URL or redirect leads to a link-local address", "refused"),
     "D8": ("the state of an asset watcher exceeds 64 KiB", "it stays below"),
@@ -80,7 +86,10 @@ REPORTED: dict[str, tuple[str, str]] = {
     "D10": ("a search for capsules by the id of a data asset", "finds those that it is attached to"),
     "N1": ("short deferrals on a busy machine, without retries", "none fails"),
     "N2": ("`airflow dags test` with a connection in the database", "no stalls"),
-    "N3": ("an id argument gets the result of a task, or text that is no id", "accepted, or rejected early"),
+    "N3": (
+        "an id argument gets the result of a task, or text that is not an id",
+        "accepted, or rejected early",
+    ),
     "N4": ("a wrong host", "the error names the host, the connection, and the remedy"),
     "N5": ("invalid nested values", "the error names your argument and key"),
     "N6": ("unknown connection extras", "a warning names them and the known ones"),
@@ -92,13 +101,15 @@ REPORTED: dict[str, tuple[str, str]] = {
 }
 
 
-def table() -> str:
+def render_table() -> str:
     """Return the table of reported faults as Markdown."""
-    rows = (f"| {row} | {fault} | {result} |" for row, (fault, result) in REPORTED.items())
+    rows = (f"| {row} | {fault} | {result} |" for row, (fault, result) in REPORTED_FAULTS.items())
     return "\n".join(["| Row | Fault | Result |", "| --- | --- | --- |", *rows])
 
 
-def marked_rows() -> set[str]:
-    """Return the rows that a test is marked with."""
-    marks = (mark for path in TESTS.rglob("test_*.py") for mark in _MARK.findall(path.read_text()))
+def find_marked_rows() -> set[str]:
+    """Return all rows that tests are marked with."""
+    marks = (
+        mark for path in TEST_FOLDER.rglob("test_*.py") for mark in _FAULT_MARK.findall(path.read_text())
+    )
     return {row for arguments in marks for row in re.findall(r'"([^"]+)"', arguments)}

@@ -1,4 +1,4 @@
-"""Make task logs readable: Airflow 3 writes them as JSON, a line for each event; Airflow 2 as text."""
+"""Format task logs: Airflow 3 writes JSON lines, Airflow 2 text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 
-def readable(log: str) -> str:
-    """Return a task's log for people: time, level and message, exceptions by type and text.
+def format_task_log(log: str) -> str:
+    """Return time, level, and message of each event, and the type and message of exceptions.
 
-    :param log: the contents of a log file, or their end.
+    :param log: the contents of a log file, or the end of them.
     """
-    return "\n".join(line for text in log.splitlines() for line in _readable_lines(text))
+    return "\n".join(line for text in log.splitlines() for line in _format_line(text))
 
 
-def _readable_lines(line: str) -> list[str]:
+def _format_line(line: str) -> list[str]:
     try:
         event = json.loads(line)
     except ValueError:
@@ -22,12 +22,12 @@ def _readable_lines(line: str) -> list[str]:
     if not isinstance(event, dict) or "event" not in event:
         return [line]
     message = str(event["event"])
-    if message.startswith(("::group::", "::endgroup::")):  # how the UI folds its log view
+    if message.startswith(("::group::", "::endgroup::")):  # folds lines in the UI
         return []
     head = f"{event.get('timestamp', '')[11:19]} {event.get('level', ''):<7} {message}"
-    return [head, *map(_exception, event.get("error_detail") or [])]
+    return [head, *map(_format_exception, event.get("error_detail") or [])]
 
 
-def _exception(detail: dict[str, Any]) -> str:
-    how = "caused by " if detail.get("is_cause") else ""
-    return f"    {how}{detail.get('exc_type')}: {detail.get('exc_value')}"
+def _format_exception(detail: dict[str, Any]) -> str:
+    prefix = "caused by " if detail.get("is_cause") else ""
+    return f"    {prefix}{detail.get('exc_type')}: {detail.get('exc_value')}"

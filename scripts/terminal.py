@@ -1,79 +1,60 @@
-"""Tell a story on a terminal: with colours for people, plainly for files and pipes."""
+"""Print the progress of the demo: in color on a terminal, as plain text elsewhere."""
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_COLOURS = {
-    "success": "32",
-    "failed": "31",
-    "upstream_failed": "31",
-    "up_for_retry": "33",
-    "running": "36",
-    "deferred": "35",
+_STATE_STYLES = {
+    "success": "green",
+    "failed": "red",
+    "upstream_failed": "red",
+    "up_for_retry": "yellow",
+    "running": "cyan",
+    "deferred": "magenta",
 }
-_UNTOLD = {"none", "scheduled"}  # states that mean nothing to somebody who watches
+_HIDDEN_STATES = {"none", "scheduled"}  # of no interest to a user
+_MAX_DETAIL_LINES = 40
 
 
 class Terminal:
-    """Writes lines, each with the seconds since it was made.
+    """Prints lines with the seconds since its creation.
 
-    :param stream: where to; colours are used if it is a terminal and ``NO_COLOR`` is not set.
+    :param stream: the output.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._coloured = stream.isatty() and "NO_COLOR" not in os.environ
-        self._begin = time.monotonic()
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._started_at = time.monotonic()
 
-    def say(self, text: str) -> None:
-        """Write a line.
+    def print_line(self, text: str | Text) -> None:
+        """Print a line with the elapsed time."""
+        elapsed = f"{time.monotonic() - self._started_at:6.1f} s"
+        self._console.print(Text.assemble((elapsed, "dim"), "  ", text))
 
-        :param text: the line.
-        """
-        self._write(f"{self._paint(f'{time.monotonic() - self._begin:6.1f} s', '2')}  {text}")
+    def print_task_state(self, task: str, state: str) -> None:
+        """Print the new state of a task, unless it is of no interest."""
+        if state not in _HIDDEN_STATES:
+            self.print_line(Text.assemble(f"  {task:<12} ", (state, _STATE_STYLES.get(state, ""))))
 
-    def task_changed(self, task: str, state: str) -> None:
-        """Write that a task came into a state, if that is worth a line.
+    def print_title(self, text: str) -> None:
+        """Print a heading."""
+        self._console.print(Text(f"\n{text}", "bold"))
 
-        :param task: the task.
-        :param state: its new state.
-        """
-        if state not in _UNTOLD:
-            self.say(f"  {task:<12} {self._paint(state, _COLOURS.get(state, '0'))}")
-
-    def title(self, text: str) -> None:
-        """Write a line that stands out.
-
-        :param text: the line.
-        """
-        self._write(f"\n{self._paint(text, '1')}")
-
-    def table(self, rows: Mapping[str, object]) -> None:
-        """Write names and values.
-
-        :param rows: the values by their names.
-        """
+    def print_table(self, rows: Mapping[str, object]) -> None:
+        """Print names and values."""
         width = max(map(len, rows))
         for name, value in rows.items():
-            self._write(f"  {self._paint(f'{name:<{width}}', '2')}  {value}")
+            self._console.print(Text.assemble("  ", (f"{name:<{width}}", "dim"), f"  {value}"))
 
-    def failure(self, what: str, details: str) -> None:
-        """Write that something failed, with the end of what is known about it.
-
-        :param what: what failed.
-        :param details: a log or an error's text.
-        """
-        lines = [f"    {line}" for line in details.splitlines()[-40:]]
-        self._write("\n".join([f"\n{self._paint(what, '31')}", *lines]))
-
-    def _paint(self, text: str, colour: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured else text
-
-    def _write(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+    def print_failure(self, title: str, details: str) -> None:
+        """Print an error with the end of its details, such as a log."""
+        self._console.print(Text(f"\n{title}", "red"))
+        for line in details.splitlines()[-_MAX_DETAIL_LINES:]:
+            self._console.print(Text(f"    {line}"))

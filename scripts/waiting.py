@@ -1,73 +1,66 @@
-"""Wait for a condition with a deadline, and say what was awaited when it passes."""
+"""Wait for a condition, with a timeout and a description for its error."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from scripts.task_log import readable
+from scripts.task_log import format_task_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Found = TypeVar("Found")
+ResultT = TypeVar("ResultT")
 
 
-class WaitExpiredError(Exception):
-    """A condition did not come true in time.
+class ConditionTimeoutError(Exception):
+    """A condition was not met in time.
 
-    :param awaited: what was waited for, as the end of "waited in vain for …".
-    :param timeout: seconds waited.
+    :param description: the condition.
+    :param timeout: seconds.
     """
 
-    def __init__(self, awaited: str, timeout: float) -> None:
-        super().__init__(f"waited {timeout:g} s in vain for {awaited}")
-        self.awaited = awaited
+    def __init__(self, description: str, timeout: float) -> None:
+        super().__init__(f"timed out after {timeout:g} s: waited for {description}")
+        self.description = description
         self.timeout = timeout
 
 
 def wait_until(
-    condition: Callable[[], Found | None], *, awaited: str, timeout: float, every: float = 0.1
-) -> Found:
-    """Ask again and again until the answer is true.
+    condition: Callable[[], ResultT | None], *, description: str, timeout: float, interval: float = 0.1
+) -> ResultT:
+    """Wait until a condition returns a true value.
 
-    :param condition: returns something true when what is awaited has come; may raise to give up early.
-    :param awaited: what is waited for, for the error's text.
-    :param timeout: seconds until :class:`WaitExpiredError`.
-    :param every: seconds between two questions.
-    :returns: the condition's answer.
-    :raises WaitExpiredError: when the time is over.
+    :param condition: called repeatedly; may raise an error to stop early.
+    :param description: the condition in the error message.
+    :param timeout: seconds until :class:`ConditionTimeoutError`.
+    :param interval: seconds between two calls.
+    :returns: the condition's value.
+    :raises ConditionTimeoutError: after the timeout.
     """
     deadline = time.monotonic() + timeout
     while True:
-        found = condition()
-        if found:
-            return found
+        value = condition()
+        if value:
+            return value
         if time.monotonic() >= deadline:
-            raise WaitExpiredError(awaited, timeout)
-        time.sleep(every)
+            raise ConditionTimeoutError(description, timeout)
+        time.sleep(interval)
 
 
-def tail(path: Path, lines: int = 25) -> str:
-    """Return the last lines of a text file, or an empty string where there is none.
-
-    :param path: the file.
-    :param lines: how many lines at most.
-    """
+def read_tail(path: Path, max_lines: int = 25) -> str:
+    """Return the last lines of a text file, or an empty string if it does not exist."""
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
-            file.seek(max(0, file.tell() - 400 * lines))
+            file.seek(max(0, file.tell() - 400 * max_lines))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(text.splitlines()[-max_lines:])
 
 
-def ending(path: Path) -> str:
-    """Return the end of a log file under a heading that says where it is.
-
-    :param path: the file.
-    """
-    return f"--- the end of {path}:\n{readable(tail(path)) or '(empty)'}"
+def format_log_tail(path: Path) -> str:
+    """Return the end of a log file, with its path as heading."""
+    return f"--- end of {path}:\n{format_task_log(read_tail(path)) or '(empty)'}"

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 #: Whole DAGs, and each fault in each operation: all that they go through, the tests of its own do too.
-UNMEASURED = [Path(__file__).parent / "dag_runs", Path(__file__).parent / "faults"]
+LONG_TEST_FOLDERS = [Path(__file__).parent / "dag_runs", Path(__file__).parent / "faults"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Take what lies in certain folders for long tests."""
     for item in items:
-        if any(folder in item.path.parents for folder in UNMEASURED):
+        if any(folder in item.path.parents for folder in LONG_TEST_FOLDERS):
             item.add_marker(pytest.mark.long)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
+from airflow_provider_codeocean.airflow_errors import fail_without_retry_on_permanent_errors
 from airflow_provider_codeocean.api import errors
 
 
@@ -20,8 +20,8 @@ from airflow_provider_codeocean.api import errors
         errors.DataAssetFailed("no such bucket"),
     ],
 )
-def test_what_a_retry_cannot_mend_fails_for_good(error):
-    with pytest.raises(AirflowFailException) as caught, no_retry_for_what_it_cannot_mend():
+def test_fail_without_retry_with_permanent_error_raises_fail_exception(error):
+    with pytest.raises(AirflowFailException) as caught, fail_without_retry_on_permanent_errors():
         raise error
     assert str(caught.value) == str(error)
     assert caught.value.__cause__ is error
@@ -37,12 +37,12 @@ def test_what_a_retry_cannot_mend_fails_for_good(error):
         RuntimeError("of another kind"),
     ],
 )
-def test_what_a_retry_may_mend_keeps_the_retries(error):
-    with pytest.raises(type(error)) as caught, no_retry_for_what_it_cannot_mend():
+def test_fail_without_retry_with_transient_error_raises_it_unchanged(error):
+    with pytest.raises(type(error)) as caught, fail_without_retry_on_permanent_errors():
         raise error
     assert caught.value is error
 
 
-def test_nothing_happens_where_nothing_is_wrong():
-    with no_retry_for_what_it_cannot_mend():
+def test_fail_without_retry_without_error_does_nothing():
+    with fail_without_retry_on_permanent_errors():
         pass

@@ -1,4 +1,4 @@
-"""Asset URIs: each thing has one, and what is wrong with one is told before a DAG runs."""
+"""Asset URIs are unique, and invalid ones are rejected when a DAG is parsed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.assets import (
-    KINDS,
+    RESOURCE_KINDS,
+    asset_event_extra,
     convert_asset_to_openlineage,
     create_asset,
-    event_of,
-    name_of,
-    namespace_of,
+    data_asset_version,
     sanitize_uri,
-    version_of,
+    uri_name,
+    uri_namespace,
 )
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
@@ -41,9 +41,9 @@ def sanitized(uri):
     return sanitize_uri(urlsplit(uri)).geturl()
 
 
-@given(host=hosts, kind=st.sampled_from(KINDS), its_id=ids)
-def test_each_thing_has_one_uri_that_tells_what_it_is(host, kind, its_id):
-    uri = f"{namespace_of(host)}/{name_of(kind, its_id)}"
+@given(host=hosts, kind=st.sampled_from(RESOURCE_KINDS), its_id=ids)
+def test_asset_uri_contains_resource_kind_and_id(host, kind, its_id):
+    uri = f"{uri_namespace(host)}/{uri_name(kind, its_id)}"
     assert sanitized(uri) == uri
     assert uri.isascii()
     _, its_kind, quoted = urlsplit(uri).path.split("/")
@@ -51,31 +51,31 @@ def test_each_thing_has_one_uri_that_tells_what_it_is(host, kind, its_id):
 
 
 @given(host=hosts)
-def test_a_host_is_the_same_however_it_is_written(host):
-    namespace = namespace_of(host)
+def test_uri_namespace_of_equivalent_hosts_is_same(host):
+    namespace = uri_namespace(host)
     for written in (f"https://{host}", f"https://{host}/", host.upper(), f" {host} ", namespace):
-        assert namespace_of(written) == namespace
+        assert uri_namespace(written) == namespace
     if urlsplit(f"//{host}").port is None:
         for written in (f"{host}:443", f"http://{host}", f"http://{host}:80", f"http://{host}:443"):
-            assert namespace_of(written) == namespace
+            assert uri_namespace(written) == namespace
 
 
 @given(
     uri=st.builds("codeocean://{}/{}".format, hosts | texts, texts | st.builds("{}/{}".format, texts, ids))
 )
-def test_what_is_no_uri_is_told_and_what_is_one_stays_so(uri):
+def test_sanitize_uri_with_any_uri_normalizes_or_rejects_it(uri):
     try:
         parts = urlsplit(uri)
-    except ValueError:  # Airflow itself refuses it
+    except ValueError:  # Airflow itself rejects it
         return
     try:
         once = sanitize_uri(parts).geturl()
     except ValueError as error:
-        told = str(error)
+        sanitized_uri = str(error)
     else:
-        told = sanitized(once)
-        assert told == once
-    assert told.startswith(
+        sanitized_uri = sanitized(once)
+        assert sanitized_uri == once
+    assert sanitized_uri.startswith(
         ("an asset URI of Code Ocean must be codeocean://HOST/data_assets/ID", "codeocean://")
     )
 
@@ -89,7 +89,7 @@ def test_what_is_no_uri_is_told_and_what_is_one_stays_so(uri):
         ("codeocean://[::1]:80/computations/a", "codeocean://[::1]:80/computations/a"),
     ],
 )
-def test_airflow_brings_a_uri_into_one_form(uri, normal):
+def test_asset_normalizes_uri(uri, normal):
     assert Asset(uri=uri).uri == normal
 
 
@@ -110,7 +110,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("uri", "why"), WRONG.items())
-def test_what_is_wrong_with_a_uri_is_told_without_a_token(uri, why):
+def test_sanitize_uri_with_invalid_uri_raises_without_token(uri, why):
     with pytest.raises(ValueError, match="an asset URI of Code Ocean must be codeocean://HOST") as error:
         sanitized(uri)
     assert why in str(error.value)
@@ -118,16 +118,16 @@ def test_what_is_wrong_with_a_uri_is_told_without_a_token(uri, why):
 
 
 @pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 warns of it, and drops users itself")
-def test_airflow_refuses_what_is_wrong():
+def test_asset_with_invalid_uri_raises():
     with pytest.raises(ValueError, match="an asset URI of Code Ocean must be"):
         Asset(uri="codeocean://co/folders/a")
 
 
 @pytest.mark.parametrize("argument", ["data_asset_id", "capsule_id", "computation_id"])
-def test_an_asset_is_made_of_an_id(argument):
-    made = create_asset(host=f"https://{HOST}/", **{argument: "some id"}, extra={"a": 1})
-    assert made == Asset(uri=f"codeocean://{HOST}/{argument.removesuffix('_id')}s/some%20id", extra={"a": 1})
-    assert made.extra == {"a": 1}
+def test_create_asset_with_id_builds_uri(argument):
+    asset = create_asset(host=f"https://{HOST}/", **{argument: "some id"}, extra={"a": 1})
+    assert asset == Asset(uri=f"codeocean://{HOST}/{argument.removesuffix('_id')}s/some%20id", extra={"a": 1})
+    assert asset.extra == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -136,22 +136,22 @@ def test_an_asset_is_made_of_an_id(argument):
         ({}, "give exactly one of data_asset_id, capsule_id, computation_id, got none"),
         ({"data_asset_id": "a", "capsule_id": "b"}, "got data_asset_id and capsule_id"),
         ({"capsule_id": " "}, "got none"),
-        ({"data_asset_id": "{{ ti.xcom_pull('capture') }}"}, "give an AssetAlias as outlet"),
+        ({"data_asset_id": "{{ ti.xcom_pull('capture') }}"}, "use an AssetAlias as outlet"),
         ({"host": "", "capsule_id": "a"}, "host must be that of a Code Ocean deployment: it has no host"),
         ({"host": "cop_secret@co", "capsule_id": "a"}, "host must be .* neither a user nor a token"),
     ],
 )
-def test_what_an_asset_cannot_be_made_of_is_told(arguments, why):
+def test_create_asset_with_invalid_arguments_raises(arguments, why):
     with pytest.raises(ValueError, match=why):
         create_asset(**{"host": HOST} | arguments)
 
 
-def test_openlineage_knows_it_by_the_same_name():
+def test_openlineage_dataset_has_same_name_as_asset():
     dataset = convert_asset_to_openlineage(create_asset(host=f"{HOST}:8000", data_asset_id="a b"), None)
     assert (dataset.namespace, dataset.name) == (f"codeocean://{HOST}:8000", "data_assets/a%20b")
 
 
-def test_an_event_is_never_too_long_and_never_more_than_json():
+def test_asset_event_extra_is_short_json_without_secrets():
     many = [f"{number:0100}" * 20 for number in range(1000)]
     asset = DataAsset.model_validate(
         {
@@ -160,12 +160,12 @@ def test_an_event_is_never_too_long_and_never_more_than_json():
             "type": "result",
             "created": 5.4,
             "provenance": {"computation": "c", "data_assets": many},
-            "contained_data_assets": [{"id": each} for each in many],
+            "contained_data_assets": [{"id": asset_id} for asset_id in many],
             "source_bucket": {"origin": "aws", "bucket": "b", "external": True, "client_secret": "secret"},
             "description": "a" * 100_000,
         }
     )
-    event = event_of(asset, url="u", capsule_id="k")
+    event = asset_event_extra(asset, url="u", capsule_id="k")
     text = json.dumps(event)
     assert json.loads(text) == event
     assert len(text) < 250_000
@@ -175,18 +175,20 @@ def test_an_event_is_never_too_long_and_never_more_than_json():
     assert "secret" not in text
 
 
-def test_what_code_ocean_does_not_tell_is_null():
-    event = event_of(DataAsset.model_validate({"id": "a"}), url="u")
+def test_asset_event_extra_with_unknown_values_contains_null():
+    event = asset_event_extra(DataAsset.model_validate({"id": "a"}), url="u")
     empty = {"data_asset_id": "a", "name": "", "url": "u", "contained_data_assets": []}
     assert {key: value for key, value in event.items() if value is not None} == empty
 
 
-def test_the_capsule_that_code_ocean_tells_counts():
+def test_asset_event_extra_prefers_capsule_of_provenance():
     asset = DataAsset.model_validate({"id": "a", "provenance": {"capsule": "told"}})
-    assert event_of(asset, url="u", capsule_id="given")["provenance"]["capsule"] == "told"
+    assert asset_event_extra(asset, url="u", capsule_id="given")["provenance"]["capsule"] == "told"
 
 
-def test_files_that_were_moved_are_another_version():
-    assert version_of(DataAsset.model_validate({"id": "a", "created": 1})) == "1"
-    assert version_of(DataAsset.model_validate({"id": "a", "created": 1, "last_transferred": 2})) == "2"
-    assert version_of(DataAsset.model_validate({"id": "a"})) is None
+def test_data_asset_version_after_transfer_changes():
+    assert data_asset_version(DataAsset.model_validate({"id": "a", "created": 1})) == "1"
+    assert (
+        data_asset_version(DataAsset.model_validate({"id": "a", "created": 1, "last_transferred": 2})) == "2"
+    )
+    assert data_asset_version(DataAsset.model_validate({"id": "a"})) is None

@@ -8,15 +8,18 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadata
 from airflow_provider_codeocean.custom_metadata import (
-    as_fields_take_them,
-    changed_tags,
     check_custom_metadata,
-    checked_with,
+    coerce_to_schema,
+    merge_tags,
+    validate_with_schema,
 )
 from airflow_provider_codeocean.emulator import FaultRule
-from airflow_provider_codeocean.emulator.domain.config import DEFAULT_METADATA
+from airflow_provider_codeocean.emulator.domain.config import DEFAULT_METADATA_SCHEMA
 from airflow_provider_codeocean.emulator.domain.errors import ApiError
-from airflow_provider_codeocean.emulator.services.custom_metadata import checked_metadata, schema_payload
+from airflow_provider_codeocean.emulator.services.custom_metadata import (
+    merge_metadata,
+    metadata_schema_payload,
+)
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 SCHEMA = CustomMetadata.model_validate(
@@ -39,7 +42,7 @@ OTHER_KEY = "airflow" + "fedcba9876543210" * 2
 
 def check(whole=False, **values):
     check_custom_metadata(
-        SCHEMA, {name.replace("_", " "): value for name, value in values.items()}, whole=whole
+        SCHEMA, {name.replace("_", " "): value for name, value in values.items()}, require_all=whole
     )
 
 
@@ -54,7 +57,7 @@ def check(whole=False, **values):
         {"of_the_future": "anything", "untyped": 7},
     ],
 )
-def test_what_is_right_passes(values):
+def test_check_custom_metadata_with_valid_values_passes(values):
     check(**values)
 
 
@@ -74,12 +77,12 @@ def test_what_is_right_passes(values):
         ({"modality": 7, "score": 101}, "'modality' .*; 'score' "),
     ],
 )
-def test_what_is_wrong_is_named(values, message):
+def test_check_custom_metadata_with_invalid_values_raises_and_names_them(values, message):
     with pytest.raises(ValueError, match=message):
         check(**values)
 
 
-def test_what_is_required_is_required_of_a_new_one_alone():
+def test_check_custom_metadata_requires_fields_on_creation_only():
     check(score=1)
     with pytest.raises(ValueError, match="'subject' is required"):
         check(score=1, whole=True)
@@ -90,28 +93,28 @@ scalars = st.one_of(st.text(max_size=5), st.integers(-5, 200), st.sampled_from([
 
 @given(
     st.dictionaries(
-        st.sampled_from([*(field.name for field in DEFAULT_METADATA.fields), "no such field"]),
+        st.sampled_from([*(field.name for field in DEFAULT_METADATA_SCHEMA.fields), "no such field"]),
         st.one_of(scalars, st.lists(scalars, max_size=2)),
     )
 )
-def test_it_refuses_what_the_emulator_refuses(values):
-    schema = CustomMetadata.model_validate(schema_payload(DEFAULT_METADATA))
+def test_check_custom_metadata_matches_emulator(values):
+    schema = CustomMetadata.model_validate(metadata_schema_payload(DEFAULT_METADATA_SCHEMA))
     try:
-        check_custom_metadata(schema, values, whole=True)
+        check_custom_metadata(schema, values, require_all=True)
     except ValueError:
         with pytest.raises(ApiError):
-            checked_metadata(DEFAULT_METADATA, values)
+            merge_metadata(DEFAULT_METADATA_SCHEMA, values)
     else:
-        checked_metadata(DEFAULT_METADATA, values)
+        merge_metadata(DEFAULT_METADATA_SCHEMA, values)
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_server_that_does_not_tell_its_fields_is_left_to_check_itself(code_ocean, status):
+def test_validate_with_schema_without_schema_passes_values(code_ocean, status):
     code_ocean.faults.add(FaultRule(path="custom_metadata", kind="status", status=status))
     with CodeOceanHook().get_conn() as client:
-        assert checked_with(client, {"no such field": 1}, whole=True) == {"no such field": 1}
+        assert validate_with_schema(client, {"no such field": 1}, require_all=True) == {"no such field": 1}
         with pytest.raises(ValueError, match="no such field"):
-            checked_with(client, {"no such field": 1}, whole=True)
+            validate_with_schema(client, {"no such field": 1}, require_all=True)
 
 
 @pytest.mark.parametrize(
@@ -131,27 +134,27 @@ def test_a_server_that_does_not_tell_its_fields_is_left_to_check_itself(code_oce
         ("no such field", "7", "7"),
     ],
 )
-def test_what_a_template_renders_to_is_made_to_fit_its_field(name, value, sent):
-    made = as_fields_take_them(SCHEMA, {name: value})[name]
+def test_coerce_to_schema_converts_rendered_values(name, value, sent):
+    made = coerce_to_schema(SCHEMA, {name: value})[name]
     assert (made, type(made)) == (sent, type(sent))
 
 
-def test_tags_are_added_and_removed_in_order():
-    assert changed_tags(["a", "b"], add=["c", "a"], remove=["b", "x"]) == ["a", "c"]
-    assert changed_tags(["a", KEY], tags=["b", "b"]) == ["b", KEY]
-    assert changed_tags(["a", KEY], tags=[]) == [KEY]
-    assert changed_tags(["a", KEY], remove=[KEY]) == ["a"]
+def test_merge_tags_adds_and_removes_in_order():
+    assert merge_tags(["a", "b"], add=["c", "a"], remove=["b", "x"]) == ["a", "c"]
+    assert merge_tags(["a", KEY], tags=["b", "b"]) == ["b", KEY]
+    assert merge_tags(["a", KEY], tags=[]) == [KEY]
+    assert merge_tags(["a", KEY], remove=[KEY]) == ["a"]
     copied = ["b", OTHER_KEY, OTHER_KEY.upper()]
-    assert changed_tags(["a", KEY], tags=copied) == ["b", KEY]
-    assert changed_tags(["a", KEY], add=copied) == ["a", KEY, "b"]
+    assert merge_tags(["a", KEY], tags=copied) == ["b", KEY]
+    assert merge_tags(["a", KEY], add=copied) == ["a", KEY, "b"]
 
 
 tags = st.lists(st.sampled_from(["a", "b", "c", KEY]))
 
 
 @given(tags, tags, tags)
-def test_changing_tags_again_changes_nothing(there, add, remove):
-    once = changed_tags(there, add=add, remove=remove)
-    assert changed_tags(once, add=add, remove=remove) == once
+def test_merge_tags_repeated_changes_nothing(there, add, remove):
+    once = merge_tags(there, add=add, remove=remove)
+    assert merge_tags(once, add=add, remove=remove) == once
     assert len(set(once)) == len(once)
     assert set(once) == (set(there) | set(add) - ({KEY} - set(there))) - set(remove)

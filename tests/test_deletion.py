@@ -7,14 +7,14 @@ import time
 
 import pytest
 
+from airflow_provider_codeocean.api import procedure
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
-from airflow_provider_codeocean.api.errors import CodeOceanApiError, Forbidden, NotFound, UnexpectedAnswer
+from airflow_provider_codeocean.api.errors import CodeOceanApiError, Forbidden, NotFound, UnexpectedResponse
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.deletion import (
-    Fate,
-    removal_of_data_asset,
-    remove_async,
-    remove_data_asset,
+    DeletionStatus,
+    data_asset_deletion,
+    delete_data_asset,
 )
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 
@@ -51,12 +51,12 @@ def remove(request, code_ocean, client):
     async def in_a_loop(data_asset_id, **options):
         token = code_ocean.env["CODEOCEAN_TOKEN"]
         async with CodeOceanAsyncClient(code_ocean.url, token, retry_budget=0) as other:
-            return await remove_async(other, removal_of_data_asset(data_asset_id, **options))
+            return await procedure.arun(data_asset_deletion(data_asset_id, **options), other.send)
 
     def remove(data_asset_id, **options):
-        options = {"even_if_ready": False} | options
+        options = {"only_if_pending": True} | options
         if request.param == "worker":
-            return remove_data_asset(client, data_asset_id, **options)
+            return delete_data_asset(client, data_asset_id, **options)
         return asyncio.run(in_a_loop(data_asset_id, **options))
 
     return remove
@@ -70,66 +70,64 @@ def is_there(client, data_asset_id):
     return True
 
 
-def test_what_is_not_ready_is_deleted(remove, client, draft):
+def test_delete_of_pending_data_asset_deletes_it(remove, client, draft):
     removed = remove(draft)
-    assert removed.fate is Fate.DELETED
+    assert removed.status is DeletionStatus.DELETED
     assert str(removed) == f"Data asset {draft} was deleted"
     assert not is_there(client, draft)
 
 
-def test_what_is_ready_by_now_is_left(remove, client, ready):
+def test_delete_of_ready_data_asset_keeps_it(remove, client, ready):
     removed = remove(ready)
-    assert removed.fate is Fate.LEFT
-    assert str(removed) == f"Data asset {ready} is ready by now, and is left as it is"
+    assert removed.status is DeletionStatus.KEPT_READY
+    assert str(removed) == f"Data asset {ready} is ready and was kept"
     assert is_there(client, ready)
 
 
-def test_what_is_ready_is_deleted_where_that_is_meant(remove, client, ready):
-    assert remove(ready, even_if_ready=True).fate is Fate.DELETED
+def test_delete_of_ready_data_asset_deletes_it_if_requested(remove, client, ready):
+    assert remove(ready, only_if_pending=False).status is DeletionStatus.DELETED
     assert not is_there(client, ready)
 
 
-@pytest.mark.parametrize("even_if_ready", [False, True])
-def test_what_is_gone_already_is_no_error(remove, client, draft, even_if_ready):
+@pytest.mark.parametrize("only_if_pending", [True, False])
+def test_delete_of_deleted_data_asset_returns_not_found(remove, client, draft, only_if_pending):
     client.data_assets.delete(draft)
-    removed = remove(draft, even_if_ready=even_if_ready)
-    assert removed.fate is Fate.GONE
-    assert str(removed) == f"Data asset {draft} was not there any more"
+    removed = remove(draft, only_if_pending=only_if_pending)
+    assert removed.status is DeletionStatus.NOT_FOUND
+    assert str(removed) == f"Data asset {draft} was already gone"
 
 
 @pytest.mark.fault("A8")
 @pytest.mark.parametrize("status", [403, 404])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_remove_with_page_of_a_proxy_raises_and_reports_nothing(
-    remove, code_ocean, client, draft, method, status
-):
+def test_delete_with_proxy_page_raises(remove, code_ocean, client, draft, method, status):
     code_ocean.faults.add(FaultRule(method=method, kind="html", status=status))
-    with pytest.raises(UnexpectedAnswer) as raised:
+    with pytest.raises(UnexpectedResponse) as raised:
         remove(draft)
-    assert raised.value.transient
+    assert raised.value.is_transient
     assert is_there(client, draft)
 
 
 @pytest.mark.fault("B5")
-def test_remove_of_new_object_that_is_not_visible_yet_reports_it_hidden(remove, code_ocean, draft):
+def test_delete_of_invisible_new_data_asset_returns_not_visible_yet(remove, code_ocean, draft):
     code_ocean.faults.add(FaultRule(method="GET", kind="status", status=404, body={"message": "no"}))
     removed = remove(draft, submitted_at=time.time())
-    assert removed.fate is Fate.HIDDEN
+    assert removed.status is DeletionStatus.NOT_VISIBLE_YET
     assert "may not be visible yet: if it appears later, delete it" in str(removed)
     code_ocean.faults.add(FaultRule(method="GET", kind="status", status=404, body={"message": "no"}))
-    assert remove(draft, submitted_at=time.time() - 301).fate is Fate.GONE
+    assert remove(draft, submitted_at=time.time() - 301).status is DeletionStatus.NOT_FOUND
 
 
 @pytest.mark.parametrize("status", [400, 409])
-def test_what_the_server_wants_archived_first_is_archived(remove, code_ocean, client, draft, status):
+def test_delete_with_conflict_archives_first(remove, code_ocean, client, draft, status):
     refusal = code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=status))
     archival = code_ocean.faults.add(FaultRule(method="PATCH", kind="slow", delay=0))
-    assert remove(draft).fate is Fate.DELETED
+    assert remove(draft).status is DeletionStatus.DELETED
     assert (refusal.hits, archival.hits) == (1, 1)
     assert not is_there(client, draft)
 
 
-def test_what_is_refused_after_that_is_an_error(remove, code_ocean, client, draft):
+def test_delete_with_repeated_conflict_raises(remove, code_ocean, client, draft):
     refusal = code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=409, times=None))
     with pytest.raises(CodeOceanApiError) as error:
         remove(draft)
@@ -138,7 +136,7 @@ def test_what_is_refused_after_that_is_an_error(remove, code_ocean, client, draf
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_another_refusal_is_an_error_at_once(remove, code_ocean, client, draft, method):
+def test_delete_with_other_error_raises_at_once(remove, code_ocean, client, draft, method):
     refusal = code_ocean.faults.add(FaultRule(method=method, kind="status", status=403, times=None))
     with pytest.raises(Forbidden):
         remove(draft)

@@ -21,11 +21,8 @@ from airflow_provider_codeocean.emulator import EmulatorConfig
 from airflow_provider_codeocean.emulator.domain.faults import FaultKind, FaultRule
 from airflow_provider_codeocean.events import filters
 from airflow_provider_codeocean.operators._create_base import CodeOceanCreateDataAssetBase
-from airflow_provider_codeocean.operators._run_base import CodeOceanRunBase
-from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanMakeOnceBase
-from airflow_provider_codeocean.operators.attachment import CodeOceanAttachmentBase
+from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
-from airflow_provider_codeocean.operators.files import CodeOceanFilesBase
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
 from scripts import api_table
 
@@ -73,11 +70,11 @@ def public_tasks() -> dict[str, type]:
     return tasks | {CodeOceanRunAndCaptureTaskGroup.__name__: CodeOceanRunAndCaptureTaskGroup}
 
 
-def test_the_arguments_of_a_capture_are_all_explained():
+def test_docs_explain_all_arguments_of_capture():
     own = set(inspect.signature(CodeOceanCaptureResultOperator.__init__).parameters)
     inherited = {
         name
-        for base in (CodeOceanCreateDataAssetBase, CodeOceanMakeOnceBase)
+        for base in (CodeOceanCreateDataAssetBase, CodeOceanSubmitOnceBase)
         for name in inspect.signature(base.__init__).parameters
     }
     explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", operations()[CAPTURE], re.MULTILINE)
@@ -86,60 +83,56 @@ def test_the_arguments_of_a_capture_are_all_explained():
 
 
 @pytest.mark.parametrize("path", sorted(operations().keys() - {CAPTURE}))
-def test_the_arguments_of_an_operation_are_all_explained(path):
+def test_docs_explain_all_arguments_of_operator(path):
     module, name = path.rsplit(".", 1)
     operator = getattr(import_module(f"airflow_provider_codeocean.{module}"), name)
-    own = set(inspect.signature(operator.__init__).parameters)
-    if issubclass(operator, CodeOceanFilesBase):
-        own |= set(inspect.signature(CodeOceanFilesBase.__init__).parameters)
-    if not operator.__init__.__qualname__.startswith(name):
-        own = {"data_asset_id"}
-    for base in (CodeOceanCreateDataAssetBase, CodeOceanFilesBase, CodeOceanRunBase):
-        if issubclass(operator, base):
-            own |= set(inspect.signature(base.__init__).parameters)
-    if issubclass(operator, CodeOceanAttachmentBase):
-        own |= set(operator.template_fields)
-    own -= {"self", "kwargs", "codeocean_conn_id"}
+    own = {
+        parameter
+        for base in operator.__mro__
+        if base.__module__.startswith("airflow_provider_codeocean.") and "__init__" in vars(base)
+        if base is not CodeOceanSubmitOnceBase
+        for parameter in inspect.signature(base.__init__).parameters
+    } - {"self", "args", "kwargs", "codeocean_conn_id"}
     explained = re.findall(r"^\| `(\w+)`( ᵗ)? \|", operations()[path], re.MULTILINE)
     assert {name for name, _ in explained} == own
     assert {name for name, mark in explained if mark} == own & set(operator.template_fields)
 
 
-def test_the_arguments_of_the_task_group_are_all_explained():
+def test_docs_explain_all_arguments_of_task_group():
     explained = re.findall(r"^\| `(\w+)`", (DOCS / "run_and_capture.md").read_text(), re.MULTILINE)
     own = set(inspect.signature(CodeOceanRunAndCaptureTaskGroup.__init__).parameters)
     assert set(explained) == own - {"self", "kwargs"}
 
 
-def test_the_arguments_of_the_dag_are_all_explained():
+def test_docs_explain_all_arguments_of_capture_on_completion():
     page = (DOCS / "events.md").read_text().partition("\n## Events")[0]
     own = inspect.signature(capture_on_completion).parameters
     assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == own.keys()
 
 
 @pytest.mark.skipif(AIRFLOW_2, reason="Airflow 2 has no asset watchers")
-def test_the_payloads_are_all_explained():
+def test_docs_explain_all_event_payload_fields():
     page = (DOCS / "events.md").read_text()
     for kind, told in (
-        ("computations", filters.TOLD_OF_COMPUTATIONS),
-        ("data assets", filters.TOLD_OF_DATA_ASSETS),
+        ("computations", filters.COMPUTATION_EVENT_FIELDS),
+        ("data assets", filters.DATA_ASSET_EVENT_FIELDS),
     ):
         (row,) = re.findall(rf"^\| {kind} \| .*the oldest first: (.*) \|$", page, re.MULTILINE)
         assert set(re.findall(r"`(\w+)`", row)) == told
 
 
-def test_all_operators_are_explained():
+def test_docs_explain_all_operators():
     assert operations().keys() == {f"operators.{path}" for path in classes("Operator")}
 
 
 @pytest.mark.parametrize("kind", ["Operator", "Sensor", "Trigger"])
-def test_all_are_in_an_overview(kind):
+def test_docs_list_all_classes_in_overview(kind):
     overview = (DOCS / "operations.md").read_text() + (DOCS / "sensors.md").read_text()
     assert classes(kind)
     assert [path for path in classes(kind) if f"`{path}`" not in overview] == []
 
 
-def test_all_errors_are_explained():
+def test_docs_explain_all_errors():
     rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
     classes = {
         name: member
@@ -149,7 +142,7 @@ def test_all_errors_are_explained():
     assert set(rows) == classes.keys()
 
 
-def test_all_examples_are_shown_from_their_files():
+def test_docs_include_all_examples():
     page = (DOCS / "examples.md").read_text()
     shown = re.findall(r'^--8<-- "dags_examples/(\w+)\.py"$', page, re.MULTILINE)
     assert sorted(shown) == sorted(path.stem for path in (CHECKOUT / "dags_examples").glob("*.py"))
@@ -160,7 +153,7 @@ def test_all_examples_are_shown_from_their_files():
 @pytest.mark.parametrize(
     "resources", ["data_assets", "computations", "capsules", "pipelines", "custom_metadata"]
 )
-def test_the_methods_of_the_client_are_all_listed(resources):
+def test_docs_list_all_client_methods(resources):
     page = (DOCS / "clients.md").read_text()
     (row,) = re.findall(rf"^\| (?:`\w+`, )?`{resources}`(?:, `\w+`)? \| (.*) \|$", page, re.MULTILINE)
     with CodeOceanClient("https://co.test", "cop_token") as client:
@@ -172,7 +165,7 @@ def test_the_methods_of_the_client_are_all_listed(resources):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_within_the_project_lead_somewhere(page):
+def test_docs_links_within_project_exist(page):
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
@@ -186,15 +179,15 @@ def snippets(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_in_it_is_python(page):
+def test_docs_python_snippets_compile(page):
     for code in snippets(page):
         compile(code, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 #: A call of an operator, a sensor or a task group, also a mapped one.
 CONSTRUCTS = re.compile(r"(CodeOcean\w+(?:Operator|Sensor|TaskGroup))(?:\.partial)?\(")
-#: What makes DAGs that start themselves.
-WATCHES = re.compile(r"CodeOceanTakeFinished|CodeOcean\w+(?:Finished|Ready)Trigger\(|capture_on_completion\(")
+#: Code that creates DAGs that start themselves.
+WATCHES = re.compile(r"CodeOceanClaim\w+|CodeOcean\w+(?:Finished|Ready)Trigger\(|capture_on_completion\(")
 
 
 def constructing() -> list[tuple[str, str]]:
@@ -208,7 +201,7 @@ def constructing() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "code"), constructing(), ids=lambda value: value.split("\n")[0][:60])
-def test_tasks_in_it_can_be_made(where, code):
+def test_docs_snippets_construct_tasks(where, code):
     if AIRFLOW_2 and WATCHES.search(code):
         with pytest.raises(ImportError, match=r"Airflow 3\.0|AssetWatcher|airflow\.sdk"):
             exec(compile(code, where, "exec"), dict(public_tasks()))
@@ -219,12 +212,12 @@ def test_tasks_in_it_can_be_made(where, code):
         exec(compile(code, where, "exec"), dict(public_tasks()))
 
 
-def test_each_operator_and_sensor_is_shown_in_a_snippet():
+def test_docs_snippets_show_all_operators_and_sensors():
     code = "".join(code for _, code in constructing())
     assert set(CONSTRUCTS.findall(code)) == public_tasks().keys()
 
 
-def test_the_dag_of_the_readme_runs_as_it_stands():
+def test_readme_dag_runs_unchanged():
     (code,) = [
         code
         for code in re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
@@ -238,7 +231,7 @@ def test_the_dag_of_the_readme_runs_as_it_stands():
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
 
 
-def test_the_emulators_settings_and_faults_are_all_explained():
+def test_docs_explain_all_emulator_settings_and_faults():
     page = (CHECKOUT / "docs" / "emulator.md").read_text()
     named = set(re.findall(r"`(\w+)`", page))
     assert set(EmulatorConfig.model_fields) <= named
@@ -246,8 +239,8 @@ def test_the_emulators_settings_and_faults_are_all_explained():
     assert set(get_args(FaultKind)) <= named
 
 
-def test_the_table_of_endpoints_is_that_of_the_code():
-    assert api_table.PAGE.read_text() == api_table.page()
+def test_docs_endpoint_table_matches_code():
+    assert api_table.PAGE_PATH.read_text() == api_table.render_page()
 
 
 #: What a DAG does not call for: it is in the clients, for tasks of one's own.
@@ -260,8 +253,8 @@ FOR_TASKS_OF_ONES_OWN = re.compile(
 )
 
 
-def test_what_a_dag_calls_for_has_an_operator_or_a_sensor():
-    used = {endpoint for endpoint, _ in api_table.users()}
-    declared = {api_table.anonymous(endpoint) for endpoint, _ in api_table.endpoints()}
+def test_endpoints_for_dags_have_operator_or_sensor():
+    used = {endpoint for endpoint, _ in api_table.iter_endpoint_users()}
+    declared = {api_table.anonymize_parameters(endpoint) for endpoint, _ in api_table.iter_client_methods()}
     assert used <= declared
     assert {each for each in declared - used if not FOR_TASKS_OF_ONES_OWN.fullmatch(each)} == set()

@@ -24,7 +24,7 @@ def anonymous(method: str, path: str) -> tuple[str, str]:
 
 def declared(resources: list[type[Resource]]) -> set[tuple[str, str]]:
     return {
-        anonymous(each.method, resource.root + each.path)
+        anonymous(each.method, resource.path_prefix + each.path)
         for resource in resources
         for each in resource.endpoints().values()
     }
@@ -41,11 +41,11 @@ def served() -> set[tuple[str, str]]:
     }
 
 
-def test_the_emulator_serves_what_is_declared_and_nothing_else(served):
+def test_emulator_serves_declared_endpoints_only(served):
     assert declared(RESOURCES) == served
 
 
-def test_an_endpoint_that_the_emulator_lacks_is_noticed(served):
+def test_emulator_lacking_declared_endpoint_is_detected(served):
     class Imaginary(DataAssets):
         @endpoint("GET", "/{data_asset_id}/thumbnail", NoneType)
         def get_thumbnail(self, data_asset_id: str) -> None:

@@ -22,8 +22,8 @@ from airflow_provider_codeocean.api import errors
 from airflow_provider_codeocean.api.errors import CodeOceanApiError, CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
-from airflow_provider_codeocean.api.text import printable
+from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
+from airflow_provider_codeocean.api.text import to_printable
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanDeleteComputationOperator,
@@ -64,15 +64,15 @@ BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 @given(st.text())
-def test_printable_escapes_control_characters_and_nothing_else(text):
-    shown = printable(text)
+def test_printable_escapes_control_characters_only(text):
+    shown = to_printable(text)
     assert controls(shown) == []
     if not controls(text):
         assert shown == text
 
 
-def test_printable_names_what_it_escapes():
-    assert printable("a\nb\x1b\x9b\u2028é\xa0🙂") == "a\\nb\\x1b\\x9b\\u2028é\xa0🙂"
+def test_printable_shows_escaped_characters():
+    assert to_printable("a\nb\x1b\x9b\u2028é\xa0🙂") == "a\\nb\\x1b\\x9b\\u2028é\xa0🙂"
 
 
 @pytest.mark.fault("D6")
@@ -80,7 +80,7 @@ def test_printable_names_what_it_escapes():
     "kind",
     [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CodeOceanError)],
 )
-def test_error_escapes_control_characters_in_its_text(kind):
+def test_error_escapes_control_characters(kind):
     error = kind(400, EVIL) if issubclass(kind, CodeOceanApiError) else kind(EVIL)
     assert controls(str(error)) == []
     assert "forged" in str(error)
@@ -91,7 +91,7 @@ def test_error_escapes_control_characters_in_its_text(kind):
 def test_ids_and_unknown_states_are_read_without_control_characters(text):
     fields = {"id": text, "state": text}
     page = (
-        GlancePage.from_bytes(json.dumps({"results": [fields], "has_more": False}).encode())
+        DataAssetSummaryPage.from_bytes(json.dumps({"results": [fields], "has_more": False}).encode())
         if text.isascii()
         else None
     )
@@ -128,16 +128,16 @@ class Hostile(dict):
 
 
 class HostileServer(LoopbackServer):
-    """Answers like ``answer``, except that a list of computations is a list."""
+    """Answers like ``response``, except that a list of computations is a list."""
 
     @property
-    def answer(self):
-        is_list = "/computations " in self.lines[-1] and self.lines[-1].startswith("GET")
+    def response(self):
+        is_list = "/computations " in self.request_lines[-1] and self.request_lines[-1].startswith("GET")
         status, headers, body = self._answer
         return status, headers, b"[%s]" % body if is_list and status == 200 else body
 
-    @answer.setter
-    def answer(self, answer):
+    @response.setter
+    def response(self, answer):
         self._answer = answer
 
 
@@ -145,7 +145,7 @@ class HostileServer(LoopbackServer):
 def hostile(request, connect):
     """A server that sends hostile texts."""
     with HostileServer() as server:
-        server.answer = (200, {}, json.dumps(Hostile(request.param)).encode())
+        server.response = (200, {}, json.dumps(Hostile(request.param)).encode())
         connect(server.url, "cop_s3cret")
         yield server
 
@@ -210,10 +210,10 @@ REFUSAL = json.dumps({"message": EVIL, "data": EVIL}).encode()
 @pytest.mark.parametrize("status", [200, 400, 404])
 @pytest.mark.parametrize("name", TASKS)
 def test_task_logs_and_raises_without_control_characters(hostile, shown, name, status, monkeypatch):
-    monkeypatch.setattr(protocol, "SETTLE", 0.2)
-    monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "_INITIAL_DELAY_SECONDS", 0.05)
     if status != 200:
-        hostile.answer = (status, {}, REFUSAL)
+        hostile.response = (status, {}, REFUSAL)
     task = TASKS[name]
     act = task.poke if hasattr(task, "poke") else task.execute
     shown.run(lambda: act({"ti": Task(), "outlet_events": defaultdict(dict)}))
@@ -223,7 +223,7 @@ def test_task_logs_and_raises_without_control_characters(hostile, shown, name, s
 
 @pytest.mark.fault("D6")
 @pytest.mark.parametrize("wait", [DataAssetWait, ComputationWait])
-def test_wait_in_a_worker_logs_and_raises_without_control_characters(hostile, shown, wait):
+def test_wait_in_worker_logs_and_raises_without_control_characters(hostile, shown, wait):
     shown.run(lambda: CodeOceanHook().wait_for(wait("x1", poll_interval=0.1, deadline=time.time() + 0.3)))
     assert shown.texts()
     assert [text for text in shown.texts() if controls(text)] == []
@@ -231,7 +231,7 @@ def test_wait_in_a_worker_logs_and_raises_without_control_characters(hostile, sh
 
 @pytest.mark.fault("D6")
 @pytest.mark.parametrize("trigger", [CodeOceanDataAssetTrigger, CodeOceanComputationTrigger])
-async def test_event_of_a_trigger_has_no_control_characters(hostile, shown, trigger):
+async def test_trigger_event_contains_no_control_characters(hostile, shown, trigger):
     waiting = trigger("x1", poll_interval=0.1, deadline=time.time() + 0.3)
     (event,) = [each async for each in waiting.run()]
     assert controls("".join(map(str, event.payload.values()))) == []
@@ -261,7 +261,7 @@ def test_pattern_searches_long_text_in_linear_time(pattern):
             pattern.fullmatch(subject)
 
 
-def test_patterns_are_all_found_by_the_test_above():
+def test_package_contains_no_inline_patterns():
     inline = re.compile(r"\bre\.(search|match|fullmatch|sub|split|findall|finditer)\(")
     with_some = [
         path.relative_to(PACKAGE).as_posix()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.outcomes import Verdict, as_xcom, data_asset_verdict
+from airflow_provider_codeocean.outcomes import Outcome, data_asset_outcome, to_xcom
 
 
 def asset(state: str | None, **fields) -> DataAsset:
@@ -17,20 +17,20 @@ def asset(state: str | None, **fields) -> DataAsset:
 @pytest.mark.parametrize(
     ("state", "verdict"),
     [
-        ("ready", Verdict.SUCCEEDED),
-        ("DATA_ASSET_STATE_READY", Verdict.SUCCEEDED),
-        ("failed", Verdict.FAILED),
-        ("draft", Verdict.WAITING),
-        ("thawing", Verdict.WAITING),
-        (None, Verdict.WAITING),
+        ("ready", Outcome.SUCCEEDED),
+        ("DATA_ASSET_STATE_READY", Outcome.SUCCEEDED),
+        ("failed", Outcome.FAILED),
+        ("draft", Outcome.PENDING),
+        ("thawing", Outcome.PENDING),
+        (None, Outcome.PENDING),
     ],
 )
-def test_what_a_state_means(state, verdict):
-    assert data_asset_verdict(asset(state)) is verdict
+def test_data_asset_outcome_is_derived_from_state(state, verdict):
+    assert data_asset_outcome(asset(state)) is verdict
 
 
-def test_a_task_returns_plain_json_with_all_fields_and_the_address():
-    result = as_xcom(
+def test_to_xcom_returns_json_with_all_fields_and_url():
+    result = to_xcom(
         asset("ready", provenance={"commit": "c0ffee"}, new_field=1), "https://co.test/data-assets/a1"
     )
     assert json.loads(json.dumps(result)) == result

@@ -1,4 +1,4 @@
-"""What Airflow reads about the package is right, and cheap to read."""
+"""The metadata of the provider is correct, and cheap to import."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def info():
     return get_provider_info()
 
 
-def test_it_is_registered(info):
+def test_provider_info_is_registered_as_entry_point(info):
     (entry_point,) = [
         each
         for each in entry_points(group="apache_airflow_provider")
@@ -34,17 +34,17 @@ def test_it_is_registered(info):
     assert info["versions"] == [version("airflow-provider-codeocean")]
 
 
-def test_it_keeps_to_airflows_schema(info):
+def test_provider_info_matches_schema_of_airflow(info):
     schema = Path(airflow.__path__[0], "provider_info.schema.json")
     jsonschema.validate(info, json.loads(schema.read_text()))
 
 
-def test_all_that_it_names_is_there(info):
+def test_provider_info_names_existing_modules_and_classes(info):
     for kind in ("hooks", "operators", "sensors", "triggers"):
         for integration in info[kind]:
             for module in integration["python-modules"]:
                 if AIRFLOW_2 and module.endswith("triggers.events"):
-                    with pytest.raises(ImportError, match=r"Watching for events needs Airflow 3\.0 or later"):
+                    with pytest.raises(ImportError, match=r"Asset watchers require Airflow 3\.0 or later"):
                         import_module(module)
                 else:
                     import_module(module)
@@ -54,9 +54,9 @@ def test_all_that_it_names_is_there(info):
         assert hasattr(import_module(module), attribute)
 
 
-def test_airflow_knows_what_to_do_with_asset_uris():
-    """Without its handler, an entry would be passed over in silence; Airflow 2 reads another one."""
-    try:  # Airflow keeps what tasks know apart from 3.2 on
+def test_provider_info_registers_asset_uri_handlers():
+    """Without a handler, Airflow would silently ignore the entry; Airflow 2 reads another key."""
+    try:  # from 3.2 on, Airflow has a separate registry for tasks
         from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as ProvidersManager
     except ImportError:
         from airflow.providers_manager import ProvidersManager
@@ -69,7 +69,7 @@ def test_airflow_knows_what_to_do_with_asset_uris():
 
 
 @pytest.mark.parametrize("kind", ["operators", "sensors", "triggers"])
-def test_no_module_is_forgotten(info, kind):
+def test_provider_info_lists_all_modules(info, kind):
     folder = Path(import_module("airflow_provider_codeocean").__path__[0], kind)
     found = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
     named = {name.rpartition(".")[2] for each in info[kind] for name in each["python-modules"]}
@@ -78,13 +78,13 @@ def test_no_module_is_forgotten(info, kind):
 
 def modules_after(code: str) -> set[str]:
     program = f"import json, sys; {code}; print(json.dumps(list(sys.modules)))"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(process.stdout.splitlines()[-1]))
 
 
-def test_reading_it_imports_nothing_heavy():
+def test_provider_info_imports_no_heavy_module():
     modules = modules_after(
         "import airflow_provider_codeocean.provider_info as info; info.get_provider_info()"
     )
@@ -103,6 +103,6 @@ def test_reading_it_imports_nothing_heavy():
         ),
     ],
 )
-def test_parsing_a_dag_does_not_import_the_client(module):
+def test_dag_parsing_does_not_import_client(module):
     modules = modules_after(f"import airflow_provider_codeocean.{module}")
     assert "airflow_provider_codeocean.api.client" not in modules

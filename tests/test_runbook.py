@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from scripts.airflow_database import make_database
+from scripts.airflow_database import create_database
 
 PAGE = (Path(__file__).parent.parent / "docs" / "runbook.md").read_text()
 KEY = "airflow0123456789abcdef0123456789abcdef"  # that of the page
@@ -33,7 +33,7 @@ def doubled(code_ocean):
         return [client.data_assets.create(params).id for _ in range(2)]
 
 
-def test_the_snippets_find_what_has_a_key_and_what_is_doubled(doubled, capsys):
+def test_runbook_snippets_find_jobs_by_key_and_duplicates(doubled, capsys):
     by_key, duplicates = snippets("python")
     exec(by_key, {})
     told = capsys.readouterr().out
@@ -44,9 +44,9 @@ def test_the_snippets_find_what_has_a_key_and_what_is_doubled(doubled, capsys):
     assert all(asset in line for asset in doubled)
 
 
-def test_airflows_database_answers_the_statements(tmp_path):
+def test_runbook_sql_statements_run_on_airflow_database(tmp_path):
     path = tmp_path / "airflow.db"
-    make_database(path, python=sys.executable, env=os.environ, release=version("apache-airflow"))
+    create_database(path, python=sys.executable, env=os.environ, airflow_version=version("apache-airflow"))
     (text,) = snippets("sql")
     statements = re.sub(r"^--.*\n", "", text, flags=re.MULTILINE).split(";")[:-1]
     with closing(sqlite3.connect(path)) as database:

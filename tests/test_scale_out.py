@@ -53,7 +53,7 @@ def options(tree: Any, path: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("tree", values(), ids=",".join)
-def test_the_values_are_options_of_the_chart(tree):
+def test_scale_out_values_are_chart_options(tree):
     assert set(options(tree)) <= CHART
     assert [each.keys() for each in tree.get("secret", [])] in ([], [SECRET])
 
@@ -68,11 +68,11 @@ def test_the_values_are_options_of_the_chart(tree):
         for option in chosen
     ],
 )
-def test_the_configuration_is_airflows(section, option):
+def test_scale_out_config_options_exist_in_airflow(section, option):
     assert conf.has_option(section, option)
 
 
-def test_the_readme_names_the_variables():
-    readme = (CHECKOUT / "README.md").read_text()
-    assert f"`{services.POSTGRES}`" in readme
-    assert f"`{services.REDIS}`" in readme
+def test_contributing_lists_make_cluster_variables():
+    guide = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    assert f"`{services.POSTGRES_URL_VARIABLE}`" in guide
+    assert f"`{services.REDIS_URL_VARIABLE}`" in guide

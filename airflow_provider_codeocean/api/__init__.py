@@ -1,1 +1,1 @@
-"""Code Ocean's REST API for Python: typed calls, a sync and an async client. Knows nothing of Airflow."""
+"""Typed sync and async clients of Code Ocean's REST API, independent of Airflow."""

@@ -1,253 +1,253 @@
-"""The two clients."""
+"""The sync and the async client."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
-from airflow_provider_codeocean.api._http.body import CODINGS, Body
-from airflow_provider_codeocean.api._http.deadline import PARTS, bound, too_slow, within
-from airflow_provider_codeocean.api._http.errors import transport_error
-from airflow_provider_codeocean.api._http.logging import keep_quiet_about
-from airflow_provider_codeocean.api._http.tls import proxy_at, ssl_context, stamp, storage_ssl_context
-from airflow_provider_codeocean.api.auth import REFUSALS, Token
-from airflow_provider_codeocean.api.endpoint import AsyncSender, S, Sender
+from airflow_provider_codeocean.api._http.body import (
+    ACCEPTED_ENCODINGS,
+    TOTAL_TIMEOUT_FACTOR,
+    BoundedBody,
+    Deadline,
+    timeout_message,
+)
+from airflow_provider_codeocean.api._http.errors import is_certificate_error, safe_cause, to_transport_error
+from airflow_provider_codeocean.api._http.logging import silence_request_logs
+from airflow_provider_codeocean.api._http.tls import build_proxy, ssl_context, storage_ssl_context
+from airflow_provider_codeocean.api.auth import AUTH_ERRORS, AccessToken, Credentials
+from airflow_provider_codeocean.api.endpoint import AsyncRequestSender, RequestSender, SenderT
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.api.pagination import next_call
-from airflow_provider_codeocean.api.response import Response, conclude
-from airflow_provider_codeocean.api.retry import policy
+from airflow_provider_codeocean.api.pagination import next_request
+from airflow_provider_codeocean.api.response import Response, parse_response
+from airflow_provider_codeocean.api.retry import retry_options
 from airflow_provider_codeocean.api.secret import Secret
 from airflow_provider_codeocean.api.security import check_encryption
-from airflow_provider_codeocean.api.storage import Storage
+from airflow_provider_codeocean.api.storage import SignedUrlReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from airflow_provider_codeocean.api.request import Call, Pages, R
+    from airflow_provider_codeocean.api.request import PageRequests, Request, ResultT
 
 T = TypeVar("T")
 
-#: Seconds to connect, and to wait for each part of an answer; all of an exchange may take twice as long.
-DEFAULT_TIMEOUT = 30.0
-#: Seconds within which a request is sent again where that may help.
-DEFAULT_RETRY_BUDGET = 60.0
-#: Bytes of an answer, decompressed: the largest page of a search, a thousand data assets, has about one MiB.
-MAX_ANSWER = 64 * 1024 * 1024
-#: Seconds for which who waits bears that the access token is refused.
-DEFAULT_TOKEN_GRACE = 600.0
-
-_KEEP_ALIVE = 30.0
+DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_RETRY_BUDGET_SECONDS = 60.0
+#: The largest search page, with a thousand data assets, has about one MiB.
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+DEFAULT_TOKEN_GRACE_PERIOD_SECONDS = 600.0
+_KEEP_ALIVE_SECONDS = 30.0
 
 
-class _Client(Generic[S]):
-    """What both clients have: the resources, and how to reach the server.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientOptions:
+    """Keyword arguments of both clients.
 
-    :ivar url: address of the deployment, without a slash at the end.
-    :ivar server: the address with the name of the connection, as errors end with.
-    :ivar retry_budget: seconds within which a request is sent again where that may help.
-    :ivar token_grace: seconds for which who waits bears that the access token is refused.
+    :param timeout: seconds to connect, and to wait for each part of a response. The whole exchange may take
+        twice as long.
+    :param verify: False to not verify the server's certificate, or the path of a file or folder with the
+        certificates of the authorities to trust.
+    :param proxy: address of a proxy. If it uses https, its certificate is always verified; a path in
+        ``verify`` adds to the trusted authorities.
+    :param retry_budget: seconds during which a failed request is retried if that is safe; 0 disables retries.
+    :param require_tls: reject addresses without https and ``verify=False``, except for loopback addresses;
+        otherwise they are logged as a warning.
+    :param max_response_bytes: maximum size of a response, decompressed. It does not apply to files.
+    :param token_grace_period: seconds during which waits tolerate HTTP 401. The client itself raises at once.
+    :param token_provider: returns the current token (the async client awaits it). It is called if Code Ocean
+        rejects the token; if it returns another one, the request is retried with that.
+    :param name: name of the client, which errors add to the address.
+    :param transport: replaces the network in tests.
     """
 
-    url: str = ""  # until it is made: an error on the way may show it
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    verify: bool | str = True
+    proxy: str | None = field(default=None, repr=False)  # may contain a password
+    retry_budget: float = DEFAULT_RETRY_BUDGET_SECONDS
+    require_tls: bool = False
+    max_response_bytes: int = MAX_RESPONSE_BYTES
+    token_grace_period: float = DEFAULT_TOKEN_GRACE_PERIOD_SECONDS
+    token_provider: Callable[[], Any] | None = None
+    name: str = ""
+    transport: Any = None
 
-    def __init__(
-        self,
-        sender: S,
-        token: Token,
-        url: str,
-        *,
-        retry_budget: float,
-        token_grace: float,
-        max_answer: int,
-        timeout: float,
-        name: str,
-    ) -> None:
-        self.url = base_url(url)
+
+class _BaseClient(Generic[SenderT]):
+    """Base class of both clients: resources and settings.
+
+    :ivar has_stale_certificates: whether the server's certificate was trusted before, and is not any more. A
+        new client reads the certificates to trust again.
+    """
+
+    url: str = ""  # for the repr in errors of the constructor
+    has_stale_certificates = False
+    _has_connected = False
+    _clock: Callable[[], float] = staticmethod(time.monotonic)
+
+    def __init__(self, url: str, token: str, **options: Any) -> None:
+        self._options = ClientOptions(**options)
+        self.url = normalize_url(url)
+        name = self._options.name
         self.server = f"{self.url}, {name}" if name else self.url
-        self.retry_budget = retry_budget
-        self.token_grace = token_grace
-        self._exchange_seconds = PARTS * timeout
-        self._token = token
+        self.retry_budget = self._options.retry_budget
+        self.token_grace_period = self._options.token_grace_period
+        self._exchange_timeout = TOTAL_TIMEOUT_FACTOR * self._options.timeout
+        self._access_token = AccessToken(Secret(token), self.url, self._clock)
+        sender = cast("SenderT", self)
         self.data_assets = DataAssets(sender)
         self.computations = Computations(sender)
         self.capsules = Capsules(sender)
         self.pipelines = Pipelines(sender)
         self.custom_metadata = CustomMetadataSchema(sender)
-        self._max_answer = max_answer
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
-    @property
-    def is_outdated(self) -> bool:
-        """Whether the certificates that it trusts were replaced: a new client trusts the new ones."""
-        verify, as_made = self._trusts
-        return stamp(verify) not in {None, as_made}
+    def _to_transport_error(
+        self, request: Request[Any], error: httpx.HTTPError | httpx.InvalidURL
+    ) -> CodeOceanError:
+        if is_certificate_error(error):
+            self.has_stale_certificates = self._has_connected
+        return to_transport_error(request, error)
 
-    def _options(
-        self, timeout: float, verify: bool | str, proxy: str | None, *, require_tls: bool
-    ) -> dict[str, Any]:
-        check_encryption(self.url, verify=verify is not False, required=require_tls)
-        self._trusts = verify, stamp(verify)
-        base = f"{self.url}/api/v1/"
-        keep_quiet_about(base)
+    def _httpx_options(self) -> dict[str, Any]:
+        options = self._options
+        check_encryption(self.url, verify=options.verify is not False, require_tls=options.require_tls)
+        base_url = f"{self.url}/api/v1/"
+        silence_request_logs(base_url)
         return {
-            "base_url": base,
+            "base_url": base_url,
             "headers": {
                 "Accept": "application/json",
-                "Accept-Encoding": ", ".join(CODINGS),
+                "Accept-Encoding": ", ".join(ACCEPTED_ENCODINGS),
                 "User-Agent": f"airflow-provider-codeocean/{__version__}",
             },
-            "timeout": timeout,
-            # Longer than the pause between two looks, so that a wait needs one connection.
-            "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
-            "verify": ssl_context(verify),
-            "proxy": proxy_at(proxy, verify),
-            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the token alone says who asks
-            "follow_redirects": False,  # the token is for the host of the connection alone
+            "timeout": options.timeout,
+            # Longer than the pause between two polls, so that a wait needs one connection.
+            "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE_SECONDS),
+            "verify": ssl_context(options.verify),
+            "proxy": build_proxy(options.proxy, options.verify),
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # only the token authenticates
+            "follow_redirects": False,  # another host must not get the token
+            "transport": options.transport,
         }
 
+    def _new_body(self, request: Request[Any], response: httpx.Response) -> BoundedBody:
+        self._has_connected = True
+        return BoundedBody(request, response, self._options.max_response_bytes)
 
-class CodeOceanClient(_Client[Sender]):
-    """Client of a Code Ocean deployment that waits for its answers. Use it with ``with``, or close it.
 
-    :param url: address of the deployment (``https://codeocean.example.com``); https if no scheme is given.
+class CodeOceanClient(_BaseClient[RequestSender]):
+    """Sync client of a Code Ocean deployment. Use it with ``with``, or close it.
+
+    :param url: address of the deployment (``https://codeocean.example.com``); https if it has no scheme.
     :param token: access token.
-    :param timeout: seconds to connect, and to wait for each part of an answer. All of an exchange, from
-        connecting to the answer's last byte, may take twice as long, however many parts there are.
-    :param verify: False does not verify the server's certificate; a path is that of a file or folder with the
-        certificates of the authorities to trust.
-    :param proxy: address of a proxy. The certificate of one with https is always verified; a path in
-        ``verify`` adds to the authorities that are trusted for it.
-    :param retry_budget: seconds within which a request is sent again where that may help; 0 sends once.
-    :param require_tls: whether to refuse an address without https, and ``verify=False``, but for those of
-        this machine; else they are warned of.
-    :param max_answer: bytes that an answer may have, decompressed; of files that are read there may be more.
-    :param token_grace: seconds for which who waits bears that the token is refused. The client itself does
-        not: it raises at once.
-    :param new_token: returns the token that is valid by now. It is asked where Code Ocean refuses the one in
-        use, and where it knows another one, the request is sent again with that.
-    :param name: name of the client in errors, beside the address.
-    :param transport: replaces the network, for tests.
-    :ivar storage: reads what is behind the signed URLs of files, without the token.
-    :raises ValueError: where ``url`` is no address or refused, or there is nothing at the path in ``verify``.
+    :param **options: see :class:`ClientOptions`.
+    :ivar url: address of the deployment, without a slash at the end.
+    :ivar server: the address with the name of the client, which errors end with.
+    :raises ValueError: if ``url`` is invalid or rejected, or there are no certificates at the path in
+        ``verify``.
     """
 
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        timeout: float = DEFAULT_TIMEOUT,
-        verify: bool | str = True,
-        proxy: str | None = None,
-        retry_budget: float = DEFAULT_RETRY_BUDGET,
-        require_tls: bool = False,
-        max_answer: int = MAX_ANSWER,
-        token_grace: float = DEFAULT_TOKEN_GRACE,
-        new_token: Callable[[], str] | None = None,
-        name: str = "",
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        token = Secret(token)
-        super().__init__(
-            self,
-            Token(token, url),
-            url,
-            retry_budget=retry_budget,
-            token_grace=token_grace,
-            max_answer=max_answer,
-            timeout=timeout,
-            name=name,
-        )
-        self._new_token = new_token
-        self._renewing = threading.Lock()
-        options = self._options(timeout, verify, proxy, require_tls=require_tls)
-        self._http = bound(httpx.Client(**options, transport=transport))
-        self.storage = Storage(
+    def __init__(self, url: str, token: str, **options: Any) -> None:
+        super().__init__(url, token, **options)
+        self._refresh_lock = threading.Lock()
+        self._http = httpx.Client(**self._httpx_options())
+
+    @cached_property
+    def storage(self) -> SignedUrlReader:
+        """Reads the files behind signed URLs, without the token."""
+        options = self._options
+        return SignedUrlReader(
             deployment=self.url,
-            require_tls=require_tls,
-            timeout=timeout,
-            verify=storage_ssl_context(verify),
-            proxy=proxy_at(proxy, verify),
-            transport=transport,
+            require_tls=options.require_tls,
+            timeout=options.timeout,
+            verify=storage_ssl_context(options.verify),
+            proxy=build_proxy(options.proxy, options.verify),
+            transport=options.transport,
         )
 
-    def send(self, call: Call[T]) -> T:
-        """Send a request, again where it may be, and return the answer.
+    def send(self, request: Request[T]) -> T:
+        """Send a request, and retry it if that is safe.
 
-        :param call: the request.
-        :returns: the answer.
-        :raises CodeOceanError: where there is none.
+        :param request: the request.
+        :returns: the parsed response.
+        :raises CodeOceanError: if there is no valid response, or it is an error.
         """
-        again = False
-        for attempt in Retrying(**policy(call, self.retry_budget)):
+        may_have_been_applied = False
+        for attempt in Retrying(**retry_options(request, self.retry_budget)):
             with attempt:
                 try:
-                    return self._answer(call, again=again)
+                    return self._send_with_token_refresh(request, may_have_been_applied)
                 except CodeOceanError as error:
                     error.server = self.server
-                    again = again or error.maybe_applied
+                    may_have_been_applied = may_have_been_applied or error.may_have_been_applied
                     raise
-        raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
+        raise AssertionError("unreachable: retrying ends with a response or an error")  # pragma: no cover
 
-    def _answer(self, call: Call[T], *, again: bool) -> T:
-        credentials = self._token.credentials
+    def _send_with_token_refresh(self, request: Request[T], may_have_been_applied: bool) -> T:
+        credentials = self._access_token.credentials
         try:
-            return conclude(call, self._exchange(call), again=again)
-        except REFUSALS:
-            with self._renewing:  # those who were refused together ask once
-                if self._token.credentials is credentials:
-                    self._renew()
-            if self._token.credentials is credentials:
+            response = self._send_once(request, credentials)
+            return parse_response(request, response, may_have_been_applied=may_have_been_applied)
+        except AUTH_ERRORS:
+            with self._refresh_lock:  # concurrent requests reload the token once
+                if self._access_token.credentials is credentials:
+                    self._refresh_token()
+            if self._access_token.credentials is credentials:
                 raise
-        return conclude(call, self._exchange(call), again=again)
+        response = self._send_once(request, self._access_token.credentials)
+        return parse_response(request, response, may_have_been_applied=may_have_been_applied)
 
-    def _renew(self) -> None:
-        if self._new_token is None or not self._token.may_ask():
+    def _refresh_token(self) -> None:
+        token_provider = self._options.token_provider
+        if token_provider is None or not self._access_token.try_start_refresh():
             return
         try:
-            self._token.take(self._new_token())
-        except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
-            self._token.say_unknown(error)
+            self._access_token.replace(token_provider())
+        except Exception as error:  # noqa: BLE001 - secrets backends have errors of their own
+            self._access_token.log_refresh_failure(error)
 
-    def _exchange(self, call: Call[Any]) -> Response:
-        credentials = self._token.credentials
+    def _send_once(self, request: Request[Any], credentials: Credentials) -> Response:
+        deadline = Deadline(self._exchange_timeout)
         try:
-            with (
-                within(self._exchange_seconds),
-                self._http.stream(**_request(call), auth=credentials.authorize) as response,
-            ):
-                body = Body(call, response, self._max_answer)
+            with self._http.stream(**_httpx_arguments(request, credentials)) as response:
+                body = self._new_body(request, response)
                 chunks = response.iter_bytes()
-                while body.wanted and (chunk := next(chunks, None)) is not None:
-                    body.take(chunk)
-            return body.response(response, credentials)
+                while body.needs_more and (chunk := next(chunks, None)) is not None:
+                    body.feed(chunk)
+                    deadline.check()
+            return body.to_response(credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise transport_error(call, error) from None
+            raise self._to_transport_error(request, error) from safe_cause(error)
 
-    def walk(self, pages: Pages[R]) -> Iterator[R]:
+    def iterate(self, page_requests: PageRequests[ResultT]) -> Iterator[ResultT]:
         """Send the requests for all pages of a search and yield the results, each once."""
-        call = next(pages, None)
-        while call is not None:
-            page = self.send(call)
-            call = next_call(pages, page)
+        request = next(page_requests, None)
+        while request is not None:
+            page = self.send(request)
+            request = next_request(page_requests, page)
             yield from page.results
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._http.close()
-        self.storage.close()
+        if "storage" in vars(self):
+            self.storage.close()
 
     def __enter__(self) -> Self:
         return self
@@ -256,113 +256,95 @@ class CodeOceanClient(_Client[Sender]):
         self.close()
 
 
-class CodeOceanAsyncClient(_Client[AsyncSender]):
-    """Client of a Code Ocean deployment for one event loop. Use it with ``async with``, or close it.
+class CodeOceanAsyncClient(_BaseClient[AsyncRequestSender]):
+    """Async client of a Code Ocean deployment, for one event loop. Use it with ``async with``, or close it.
 
-    It takes what :class:`CodeOceanClient` takes; ``new_token`` is awaited, as long as an exchange may take.
+    :param url: address of the deployment (``https://codeocean.example.com``); https if it has no scheme.
+    :param token: access token.
+    :param **options: see :class:`ClientOptions`. ``token_provider`` may take as long as an exchange.
+    :raises ValueError: if ``url`` is invalid or rejected, or there are no certificates at the path in
+        ``verify``.
     """
 
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        timeout: float = DEFAULT_TIMEOUT,
-        verify: bool | str = True,
-        proxy: str | None = None,
-        retry_budget: float = DEFAULT_RETRY_BUDGET,
-        require_tls: bool = False,
-        max_answer: int = MAX_ANSWER,
-        token_grace: float = DEFAULT_TOKEN_GRACE,
-        new_token: Callable[[], Awaitable[str]] | None = None,
-        name: str = "",
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        token = Secret(token)
-        super().__init__(
-            self,
-            Token(token, url, _loop_time),
-            url,
-            retry_budget=retry_budget,
-            token_grace=token_grace,
-            max_answer=max_answer,
-            timeout=timeout,
-            name=name,
-        )
-        self._new_token = new_token
-        self._renewing = asyncio.Lock()
-        options = self._options(timeout, verify, proxy, require_tls=require_tls)
-        self._http = httpx.AsyncClient(**options, transport=transport)
+    _clock = staticmethod(lambda: asyncio.get_running_loop().time())
 
-    async def send(self, call: Call[T]) -> T:
-        """Send a request, again where it may be, and return the answer.
+    def __init__(self, url: str, token: str, **options: Any) -> None:
+        super().__init__(url, token, **options)
+        self._refresh_lock = asyncio.Lock()
+        self._http = httpx.AsyncClient(**self._httpx_options())
 
-        :param call: the request.
-        :returns: the answer.
-        :raises CodeOceanError: where there is none.
+    async def send(self, request: Request[T]) -> T:
+        """Send a request, and retry it if that is safe.
+
+        :param request: the request.
+        :returns: the parsed response.
+        :raises CodeOceanError: if there is no valid response, or it is an error.
         """
-        again = False
-        async for attempt in AsyncRetrying(**policy(call, self.retry_budget)):
+        may_have_been_applied = False
+        async for attempt in AsyncRetrying(**retry_options(request, self.retry_budget)):
             with attempt:
                 try:
-                    return await self._answer(call, again=again)
+                    return await self._send_with_token_refresh(request, may_have_been_applied)
                 except CodeOceanError as error:
                     error.server = self.server
-                    again = again or error.maybe_applied
+                    may_have_been_applied = may_have_been_applied or error.may_have_been_applied
                     raise
-        raise AssertionError("unreachable: the policy ends in an answer or an error")  # pragma: no cover
+        raise AssertionError("unreachable: retrying ends with a response or an error")  # pragma: no cover
 
-    async def _answer(self, call: Call[T], *, again: bool) -> T:
-        credentials = self._token.credentials
+    async def _send_with_token_refresh(self, request: Request[T], may_have_been_applied: bool) -> T:
+        credentials = self._access_token.credentials
         try:
-            return conclude(call, await self._exchange(call), again=again)
-        except REFUSALS:
-            async with self._renewing:  # those who were refused together ask once
-                if self._token.credentials is credentials:
-                    await self._renew()
-            if self._token.credentials is credentials:
+            response = await self._send_once(request, credentials)
+            return parse_response(request, response, may_have_been_applied=may_have_been_applied)
+        except AUTH_ERRORS:
+            async with self._refresh_lock:  # concurrent requests reload the token once
+                if self._access_token.credentials is credentials:
+                    await self._refresh_token()
+            if self._access_token.credentials is credentials:
                 raise
-        return conclude(call, await self._exchange(call), again=again)
+        response = await self._send_once(request, self._access_token.credentials)
+        return parse_response(request, response, may_have_been_applied=may_have_been_applied)
 
-    async def _renew(self) -> None:
-        if self._new_token is None or not self._token.may_ask():
+    async def _refresh_token(self) -> None:
+        token_provider = self._options.token_provider
+        if token_provider is None or not self._access_token.try_start_refresh():
             return
         try:
-            async with asyncio.timeout(self._exchange_seconds):  # all who share the client wait for it
-                self._token.take(await self._new_token())
-        except Exception as error:  # noqa: BLE001 - whatever backend there is, with errors of its own
-            self._token.say_unknown(error)
+            async with asyncio.timeout(self._exchange_timeout):  # other requests wait for the token
+                self._access_token.replace(await token_provider())
+        except Exception as error:  # noqa: BLE001 - secrets backends have errors of their own
+            self._access_token.log_refresh_failure(error)
 
-    async def _exchange(self, call: Call[Any]) -> Response:
-        credentials = self._token.credentials
+    async def _send_once(self, request: Request[Any], credentials: Credentials) -> Response:
         try:
             async with (
-                asyncio.timeout(self._exchange_seconds),
-                self._http.stream(**_request(call), auth=credentials.authorize) as response,
+                asyncio.timeout(self._exchange_timeout),
+                self._http.stream(**_httpx_arguments(request, credentials)) as response,
             ):
-                body = Body(call, response, self._max_answer)
+                body = self._new_body(request, response)
                 chunks = response.aiter_bytes()
-                while body.wanted and (chunk := await anext(chunks, None)) is not None:
-                    body.take(chunk)
-            return body.response(response, credentials)
+                while body.needs_more and (chunk := await anext(chunks, None)) is not None:
+                    body.feed(chunk)
+            return body.to_response(credentials)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise transport_error(call, error) from None
-        except TimeoutError:
-            raise transport_error(call, httpx.ReadTimeout(too_slow(self._exchange_seconds))) from None
-        except OSError as error:  # of TLS: where it is awaited, the HTTP library lets it pass as it is
-            raise transport_error(call, httpx.ReadError(str(error))) from None
+            raise self._to_transport_error(request, error) from safe_cause(error)
+        except TimeoutError as error:
+            timeout = httpx.ReadTimeout(timeout_message(self._exchange_timeout))
+            raise to_transport_error(request, timeout) from error
+        except OSError as error:  # of TLS: httpx's async client does not convert it
+            raise to_transport_error(request, httpx.ReadError(str(error))) from error
 
-    async def walk(self, pages: Pages[R]) -> AsyncIterator[R]:
+    async def iterate(self, page_requests: PageRequests[ResultT]) -> AsyncIterator[ResultT]:
         """Send the requests for all pages of a search and yield the results, each once."""
-        call = next(pages, None)
-        while call is not None:
-            page = await self.send(call)
-            call = next_call(pages, page)
+        request = next(page_requests, None)
+        while request is not None:
+            page = await self.send(request)
+            request = next_request(page_requests, page)
             for result in page.results:
                 yield result
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -372,38 +354,35 @@ class CodeOceanAsyncClient(_Client[AsyncSender]):
         await self.aclose()
 
 
-def base_url(url: str) -> str:
-    """Return a deployment's address in its one form: with a scheme, without path and slash at the end.
+def normalize_url(url: str) -> str:
+    """Return a deployment's address with a scheme, and without ``/api/v1`` and slashes at the end.
 
-    :param url: address as people give it.
-    :returns: the address.
-    :raises ValueError: where it is none.
+    :param url: the address as a user entered it.
+    :returns: the normalized address.
+    :raises ValueError: if it is not an HTTP address.
     """
     address = url.strip()
     if "://" not in address:
         address = f"https://{address}"
     try:
         parsed = httpx.URL(address).copy_with(query=None, fragment=None)
-        usable = parsed.scheme in {"http", "https"} and parsed.host and not parsed.userinfo
+        is_valid = parsed.scheme in {"http", "https"} and parsed.host and not parsed.userinfo
     except (httpx.InvalidURL, ValueError):
-        usable = False
-    if not usable:
-        given = "one with credentials" if "@" in url else repr(url)
-        raise ValueError(f"host must be an address such as https://codeocean.example.com, got {given}")
+        is_valid = False
+    if not is_valid:
+        shown = "one with credentials" if "@" in url else repr(url)
+        raise ValueError(f"host must be an address such as https://codeocean.example.com, got {shown}")
     path = parsed.raw_path.rstrip(b"/")
     while path.endswith(b"/api/v1"):
         path = path.removesuffix(b"/api/v1").rstrip(b"/")
     return str(parsed.copy_with(raw_path=path or b"/")).rstrip("/")
 
 
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _request(call: Call[Any]) -> dict[str, Any]:
+def _httpx_arguments(request: Request[Any], credentials: Credentials) -> dict[str, Any]:
     return {
-        "method": call.method,
-        "url": call.path,
-        "params": call.query or None,
-        "json": call.body,
+        "method": request.method,
+        "url": request.path,
+        "params": request.query or None,
+        "json": request.body,
+        "headers": {"Authorization": credentials.authorization},
     }

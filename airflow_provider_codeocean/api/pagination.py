@@ -1,79 +1,75 @@
-"""Searches page by page, with each result once."""
+"""Search results from all pages, each once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Generic,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Generic, overload
 
-from airflow_provider_codeocean.api.errors import UnexpectedAnswer
-from airflow_provider_codeocean.api.request import Call, P, Pages, R
+from airflow_provider_codeocean.api.errors import UnexpectedResponse
+from airflow_provider_codeocean.api.request import P, PageRequests, Request, ResultT
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.api.endpoint import AsyncSender, Endpoint, Resource, Sender
+    from airflow_provider_codeocean.api.endpoint import AsyncRequestSender, Endpoint, RequestSender, Resource
     from airflow_provider_codeocean.api.models.search import Page
 
-#: Limits of one search: a server that goes beyond them never ends.
+#: A search that exceeds these limits is endless.
 _MAX_RESULTS = 1_000_000
 _MAX_PAGES = 10_000
-#: How many pages in a row may show nothing new before the search fails.
-_MAX_STALE_PAGES = 10
+_MAX_CONSECUTIVE_STALE_PAGES = 10
 
 
-class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
+class paginated(Generic[P, ResultT]):  # noqa: N801 - used like a decorator
     """Declare the method that returns the results of all pages of a search, each once.
 
     The method takes the search's parameters; ``limit`` is the size of a page. Pages overlap if something is
-    created or deleted between two requests, so results whose id was on an earlier page are dropped, whatever
-    its letter case. The search ends after the last page, or after a page that shows nothing new and repeats
-    a token. It fails if ten pages in a row show nothing new, or beyond a million results.
+    created or deleted between two requests, so results whose id (in any letter case) was on an earlier page
+    are dropped. The search ends after the last page, or after a page without new results that repeats a
+    token. It fails after ten pages in a row without new results, and after a million results.
 
-    :param search: the endpoint that returns one page, given ``params``.
+    :param search: the endpoint that returns one page.
     """
 
-    def __init__(self, search: Endpoint[P, Page[R]]) -> None:
-        self._search = search
+    def __init__(self, search: Endpoint[P, Page[ResultT]]) -> None:
+        self._search_endpoint = search
         self.__doc__ = f"{search.__doc__}\n\n        All pages, one result after the other."
 
     @overload
-    def __get__(self, resource: None, owner: type) -> paginated[P, R]: ...
+    def __get__(self, resource: None, owner: type) -> paginated[P, ResultT]: ...
     @overload
-    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, Iterator[R]]: ...
+    def __get__(self, resource: Resource[RequestSender], owner: type) -> Callable[P, Iterator[ResultT]]: ...
     @overload
-    def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, AsyncIterator[R]]: ...
+    def __get__(
+        self, resource: Resource[AsyncRequestSender], owner: type
+    ) -> Callable[P, AsyncIterator[ResultT]]: ...
     def __get__(self, resource: Any, owner: type) -> Any:
         if resource is None:
             return self
 
-        def walk(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return resource._sender.walk(self.pages(resource.root, *args, **kwargs))  # noqa: SLF001
+        def iterate(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return resource._sender.iterate(self.iter_requests(resource.path_prefix, *args, **kwargs))  # noqa: SLF001
 
-        walk.__doc__ = self.__doc__
-        walk.__signature__ = self._search.signature  # type: ignore[attr-defined]
-        return walk
+        iterate.__doc__ = self.__doc__
+        iterate.__signature__ = self._search_endpoint.signature  # type: ignore[attr-defined]
+        return iterate
 
-    def pages(self, root: str, *args: P.args, **kwargs: P.kwargs) -> Pages[R]:
-        """Yield the request for each page, and remove from each page sent in return what earlier ones had.
+    def iter_requests(self, path_prefix: str, *args: P.args, **kwargs: P.kwargs) -> PageRequests[ResultT]:
+        """Yield the request for each page. Send the page: results of earlier pages are removed from it.
 
-        :param root: first segment of the path.
+        :param path_prefix: first segment of the path.
         :param *args: arguments of the search.
         :param **kwargs: arguments of the search.
         :returns: a generator of the requests.
-        :raises UnexpectedAnswer: if the server says that there is more, after a million results, ten thousand
-            pages, or ten pages without anything new.
+        :raises UnexpectedResponse: if there are more than a million results or ten thousand pages, or ten
+            pages in a row without new results.
         """
-        call = self._search.call(root, *args, **kwargs)
-        body: dict[str, Any] = dict(call.body) if isinstance(call.body, Mapping) else {}
+        request = self._search_endpoint.build_request(path_prefix, *args, **kwargs)
+        body: dict[str, Any] = dict(request.body) if isinstance(request.body, Mapping) else {}
         tokens = {body["next_token"]} if "next_token" in body else set()
         ids: set[str] = set()
         pages = stale = 0
         while True:
-            page = yield replace(call, body=body)
+            page = yield replace(request, body=body)
             results: list[Any] = page.results
             pages, size, known = pages + 1, len(results), len(ids)
             new = []
@@ -85,32 +81,31 @@ class paginated(Generic[P, R]):  # noqa: N801 - declares, as endpoint does
                         ids.add(key)
             results[:] = new
             stale = 0 if len(ids) > known else stale + 1
-            repeated = page.next_token in tokens
-            if not page.has_more or (stale and repeated):
+            if not page.has_more or (stale and page.next_token in tokens):
                 return
-            if pages >= _MAX_PAGES or len(ids) >= _MAX_RESULTS or stale >= _MAX_STALE_PAGES:
-                nothing_new = f", the last {stale} of them without a new one" if stale else ""
-                raise UnexpectedAnswer(
-                    f"{call.method} {call.path} returned {len(ids)} results on {pages} pages{nothing_new}, "
-                    "and says that there are more: narrow the search"
+            if pages >= _MAX_PAGES or len(ids) >= _MAX_RESULTS or stale >= _MAX_CONSECUTIVE_STALE_PAGES:
+                no_news = f", the last {stale} of them without a new one" if stale else ""
+                raise UnexpectedResponse(
+                    f"{request} returned {len(ids)} results on {pages} pages{no_news}, and says that there "
+                    "are more: narrow the search"
                 )
             if page.next_token:
                 tokens.add(page.next_token)
                 body = {**body, "next_token": page.next_token}
-            elif size and "next_token" not in body:  # a 2.x server: it pages by offset
+            elif size and "next_token" not in body:  # a 2.x server pages by offset
                 body = {**body, "offset": body.get("offset", 0) + size}
             else:
                 return
 
 
-def next_call(pages: Pages[R], page: Page[R]) -> Call[Page[R]] | None:
-    """Send a page to the generator of :meth:`paginated.pages`.
+def next_request(page_requests: PageRequests[ResultT], page: Page[ResultT]) -> Request[Page[ResultT]] | None:
+    """Send a page to the generator of :meth:`paginated.iter_requests`.
 
-    :param pages: the generator.
-    :param page: the page; it keeps the results that no earlier page had.
+    :param page_requests: the generator.
+    :param page: the page; results of earlier pages are removed from it.
     :returns: the request for the next page, or None after the last one.
     """
     try:
-        return pages.send(page)
+        return page_requests.send(page)
     except StopIteration:
         return None

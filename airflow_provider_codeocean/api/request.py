@@ -1,11 +1,4 @@
-"""One request as data, and the declaration that serves it sync and async.
-
-An endpoint is declared once, as a method of a resource (``endpoints/``) under the decorator :func:`endpoint`.
-The decorator says method, path and what is answered; the method takes the arguments and returns the
-:class:`Parts` that go beside the path. From that follow a :class:`Call`, which is all that a client needs in
-order to send it, the rule by which it may be sent again, and two methods:
-``CodeOceanClient(…).data_assets.get(…)`` answers, ``CodeOceanAsyncClient(…).data_assets.get(…)`` is awaited.
-"""
+"""Requests as data: everything that a client needs to send one and to parse its response."""
 
 from __future__ import annotations
 
@@ -25,98 +18,101 @@ from typing import (
 
 from pydantic import TypeAdapter
 
-from airflow_provider_codeocean.api.models.base import Params, Payload
+from airflow_provider_codeocean.api.models.base import RequestModel, ResponseModel
 from airflow_provider_codeocean.api.models.search import Page
 
 T = TypeVar("T")
 P = ParamSpec("P")
-R = TypeVar("R", bound=Payload)
-JSON = Mapping[str, Any] | list[Any]
-#: Integers in a response that have more digits are absent: Python refuses to convert them.
-_MAX_DIGITS = 300
+ResultT = TypeVar("ResultT", bound=ResponseModel)
+JsonValue = Mapping[str, Any] | list[Any]
+#: Longer integers in a response count as absent: Python does not convert them.
+_MAX_INTEGER_DIGITS = 300
 
 
-class Effect(enum.Enum):
-    """What sending a request does, which decides when it may be sent again."""
+class Idempotency(enum.Enum):
+    """The effect of a request, which decides when it can be retried."""
 
-    READ = enum.auto()
-    """Nothing changes."""
-    REPEATABLE = enum.auto()
-    """Something changes, and twice is as good as once."""
-    ONCE = enum.auto()
-    """Something is created or started: twice is once too often."""
+    SAFE = enum.auto()
+    """It changes nothing."""
+    IDEMPOTENT = enum.auto()
+    """Sending it twice has the same effect as sending it once."""
+    NON_IDEMPOTENT = enum.auto()
+    """It creates or starts something: retrying could create a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One request, ready to be sent.
+class Request(Generic[T]):
+    """A request.
 
     :param method: HTTP method.
     :param path: path below ``/api/v1/``, quoted.
-    :param answers: type of the answer; ``NoneType`` where it is empty. One that has a class method
-        ``from_bytes`` decodes it itself.
-    :param effect: what sending it does.
+    :param response_model: type of the response; ``NoneType`` if it has no body. If the type has a class
+        method ``from_bytes``, that parses the body.
+    :param idempotency: effect of the request.
     :param query: query parameters.
     :param body: JSON body, or None.
     """
 
     method: str
     path: str
-    answers: type[T]
-    effect: Effect
+    response_model: type[T]
+    idempotency: Idempotency
     query: Mapping[str, str] = field(default_factory=dict)
-    body: JSON | None = field(default=None, repr=False)  # may hold the secret of a bucket
+    body: JsonValue | None = field(default=None, repr=False)  # may contain a bucket's secret
 
-    def read(self, value: Any) -> T:
-        """Read the answer from its decoded JSON.
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def parse(self, value: Any) -> T:
+        """Parse a response from decoded JSON.
 
         :param value: the JSON.
-        :returns: the answer.
-        :raises pydantic.ValidationError: where it is not even of the right kind: a string, not an object.
+        :returns: the result.
+        :raises pydantic.ValidationError: if the JSON is of another kind, such as a string for an object.
         """
-        answers: Any = self.answers
-        if value is None and get_origin(answers) is list:  # how some languages write an empty list
+        model: Any = self.response_model
+        if value is None and get_origin(model) is list:  # Go encodes an empty list as null
             value = []
-        adapter: TypeAdapter[T] = _adapter(answers)
+        adapter: TypeAdapter[T] = _type_adapter(model)
         return adapter.validate_python(value)
 
-    def decode(self, content: bytes) -> T:
-        """Read the answer from the bytes that came.
+    def parse_json(self, content: bytes) -> T:
+        """Parse a response from its body.
 
         :param content: the JSON.
-        :returns: the answer.
-        :raises ValueError: where it is not of the right kind.
+        :returns: the result.
+        :raises ValueError: if the body is not JSON of the right kind.
         """
-        from_bytes = getattr(self.answers, "from_bytes", None)
+        from_bytes = getattr(self.response_model, "from_bytes", None)
         if from_bytes is not None:
             return cast("T", from_bytes(content))
-        return self.read(json.loads(content, parse_int=_read_integer))
+        return self.parse(json.loads(content, parse_int=_parse_integer))
 
 
-def _read_integer(digits: str) -> int | None:
-    return int(digits) if len(digits) <= _MAX_DIGITS else None
+def _parse_integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else None
 
 
 @cache
-def _adapter(answers: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(answers)
+def _type_adapter(response_model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(response_model)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What an endpoint's method adds to the path: query and body."""
+class RequestParts:
+    """Query and body of a request."""
 
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Params | Sequence[Params | str] | None = None
+    body: RequestModel | Sequence[RequestModel | str] | None = None
 
-    def body_json(self) -> JSON | None:
+    def to_json_body(self) -> JsonValue | None:
         """Return the body as JSON values."""
         if self.body is None:
             return None
-        if isinstance(self.body, Params):
+        if isinstance(self.body, RequestModel):
             return self.body.to_json()
-        return [item.to_json() if isinstance(item, Params) else item for item in self.body]
+        return [item.to_json() if isinstance(item, RequestModel) else item for item in self.body]
 
 
-#: The pages of a search: a generator that yields the request for each page and is sent the page.
-Pages = Generator[Call[Page[R]], Page[R], None]
+#: A generator that yields the request for each page of a search, and is sent the page.
+PageRequests = Generator[Request[Page[ResultT]], Page[ResultT], None]

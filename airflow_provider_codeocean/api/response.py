@@ -1,15 +1,15 @@
-"""Decide which responses are Code Ocean's, and turn them into results and errors. Knows no HTTP library.
+"""Parse responses into results and errors.
 
-This is the one place that decides what counts as a response of Code Ocean:
+A response is Code Ocean's if it has
 
 - a 2xx status with JSON of the expected kind, or without a body if the endpoint returns none;
 - an error status with a JSON object that has a ``message``;
-- 401, 429, and 5xx, unless it is a 401 with a web page: the request was not accepted, whoever sent that.
+- the status 401, 429, or 5xx: the request was rejected, by Code Ocean or a proxy. A 401 with a web page is
+  a sign-in page.
 
-Everything else says nothing about the resource: a proxy's 403 or 404 page, a redirect to a sign-in page, a
-maintenance page with status 200, an empty body. It raises
-:class:`~airflow_provider_codeocean.api.errors.UnexpectedAnswer`, a transient transport error. So do 408, 421,
-and 425, which ask for another attempt.
+Other responses say nothing about the resource: a proxy's 403 or 404 page, a redirect to a sign-in page, a
+maintenance page with status 200, an empty body. They raise ``UnexpectedResponse``, a transient transport
+error. So do 408, 421, and 425, which request a retry.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from pydantic import ValidationError
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
     NotFound,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     error_class,
 )
-from airflow_provider_codeocean.api.models.base import Payload
-from airflow_provider_codeocean.api.request import Call, Effect
-from airflow_provider_codeocean.api.retry import retry_after
-from airflow_provider_codeocean.api.security import origin
+from airflow_provider_codeocean.api.models.base import ResponseModel
+from airflow_provider_codeocean.api.request import Idempotency, Request
+from airflow_provider_codeocean.api.retry import parse_retry_after
+from airflow_provider_codeocean.api.security import url_origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
 
-#: Maximum number of characters of a body that an error message repeats, and that are searched for a title.
-_MESSAGE_LIMIT = 500
-_READ_LIMIT = 100 * _MESSAGE_LIMIT
-_PAGE = re.compile("<!doctype html|<html|<title", re.IGNORECASE)
-_TITLE = re.compile("<title[^<>]*>([^<]*)", re.IGNORECASE)
+#: Limits for quoting a body in an error message, and for finding its title.
+_MAX_MESSAGE_CHARACTERS = 500
+_MAX_SEARCHED_BYTES = 100 * _MAX_MESSAGE_CHARACTERS
+_HTML = re.compile("<!doctype html|<html|<title", re.IGNORECASE)
+_HTML_TITLE = re.compile("<title[^<>]*>([^<]*)", re.IGNORECASE)
 
-#: Request Timeout, Misdirected Request, Too Early: by definition, the same request may succeed later.
-_RETRY_REQUESTED = frozenset({408, 421, 425})
+#: Request Timeout, Misdirected Request, Too Early: the same request may succeed later.
+_RETRY_LATER_STATUSES = frozenset({408, 421, 425})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Response:
 
     :param status: HTTP status code.
     :param headers: headers by their names in lower case.
-    :param content: body, decompressed. Like the headers, it does not repeat the access token.
+    :param content: body, decompressed. The access token is redacted in it and in the headers.
     """
 
     status: int
@@ -63,40 +63,40 @@ class Response:
     content: bytes
 
 
-def conclude(call: Call[T], response: Response, *, again: bool) -> T:
+def parse_response(request: Request[T], response: Response, *, may_have_been_applied: bool) -> T:
     """Parse a response.
 
-    :param call: the request.
+    :param request: the request.
     :param response: the response.
-    :param again: whether an earlier attempt may have been carried out: then a DELETE that gets Code Ocean's
-        404 has succeeded.
+    :param may_have_been_applied: whether an earlier attempt may have been carried out. If so, a DELETE that
+        gets Code Ocean's 404 has succeeded.
     :returns: the result.
     :raises CodeOceanApiError: if Code Ocean responded with an error.
-    :raises UnexpectedAnswer: if the response is not Code Ocean's.
+    :raises UnexpectedResponse: if the response is not Code Ocean's.
     """
     if HTTPStatus(200) <= response.status < HTTPStatus(300):
-        return _result(call, response)
-    error = _error(call, response)
-    if again and call.method == "DELETE" and isinstance(error, NotFound):
-        return call.read(None)
+        return _parse_success(request, response)
+    error = _to_error(request, response)
+    if may_have_been_applied and request.method == "DELETE" and isinstance(error, NotFound):
+        return request.parse(None)
     raise error
 
 
-def _result(call: Call[T], response: Response) -> T:
-    if call.answers is NoneType and not response.content.strip():
-        return call.read(None)
+def _parse_success(request: Request[T], response: Response) -> T:
+    if request.response_model is NoneType and not response.content.strip():
+        return request.parse(None)
     try:
-        result = call.decode(response.content)
+        result = request.parse_json(response.content)
     except (ValueError, ValidationError, RecursionError):
-        problem = _text_of(response.content) or "nothing"
+        problem = _summarize_body(response.content) or "nothing"
     else:
-        if not isinstance(result, Payload) or result.is_whole():
+        if not isinstance(result, ResponseModel) or result.has_characteristic_field():
             return result
-        problem = f"an object without {' or '.join(result.essential)}"
-    raise _unexpected(call, response, problem)
+        problem = f"an object without {' or '.join(result.characteristic_fields)}"
+    raise _unexpected_response(request, response, problem)
 
 
-def _error(call: Call[Any], response: Response) -> CodeOceanError:
+def _to_error(request: Request[Any], response: Response) -> CodeOceanError:
     status = response.status
     try:
         data = json.loads(response.content)
@@ -104,62 +104,63 @@ def _error(call: Call[Any], response: Response) -> CodeOceanError:
         data = None
     message = data.get("message") if isinstance(data, dict) else None
     is_code_oceans = isinstance(message, str) and bool(message.strip())
+    summary = _summarize_body(response.content) or _status_phrase(status)
+    is_sign_in_page = status == HTTPStatus.UNAUTHORIZED and _HTML.search(_decode_beginning(response.content))
     is_rejected = status in {401, 429} or status >= HTTPStatus(500)
-    if not is_rejected or (status == 401 and _PAGE.search(_beginning(response.content))):  # noqa: PLR2004
+    if is_sign_in_page or not is_rejected:
         if HTTPStatus(300) <= status < HTTPStatus(400):
-            host = origin(response.headers.get("location", ""))
-            where = _shorten(host) if host else "another path of this host"
-            return _unexpected(
-                call,
+            origin = url_origin(response.headers.get("location", ""))
+            target = _shorten(origin) if origin else "another path of this host"
+            return _unexpected_response(
+                request,
                 response,
-                f"a redirect to {where}",
+                f"a redirect to {target}",
                 "It may be a proxy's sign-in page. If Code Ocean is there now, change the host",
             )
-        if status in _RETRY_REQUESTED or not is_code_oceans:
-            return _unexpected(call, response, _text_of(response.content) or _phrase(status))
+        if status in _RETRY_LATER_STATUSES or not is_code_oceans:
+            return _unexpected_response(request, response, summary)
     return error_class(status)(
         status,
-        _shorten(str(message)) if is_code_oceans else _text_of(response.content) or _phrase(status),
+        _shorten(str(message)) if is_code_oceans else summary,
         data=data,
-        method=call.method,
-        path=call.path,
-        retry_after=retry_after(response.headers),
-        maybe_applied=status >= HTTPStatus(500) and call.effect is not Effect.READ,
+        method=request.method,
+        path=request.path,
+        retry_after=parse_retry_after(response.headers),
+        may_have_been_applied=status >= HTTPStatus(500) and request.idempotency is not Idempotency.SAFE,
     )
 
 
-def _unexpected(
-    call: Call[Any], response: Response, problem: str, remedy: str = "Is the host right?"
-) -> UnexpectedAnswer:
-    return UnexpectedAnswer(
-        f"{call.method} {call.path} got a response that is not Code Ocean's ({response.status}): {problem}. "
-        f"{remedy}",
-        maybe_applied=call.effect is not Effect.READ,
+def _unexpected_response(
+    request: Request[Any], response: Response, problem: str, remedy: str = "Is the host right?"
+) -> UnexpectedResponse:
+    return UnexpectedResponse(
+        f"{request} got a response that is not Code Ocean's ({response.status}): {problem}. {remedy}",
+        may_have_been_applied=request.idempotency is not Idempotency.SAFE,
         status=response.status,
-        retry_after=retry_after(response.headers),
+        retry_after=parse_retry_after(response.headers),
     )
 
 
-def _text_of(content: bytes) -> str:
+def _summarize_body(content: bytes) -> str:
     """Summarize a body: the title of a web page, or the text."""
-    text = _beginning(content)
-    page = _PAGE.search(text)
+    text = _decode_beginning(content)
+    page = _HTML.search(text)
     if page is None:
         return _shorten(text)
-    title = _TITLE.search(text, page.start())
+    title = _HTML_TITLE.search(text, page.start())
     return f"a web page, {_shorten(title[1])!r}" if title else "a web page"
 
 
-def _beginning(content: bytes) -> str:
-    return content[:_READ_LIMIT].decode(errors="replace")
+def _decode_beginning(content: bytes) -> str:
+    return content[:_MAX_SEARCHED_BYTES].decode(errors="replace")
 
 
 def _shorten(text: str) -> str:
     text = " ".join(text.encode(errors="replace").decode().split())
-    return text if len(text) <= _MESSAGE_LIMIT else f"{text[:_MESSAGE_LIMIT]}…"
+    return text if len(text) <= _MAX_MESSAGE_CHARACTERS else f"{text[:_MAX_MESSAGE_CHARACTERS]}…"
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -6,11 +6,7 @@ import base64
 
 
 class Secret(str):
-    """A string whose ``repr`` is three stars.
-
-    It can be used like any other string, but a traceback with local variables, or a dict in a log line, does
-    not show it.
-    """
+    """A string whose ``repr`` is three stars, so that dumps of variables do not show it."""
 
     __slots__ = ()
 
@@ -18,10 +14,6 @@ class Secret(str):
         return "'***'"
 
 
-def basic(token: str) -> Secret:
-    """Return a token as it goes over the wire: the user of Basic authentication, without a password.
-
-    :param token: the token.
-    :returns: its Base64 form.
-    """
+def basic_auth_value(token: str) -> Secret:
+    """Return a token as it is sent: in Base64, as the user of Basic authentication without a password."""
     return Secret(base64.b64encode(f"{token}:".encode()).decode())

@@ -1,4 +1,4 @@
-"""Warn about connections that others can read on the way, or refuse them."""
+"""Warn about connections that are not encrypted or not verified, or reject them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 from urllib.parse import urlsplit
 
 log = logging.getLogger(__name__)
-_reported: set[tuple[str | None, str]] = set()
+_warned: set[tuple[str | None, str]] = set()
 
 
-def origin(url: str) -> str | None:
+def url_origin(url: str) -> str | None:
     """Return the scheme, host, and port of an address.
 
     :param url: the address; https if it has no scheme.
@@ -26,15 +26,15 @@ def origin(url: str) -> str | None:
     return f"{parts.scheme or 'https'}://{host}" + (f":{port}" if port else "")
 
 
-def check_encryption(url: str, *, verify: bool = True, required: bool = False) -> None:
-    """Warn about an address to which a connection is not encrypted or not verified, or refuse it.
+def check_encryption(url: str, *, verify: bool = True, require_tls: bool = False) -> None:
+    """Warn about a connection that is not encrypted or not verified, or reject it.
 
-    Loopback addresses are accepted: nobody is in between. The warning is logged once per process and address.
+    Loopback addresses are accepted. The warning is logged once per process and address.
 
     :param url: the address; its path and query are not logged.
     :param verify: whether the certificate is verified.
-    :param required: whether to refuse it.
-    :raises ValueError: if it is refused.
+    :param require_tls: reject the connection.
+    :raises ValueError: if it is rejected.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -46,20 +46,16 @@ def check_encryption(url: str, *, verify: bool = True, required: bool = False) -
         problem = "is not verified: do not set verify to false"
     else:
         return
-    address = origin(url)
-    if required:
+    address = url_origin(url)
+    if require_tls:
         raise ValueError(f"the connection to {address} {problem} (require_tls is set)")
-    if (address, problem) not in _reported:
-        _reported.add((address, problem))
-        log.warning("The connection to %s %s. Whoever is in between can read it", address, problem)
+    if (address, problem) not in _warned:
+        _warned.add((address, problem))
+        log.warning("The connection to %s %s. Others can read it", address, problem)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by its name or address alone.
-
-    :param host: name or IP address.
-    :returns: whether it is.
-    """
+    """Return whether a host is this machine, without resolving its name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

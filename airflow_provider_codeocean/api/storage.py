@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import logging
 import re
 import socket
 from base64 import b64decode
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -19,32 +17,30 @@ from urllib.parse import urlsplit
 import httpx
 
 from airflow_provider_codeocean import __version__
-from airflow_provider_codeocean.api._http.deadline import PARTS, bound, within
-from airflow_provider_codeocean.api._http.errors import is_untrusted, reason
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageRefused
-from airflow_provider_codeocean.api.retry import retry_after
+from airflow_provider_codeocean.api._http.body import Deadline
+from airflow_provider_codeocean.api._http.errors import error_text, is_certificate_error, safe_cause
+from airflow_provider_codeocean.api._http.logging import is_reading_signed_url
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageError
+from airflow_provider_codeocean.api.retry import parse_retry_after
 from airflow_provider_codeocean.api.secret import Secret
 from airflow_provider_codeocean.api.security import check_encryption, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-#: Bytes that are read at a time.
-CHUNK = 1024 * 1024
-#: How many timeouts a :data:`CHUNK` may take.
-CHUNK_PARTS = 10.0
+CHUNK_BYTES = 1024 * 1024
+#: A chunk may take this many timeouts.
+CHUNK_TIMEOUT_FACTOR = 10.0
 MAX_REDIRECTS = 3
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-_LENGTH = re.compile(r"\d{1,18}")
+_CONTENT_LENGTH = re.compile(r"\d{1,18}")
 _STRONG_ETAG = re.compile(r'"[!#-~]{1,500}"')
 #: Headers that S3, Google Cloud Storage, and Azure send with each file.
-_OBJECT_STORE = frozenset({"x-amz-request-id", "x-goog-hash", "x-ms-request-id"})
+_OBJECT_STORE_HEADERS = frozenset({"x-amz-request-id", "x-goog-hash", "x-ms-request-id"})
 _MD5_ETAG = re.compile(r'"([0-9a-f]{32})"')
-#: AWS's metadata services by IPv6. All others that are known to have an address of their own are link-local.
-_METADATA = ipaddress.ip_network("fd00:ec2::/32")
-#: Whoever has a signed URL has the file: while this is set, no library logs one.
-_reading = ContextVar("reading a signed URL", default=False)
+#: AWS's metadata services. Those of other clouds are link-local.
+_AWS_METADATA_NETWORK = ipaddress.ip_network("fd00:ec2::/32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class Checksum:
 
 
 @dataclass(frozen=True, slots=True)
-class FilePart:
+class FileResponse:
     """A response with a file, or the rest of a file.
 
     :param start: position of the first byte; 0 if the host sends the whole file, even if it was asked for a
@@ -72,8 +68,8 @@ class FilePart:
         the bytes. None if the host sends neither.
     :param checksum: a checksum of the whole file, if the host sends one.
     :param is_object_store: whether its headers are those of an object store, and not of a proxy.
-    :param chunks: the bytes, about :data:`CHUNK` at a time; raises CodeOceanTransportError if the response
-        breaks off.
+    :param chunks: the bytes, about :data:`CHUNK_BYTES` at a time; raises CodeOceanTransportError if the
+        response breaks off.
     """
 
     start: int
@@ -84,103 +80,99 @@ class FilePart:
     chunks: Iterator[bytes]
 
 
-class Storage:
+class SignedUrlReader:
     """Reads files behind signed URLs. It can be used by several threads at once.
 
-    It has no access token, and keeps addresses out of logs and errors: whoever has one can read the file.
-    It refuses link-local addresses, which include the metadata services of clouds, and addresses of this
-    machine unless Code Ocean runs there, too.
+    It has no access token, and keeps URLs out of logs and errors: whoever has one can read the file. It
+    rejects link-local addresses, which include the metadata services of clouds, and loopback addresses unless
+    Code Ocean runs on this machine, too.
 
-    :param timeout: seconds to connect, and to wait for each part of a response. The headers may take twice as
-        long, and each :data:`CHUNK` of a file ten times.
+    :param timeout: seconds to connect, and to wait for each part of a response. Each chunk of a file may take
+        ten times as long.
     :param deployment: address of the Code Ocean deployment.
-    :param require_tls: whether to refuse addresses without https, except for those of this machine.
+    :param require_tls: reject addresses without https, except for loopback addresses.
     :param **options: options of the HTTP client: ``verify``, ``proxy``, ``transport``.
-    :ivar chunk_seconds: how long a :data:`CHUNK` may take.
+    :ivar chunk_timeout: seconds that a chunk may take.
     """
 
     def __init__(
         self, timeout: float, *, deployment: str = "", require_tls: bool = False, **options: Any
     ) -> None:
-        self._deployment = urlsplit(deployment).hostname or ""
+        self._deployment_host = urlsplit(deployment).hostname or ""
         self._require_tls = require_tls
-        # With compression on the way, the number of bytes would differ from the file's.
+        # A compressed response would have another number of bytes than the file.
         headers = {"Accept-Encoding": "identity", "User-Agent": f"airflow-provider-codeocean/{__version__}"}
-        self._timeout = timeout
-        self.chunk_seconds = CHUNK_PARTS * timeout
-        client = httpx.Client(headers=headers, follow_redirects=False, timeout=timeout, **options)
-        self._http = bound(client, self._check_address)
+        self.chunk_timeout = CHUNK_TIMEOUT_FACTOR * timeout
+        self._http = httpx.Client(headers=headers, follow_redirects=False, timeout=timeout, **options)
 
     @contextmanager
-    def read(self, url: str, start: int = 0, validator: str | None = None) -> Iterator[FilePart]:
+    def read(self, url: str, start: int = 0, validator: str | None = None) -> Iterator[FileResponse]:
         """Read a file, or the rest of it.
 
         :param url: its signed URL.
-        :param start: position of the first byte to send. The host may send the whole file all the same.
-        :param validator: validator of the bytes before ``start``: a host that has different ones by now
-            should send the whole file.
+        :param start: position of the first byte to request. The host may send the whole file nevertheless.
+        :param validator: validator of the bytes before ``start``. If the file has changed since, the host
+            should send it whole.
         :yields: the response.
-        :raises StorageRefused: if the host refuses, for example because the URL has expired.
-        :raises CodeOceanTransportError: if the host cannot be reached, breaks off, or may not be contacted.
+        :raises StorageError: if the host rejects the request, for example because the URL has expired.
+        :raises CodeOceanTransportError: if the host cannot be reached, or its address is not allowed.
         """
         url = Secret(url)
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and validator:
             headers["If-Range"] = validator
-        outer = _reading.set(True)
+        outer = is_reading_signed_url.set(True)
         try:
             try:
                 response = self._open(url, headers)
-            except CodeOceanTransportError as error:
-                raise error.with_traceback(None) from None  # the variables in its frames are addresses
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise _explained(error) from None  # as above
+                raise _to_transport_error(error) from safe_cause(error)
             try:
-                yield _part(response, self.chunk_seconds)
+                yield _to_file_response(response, self.chunk_timeout)
             finally:
                 response.close()
         finally:
-            _reading.reset(outer)
+            is_reading_signed_url.reset(outer)
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._http.close()
 
     def _open(self, url: str, headers: dict[str, str]) -> httpx.Response:
         request = self._http.build_request("GET", url, headers=headers)
         for redirects in range(MAX_REDIRECTS + 1):
-            # Code Ocean's own URL stays wrong. A redirect may come from a proxy, and be gone a minute later.
-            self._check(request.url, transient=redirects > 0)
-            with within(PARTS * self._timeout):
-                response = self._http.send(request, stream=True)
+            # Code Ocean's own URL stays the same. A redirect may come from a proxy, and only for a minute.
+            self._check_url(request.url, is_transient=redirects > 0)
+            request.extensions["trace"] = _ConnectionCheck(request.url.raw_host.decode(), self._check_address)
+            response = self._http.send(request, stream=True)
             if response.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 return response
             response.close()
             if response.next_request is None:
-                raise StorageRefused(
+                raise StorageError(
                     f"the host of the file answered {response.status_code}",
                     status=response.status_code,
-                    retry_after=retry_after(response.headers),
+                    retry_after=parse_retry_after(response.headers),
                 )
             if request.url.scheme == "https" != response.next_request.url.scheme:
                 raise CodeOceanTransportError("the host of the file redirects to an address without https")
             request = response.next_request
         raise CodeOceanTransportError(f"the host of the file redirects more than {MAX_REDIRECTS} times")
 
-    def _check(self, url: httpx.URL, *, transient: bool) -> None:
+    def _check_url(self, url: httpx.URL, *, is_transient: bool) -> None:
         try:
-            check_encryption(str(url), required=self._require_tls)
+            check_encryption(str(url), require_tls=self._require_tls)
         except ValueError as error:
             problem = f"the file cannot be downloaded: {error}"
-            raise CodeOceanTransportError(problem, transient=transient) from None
-        self._check_address(url.raw_host.decode(), transient=transient)  # a proxy would connect to it
+            raise CodeOceanTransportError(problem, is_transient=is_transient) from None
+        self._check_address(url.raw_host.decode(), is_transient=is_transient)  # a proxy would connect to it
 
-    def _check_address(self, host: str, *, transient: bool = True) -> None:
-        """Refuse addresses that no host of files has. Names are checked when they are resolved."""
-        address = _address(host)
+    def _check_address(self, host: str, *, is_transient: bool = True) -> None:
+        """Reject addresses that cannot be those of file hosts. Names are checked when they are resolved."""
+        address = _parse_address(host)
         if address is None:
             return
-        if address.is_link_local or address in _METADATA:
+        if address.is_link_local or address in _AWS_METADATA_NETWORK:
             problem = "link-local, as those of a cloud's metadata services are"
         elif (address.is_loopback or address.is_unspecified) and not self._is_deployment_local():
             problem = "of this machine, but Code Ocean does not run here"
@@ -188,20 +180,45 @@ class Storage:
             return
         raise CodeOceanTransportError(
             f"the file cannot be downloaded: its host has the address {address}, which is {problem}",
-            transient=transient,
+            is_transient=is_transient,
         )
 
     def _is_deployment_local(self) -> bool:
-        if is_loopback(self._deployment):
+        if is_loopback(self._deployment_host):
             return True
         with suppress(OSError, UnicodeError):
-            found = socket.getaddrinfo(self._deployment, None, type=socket.SOCK_STREAM)
-            return any(is_loopback(str(address[0])) for *_, address in found)
+            addresses = socket.getaddrinfo(self._deployment_host, None, type=socket.SOCK_STREAM)
+            return any(is_loopback(str(address[0])) for *_, address in addresses)
         return False
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that a host is given as, in any notation; None for a name."""
+class _ConnectionCheck:
+    """Checks the addresses of a host before a request is sent. It is a trace: httpx calls it for events."""
+
+    def __init__(self, host: str, check_address: Callable[[str], None]) -> None:
+        self._host = host
+        self._check_address = check_address
+        self._is_direct = False
+
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.started":
+            self._is_direct = info["host"] == self._host  # else it connects to a proxy
+            if self._is_direct:
+                with suppress(OSError, UnicodeError):  # connecting raises the same error
+                    for *_, address in socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM):
+                        self._check_address(str(address[0]))
+        elif event == "connection.connect_tcp.complete" and self._is_direct:
+            # To connect, the name was resolved again, maybe to another address.
+            stream = info["return_value"]
+            try:
+                self._check_address(stream.get_extra_info("server_addr")[0])
+            except CodeOceanTransportError:
+                stream.close()
+                raise
+
+
+def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse a host as an address in any notation; None for a name."""
     if host.lower().rstrip(".") == "localhost":
         host = "127.0.0.1"
     with suppress(ValueError):
@@ -212,27 +229,27 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return None
 
 
-def _part(response: httpx.Response, chunk_seconds: float) -> FilePart:
+def _to_file_response(response: httpx.Response, chunk_timeout: float) -> FileResponse:
     start, size = 0, None
     if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if match is None:
             raise CodeOceanTransportError("the host of the file does not say which part of it it sends")
         start, size = int(match[1]), int(match[2])
-    elif _LENGTH.fullmatch(length := response.headers.get("content-length", "")):
+    elif _CONTENT_LENGTH.fullmatch(length := response.headers.get("content-length", "")):
         size = int(length)
-    return FilePart(
+    return FileResponse(
         start,
         size,
-        _validator(response.headers),
-        _checksum(response),
-        not _OBJECT_STORE.isdisjoint(response.headers),
-        _chunks(response, chunk_seconds),
+        _get_validator(response.headers),
+        _find_checksum(response),
+        not _OBJECT_STORE_HEADERS.isdisjoint(response.headers),
+        _iter_chunks(response, chunk_timeout),
     )
 
 
-def _validator(headers: httpx.Headers) -> str | None:
-    """Return a validator that two parts of a file may be joined by: a weak one allows different bytes."""
+def _get_validator(headers: httpx.Headers) -> str | None:
+    """Return a validator with which parts of a file can be joined. Weak ones allow different bytes."""
     etag = headers.get("etag")
     if etag is not None:
         return etag if _STRONG_ETAG.fullmatch(etag) else None
@@ -244,8 +261,8 @@ def _validator(headers: httpx.Headers) -> str | None:
     return None
 
 
-def _checksum(response: httpx.Response) -> Checksum | None:
-    """Return the best checksum of the whole file that a response states, whatever part of it it brings.
+def _find_checksum(response: httpx.Response) -> Checksum | None:
+    """Return the best checksum of the whole file in a response, which may contain only a part of it.
 
     Sources: RFC 9530, RFC 3230, RFC 1864, and the documentation of Amazon S3, Google Cloud Storage, and
     Azure.
@@ -253,7 +270,7 @@ def _checksum(response: httpx.Response) -> Checksum | None:
     headers = response.headers
     stated = [headers.get(name, "") for name in ("repr-digest", "digest", "x-goog-hash")]
     stated.append(f"md5={headers.get('x-ms-blob-content-md5', '')}")
-    if response.status_code == HTTPStatus.OK:  # else these may be about the part
+    if response.status_code == HTTPStatus.OK:  # else they may be those of the part
         stated += [headers.get("content-digest", ""), f"md5={headers.get('content-md5', '')}"]
         stated += [f"{name}={headers.get(f'x-amz-checksum-{name}', '')}" for name in ("sha256", "sha1")]
     digests = {}
@@ -267,7 +284,7 @@ def _checksum(response: httpx.Response) -> Checksum | None:
             return Checksum(algorithm, digests[algorithm])
     etag = _MD5_ETAG.fullmatch(headers.get("etag", ""))
     is_s3 = "x-amz-request-id" in headers or headers.get("server") == "AmazonS3"
-    # With a key of KMS or of the customer, and in directory buckets, the ETag is no MD5.
+    # If KMS or the customer provides the key, and in directory buckets, the ETag is not an MD5.
     if (
         etag
         and is_s3
@@ -279,36 +296,28 @@ def _checksum(response: httpx.Response) -> Checksum | None:
     return None
 
 
-def _chunks(response: httpx.Response, chunk_seconds: float) -> Iterator[bytes]:
-    # Raw: Code Ocean lists the size of the file as it is stored, which may be compressed.
-    chunks = response.iter_raw(CHUNK)
+def _iter_chunks(response: httpx.Response, chunk_timeout: float) -> Iterator[bytes]:
+    # Raw, because Code Ocean lists the size of the file as it is stored, which may be compressed.
+    parts = response.iter_raw()
     try:
         while True:
-            with within(chunk_seconds):
-                chunk = next(chunks, None)
-            if chunk is None:
+            deadline = Deadline(chunk_timeout)
+            chunk = bytearray()
+            while len(chunk) < CHUNK_BYTES and (part := next(parts, None)) is not None:
+                chunk += part
+                deadline.check()
+            if not chunk:
                 return
-            yield chunk
+            yield bytes(chunk)
     except httpx.HTTPError as error:
-        raise _explained(error) from None  # the variables in its frames are addresses
+        raise _to_transport_error(error) from safe_cause(error)
 
 
-def _explained(error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
-    """Return a network error as an error of ours that does not show the address."""
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):  # their texts may repeat it
-        return CodeOceanTransportError("the URL of the file is none", transient=False)
+def _to_transport_error(error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
+    """Convert httpx's error to an error that does not contain the URL."""
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return CodeOceanTransportError("invalid download URL", is_transient=False)
     return CodeOceanTransportError(
-        f"the host of the file sent nothing, or not all ({type(error).__name__}: {reason(error)})",
-        transient=not is_untrusted(error),
+        f"the host of the file sent nothing, or not all ({type(error).__name__}: {error_text(error)})",
+        is_transient=not is_certificate_error(error),
     )
-
-
-class _Quiet(logging.Filter):
-    """Keeps the HTTP libraries from logging signed URLs, and the addresses that they redirect to."""
-
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the signature of every filter
-        return not _reading.get()
-
-
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
-    logging.getLogger(_name).addFilter(_Quiet())

@@ -4,8 +4,8 @@ With ``render_template_as_native_obj=True``, Airflow evaluates a rendered templa
 ``782149`` becomes an integer and ``1e5`` a float. An integer is sent as its digits. A float is rejected,
 because the text that it was rendered from cannot be restored.
 
-Each function returns the text to send, and raises :class:`ValueError` with the problem and the remedy. None
-of them needs pydantic, so operators can use them when a DAG is parsed.
+Each ``to_…`` function takes any value, returns the text to send, and raises :class:`ValueError` with the
+problem and the remedy. None of them needs pydantic, so operators can use them when a DAG is parsed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from contextlib import suppress
 from typing import Any
 
 #: Control characters (C0, DEL, C1), line and paragraph separators, and those that reverse the order of text.
-_UNSAFE = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_ESCAPES = {code: repr(chr(code))[1:-1] for code in _UNSAFE}
+_UNSAFE_CODE_POINTS = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x2028,
+    0x2029,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+]
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in _UNSAFE_CODE_POINTS}
 
 
-def printable(text: str) -> str:
-    r"""Escape the characters that could forge a log line or control a terminal.
-
-    :param text: the text.
-    :returns: the text, with a line feed as ``\n``, ESC as ``\x1b``, and so on.
-    """
+def to_printable(text: str) -> str:
+    r"""Escape characters that could forge a log line or control a terminal, such as a line feed as ``\n``."""
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
@@ -35,40 +38,38 @@ def printable(text: str) -> str:
 MAX_NAME_CHARACTERS = 1000
 #: A mount is the name of a folder, and file systems limit names to this.
 MAX_FOLDER_BYTES = 255
-#: A longer text is not evaluated as the result of an operator.
+#: Longer text is not parsed as an operator's result.
 MAX_RESULT_CHARACTERS = 1_000_000
-#: Where users find an id, by the argument that it is for. Source: user guide, "Code Ocean API".
-WHERE_IDS_ARE = {
+#: Hints on finding an id, by argument. Source: user guide, "Code Ocean API".
+ID_HINTS = {
     "capsule_id": "Code Ocean shows the id of a capsule on its metadata page",
     "pipeline_id": "Code Ocean shows the id of a pipeline on its metadata page",
     "data_asset_id": "Code Ocean shows the id of a data asset below its title",
     "computation_id": "The id of a computation is in the result of the task that ran it",
 }
-#: Problems that a template is the usual cause of.
-EMPTY = "must not be empty"
-NONE = "must not be None"
+#: Problems that are usually caused by a template.
+EMPTY_MESSAGE = "must not be empty"
+NONE_MESSAGE = "must not be None"
 #: Key of a mapping that stands for a text that could not be rendered; the value is the problem.
-TEMPLATE_ERROR = "template_error"
-_QUOTE = (
+TEMPLATE_ERROR_KEY = "template_error"
+_QUOTING_HINT = (
     "render_template_as_native_obj turns text such as '1e5' or 'True' into other values, so put the template "
     "in quotes (\"'{{ params.subject }}'\") or write the value as text"
 )
-_NOT_IN_IDS = re.compile(r"[\s/\\{}\[\]<>?#%'\"]")
-_NOT_IN_FOLDERS = re.compile(r"[/\\\x00-\x1f\x7f]")
-_SPACE = re.compile(r"\s")
+_INVALID_ID_CHARACTERS = re.compile(r"[\s/\\{}\[\]<>?#%'\"]")
+_INVALID_FOLDER_CHARACTERS = re.compile(r"[/\\\x00-\x1f\x7f]")
+_WHITESPACE = re.compile(r"\s")
 _SEPARATORS = re.compile(r"[\s/\\\x00-\x1f\x7f]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_MAX_SHOWN = 80
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_DESCRIBED_CHARACTERS = 80
 
 
 def describe(value: Any) -> str:
-    """Return a value as an error message shows it: scalars as they are, containers by their kind.
-
-    :param value: the value.
-    :returns: the description.
-    """
+    """Describe a value for an error message: scalars by their ``repr``, containers by their type."""
     if isinstance(value, str):
-        return repr(value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…")
+        return repr(
+            value if len(value) <= _MAX_DESCRIBED_CHARACTERS else f"{value[:_MAX_DESCRIBED_CHARACTERS]}…"
+        )
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 10**20 else "a number of more than 20 digits"
     if value is None or isinstance(value, bool | float):
@@ -78,18 +79,14 @@ def describe(value: Any) -> str:
     return "a list" if isinstance(value, list | tuple | set) else f"a value of type {type(value).__name__}"
 
 
-def not_text(value: float | bool) -> str:
+def not_text_message(value: float | bool) -> str:
     """Return the error message for a value that a native template may have been rendered to."""
-    return f"must be text, got {value!r}: {_QUOTE}"
+    return f"must be text, got {value!r}: {_QUOTING_HINT}"
 
 
-def template_error(value: Any) -> str | None:
-    """Return the problem if a value stands for a text that an earlier task could not render.
-
-    :param value: the value.
-    :returns: the problem, or None.
-    """
-    return value.get(TEMPLATE_ERROR) if isinstance(value, Mapping) and len(value) == 1 else None
+def get_template_error(value: Any) -> str | None:
+    """Return the problem if a value stands for a text that could not be rendered, else None."""
+    return value.get(TEMPLATE_ERROR_KEY) if isinstance(value, Mapping) and len(value) == 1 else None
 
 
 def is_blank(value: Any) -> bool:
@@ -98,67 +95,47 @@ def is_blank(value: Any) -> bool:
 
 
 def to_text(value: Any) -> str:
-    """Return a value as text: a text as it is, an integer as its digits.
-
-    :param value: the value.
-    :returns: the text.
-    :raises ValueError: for any other value.
-    """
+    """Return text as it is, and an integer as its digits."""
     if isinstance(value, str):
         text = str.__str__(value)
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"must be Unicode text, got {text[:_MAX_SHOWN]!a}") from None
+            raise ValueError(f"must be Unicode text, got {text[:_MAX_DESCRIBED_CHARACTERS]!a}") from None
         return text
     if isinstance(value, bool | float):
-        raise ValueError(not_text(value))  # noqa: TRY004
+        raise ValueError(not_text_message(value))  # noqa: TRY004
     if isinstance(value, int):
         try:
             return str(value)
         except ValueError:  # more digits than Python converts
             raise ValueError(f"must be text, got {describe(value)}") from None
-    problem = template_error(value)
-    raise ValueError(problem or (NONE if value is None else f"must be text, got {describe(value)}"))
+    problem = get_template_error(value)
+    raise ValueError(problem or (NONE_MESSAGE if value is None else f"must be text, got {describe(value)}"))
 
 
-def to_nonempty(value: Any) -> str:
-    """Return a text without surrounding white space.
-
-    :param value: the value.
-    :returns: the text.
-    :raises ValueError: if it is not text, or blank.
-    """
+def to_nonempty_text(value: Any) -> str:
+    """Return text without surrounding white space, which must not be blank."""
     text = to_text(value).strip()
     if not text:
-        raise ValueError(EMPTY)
+        raise ValueError(EMPTY_MESSAGE)
     return text
 
 
-def to_name(value: Any) -> str:
-    """Return a display name.
-
-    :param value: the value.
-    :returns: the name.
-    :raises ValueError: if it is not text, blank, ``None`` as text, or longer than 1,000 characters.
-    """
-    text = to_nonempty(value)
+def to_display_name(value: Any) -> str:
+    """Return a display name, which must not be blank, ``None``, or longer than 1,000 characters."""
+    text = to_nonempty_text(value)
     if text == "None":
-        raise ValueError(NONE)
+        raise ValueError(NONE_MESSAGE)
     if len(text) > MAX_NAME_CHARACTERS:
         raise ValueError(f"must have at most {MAX_NAME_CHARACTERS} characters, got {len(text)}")
     return text
 
 
-def to_folder(value: Any) -> str:
-    """Return the name of a folder to mount a data asset at, which Code Ocean creates below ``/data``.
-
-    :param value: the value.
-    :returns: the name.
-    :raises ValueError: if it is not the name of one folder.
-    """
-    text = to_nonempty(value)
-    if text in (".", "..") or _NOT_IN_FOLDERS.search(text):
+def to_folder_name(value: Any) -> str:
+    """Return the name of the folder below ``/data`` that a data asset is mounted at."""
+    text = to_nonempty_text(value)
+    if text in (".", "..") or _INVALID_FOLDER_CHARACTERS.search(text):
         raise ValueError(
             f"must be the name of one folder, without slashes: Code Ocean creates it below /data, got "
             f"{describe(text)}"
@@ -170,43 +147,29 @@ def to_folder(value: Any) -> str:
     return text
 
 
-def to_new_folder(value: Any) -> str:
+def to_new_folder_name(value: Any) -> str:
     """Return the name of the folder that a new or changed data asset is mounted at.
 
     Source: user guide, "Creating a New Data Asset": spaces are not allowed in the folder name.
-
-    :param value: the value.
-    :returns: the name.
-    :raises ValueError: if it is not the name of one folder, or contains spaces.
     """
-    text = to_folder(value)
-    if _SPACE.search(text):
+    text = to_folder_name(value)
+    if _WHITESPACE.search(text):
         raise ValueError(
             f"must not contain spaces, which Code Ocean does not allow in names of folders, got {text!r}"
         )
     return text
 
 
-def folder_of(name: str) -> str:
-    """Return the folder to mount a data asset at if only its name is given.
-
-    :param name: the display name.
-    :returns: the name with an underscore in place of each run of spaces, slashes, and control characters.
-    :raises ValueError: if that is not the name of a folder, because it is too long or consists of dots.
-    """
-    return to_new_folder(_SEPARATORS.sub("_", name))
+def derive_folder_name(display_name: str) -> str:
+    """Return a display name as a folder name: spaces, slashes, and control characters become ``_``."""
+    return to_new_folder_name(_SEPARATORS.sub("_", display_name))
 
 
-def to_path(value: Any) -> str:
-    """Return a path of files, relative to the root of a data asset or of results, as the API takes it.
-
-    :param value: the value.
-    :returns: the path without leading slashes; empty for the root.
-    :raises ValueError: if it is not text, or has ``.`` or ``..`` as a part, or control characters.
-    """
+def to_file_path(value: Any) -> str:
+    """Return a path relative to the root of a data asset or of results; empty for the root."""
     text = to_text(value)
     path = "" if is_blank(text) else text.lstrip("/")
-    if _CONTROL.search(path) or not {".", ".."}.isdisjoint(path.split("/")):
+    if _CONTROL_CHARACTERS.search(path) or not {".", ".."}.isdisjoint(path.split("/")):
         raise ValueError(
             f"must be a path below the root of the files, without '.', '..', and control characters, got "
             f"{describe(text)}"
@@ -214,14 +177,10 @@ def to_path(value: Any) -> str:
     return path
 
 
-def to_prefix(value: Any) -> str:
+def to_bucket_prefix(value: Any) -> str:
     """Return a prefix in a bucket.
 
     Source: user guide, "Import From a Cloud Provider": the path must not begin with a slash.
-
-    :param value: the value.
-    :returns: the prefix.
-    :raises ValueError: if it is not text, or begins with a slash.
     """
     text = to_text(value)
     if text.startswith("/"):
@@ -230,25 +189,20 @@ def to_prefix(value: Any) -> str:
 
 
 def to_id(value: Any) -> str:
-    """Return an id, also of what an operator returned: a mapping with a text ``id``, or the text of one.
-
-    :param value: the value.
-    :returns: the id.
-    :raises ValueError: if it is not an id.
-    """
+    """Return an id, also from an operator's result: a mapping with a text ``id``, or its text."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = _result_in(value)
+        value = _parse_operator_result(value)
     if isinstance(value, Mapping):
-        problem = template_error(value)
+        problem = get_template_error(value)
         value = value.get("id")
         if not isinstance(value, str):
             raise ValueError(problem or "must be an id, got a mapping without a text 'id'")  # noqa: TRY004
-    text = to_nonempty(value)
+    text = to_nonempty_text(value)
     if text == "None":
-        raise ValueError(NONE)
+        raise ValueError(NONE_MESSAGE)
     if "://" in text:
         raise ValueError(f"must be an id, got the address {describe(text)}")
-    if _NOT_IN_IDS.search(text):
+    if _INVALID_ID_CHARACTERS.search(text):
         raise ValueError(
             f"must be an id, which has no spaces, slashes, quotes, and brackets, got {describe(text)}"
         )
@@ -256,20 +210,15 @@ def to_id(value: Any) -> str:
 
 
 def to_capsule_id(value: Any) -> str:
-    """Return the id of a capsule or pipeline.
-
-    :param value: the value.
-    :returns: the id.
-    :raises ValueError: if it is not an id, or the number in the address of the page.
-    """
+    """Return the id of a capsule or pipeline, and not the number in the address of its page."""
     text = to_id(value)
     if text.isdecimal():
         raise ValueError(f"must be an id, got {text}, which is the number in the address of its page")
     return text
 
 
-def _result_in(text: str) -> Any:
-    """Return the result that ``{{ ti.xcom_pull('run') }}`` renders to a text; the text if it is not one."""
+def _parse_operator_result(text: str) -> Any:
+    """Parse an operator's result that a template rendered as text; return any other text as it is."""
     if len(text) <= MAX_RESULT_CHARACTERS:
         for parse in (ast.literal_eval, json.loads):
             with suppress(ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,1 +1,1 @@
-"""What differs from one Airflow to the next. features.py declares it, and alone asks which one is running."""
+"""Differences between Airflow releases: ``features`` declares them, the other modules adapt to them."""

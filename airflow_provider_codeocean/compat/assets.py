@@ -1,4 +1,4 @@
-"""Assets among inlets and outlets, what their events can hold, and who reads the lineage of hooks."""
+"""Assets, the extras of their events, and hook lineage."""
 
 from __future__ import annotations
 
@@ -13,36 +13,32 @@ if TYPE_CHECKING:
 
 
 def is_asset(outlet: Any) -> bool:
-    """Tell whether an inlet or outlet is an asset: Airflow 3 also has references to them.
-
-    :param outlet: the inlet or outlet.
-    :returns: whether it is.
-    """
+    """Return whether an inlet or outlet is an asset, or an Airflow 3 reference to one."""
     from airflow.providers.common.compat.sdk import Asset
 
-    if isinstance(outlet, Asset) or not Feature.ASSET_REFERENCES.is_there:
+    if isinstance(outlet, Asset) or not Feature.ASSET_REFERENCES.is_available:
         return isinstance(outlet, Asset)
     from airflow.sdk.definitions.asset import AssetRef
 
     return isinstance(outlet, AssetRef)
 
 
-def told_under_alias(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the event of an asset alias tells, so that Airflow can keep it.
+def alias_event_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra of an asset alias's event in a form that Airflow can store.
 
-    Before 3.1, Airflow puts it into a set on the way, and fails the task over a mapping or a list in it:
-    Airflow 2 in this process, 3.0 after it came there as JSON.
+    Before 3.1, Airflow adds the values to a set, which fails for mappings and lists: Airflow 2 in this
+    process, and 3.0 after it has received them as JSON.
 
-    :param extra: what it tells: JSON values.
-    :returns: what becomes the same JSON; on 3.0, mappings and lists are JSON within a text.
+    :param extra: JSON values.
+    :returns: the same values; on 3.0, mappings and lists become JSON texts.
     """
-    if Feature.ALIAS_EVENTS_HOLD_JSON.is_there:
+    if Feature.ALIAS_EVENTS_HOLD_JSON.is_available:
         return dict(extra)
-    keep: Callable[[Any], Any] = json.dumps if Feature.TASK_API.is_there else _hashable
-    return {key: keep(each) if isinstance(each, dict | list) else each for key, each in extra.items()}
+    convert: Callable[[Any], Any] = json.dumps if Feature.TASK_EXECUTION_API.is_available else _to_hashable
+    return {key: convert(value) if isinstance(value, dict | list) else value for key, value in extra.items()}
 
 
-def _hashable(value: dict[str, Any] | list[Any]) -> Any:
+def _to_hashable(value: dict[str, Any] | list[Any]) -> Any:
     return tuple(value) if isinstance(value, list) else _HashableDict(value)
 
 
@@ -52,13 +48,11 @@ class _HashableDict(dict[str, Any]):
 
 
 def hook_lineage_collector() -> Any | None:
-    """Return what collects which assets hooks have read and made.
+    """Return Airflow's collector of hook lineage, or None if no plugin reads it.
 
-    Airflow's own makes itself even where it is to do nothing, and with it loads all providers, for a second.
-
-    :returns: the collector, None where no plugin wants to know.
+    Airflow creates its collector in any case, which loads all providers and takes a second.
     """
-    if Feature.LINEAGE_READERS_IN_SDK.is_there:
+    if Feature.LINEAGE_READERS_IN_SDK.is_available:
         from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
 
         readers: Any = get_hook_lineage_readers_plugins()

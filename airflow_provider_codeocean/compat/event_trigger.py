@@ -1,4 +1,4 @@
-"""Asset watchers, where Airflow has them."""
+"""Airflow's base class of triggers for asset watchers, which Airflow 2 lacks."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import the base of triggers that watch for events when it is asked for: Airflow 2 has none."""
     if name != "BaseEventTrigger":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    need_asset_watchers()
+    require_asset_watchers()
     from airflow.triggers.base import BaseEventTrigger
 
     return BaseEventTrigger
 
 
-def need_asset_watchers() -> None:
-    """Say where there are no asset watchers.
+def require_asset_watchers() -> None:
+    """Check that Airflow has asset watchers.
 
     :raises ImportError: before Airflow 3.0.
     """
-    if not Feature.ASSET_WATCHERS.is_there:
-        raise ImportError(
-            "Watching for events needs Airflow 3.0 or later: before, there are no asset watchers"
-        )
+    if not Feature.ASSET_WATCHERS.is_available:
+        raise ImportError("Asset watchers require Airflow 3.0 or later; use a sensor on Airflow 2")

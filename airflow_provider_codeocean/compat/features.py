@@ -1,7 +1,7 @@
-"""What Airflow has from one release on. The only module that asks which one is running.
+"""Differences between Airflow releases. The only module that asks which release is running.
 
-``docs/compatibility.md`` shows these declarations; ``tests/compat/test_features.py`` looks in Airflow's own
-code whether they are true.
+``docs/compatibility.md`` shows these declarations; ``tests/compat/test_features.py`` verifies them against
+Airflow's own code.
 """
 
 from __future__ import annotations
@@ -10,99 +10,99 @@ from enum import Enum
 
 from airflow.providers.common.compat.version_compat import get_base_airflow_version_tuple
 
-#: The Airflow that is running: major, minor.
-RUNNING: tuple[int, int] = get_base_airflow_version_tuple()[:2]
+#: The running Airflow release: major, minor.
+AIRFLOW_VERSION: tuple[int, int] = get_base_airflow_version_tuple()[:2]
 
 
 class Feature(Enum):
-    """Something that Airflow has from one release on.
+    """A feature that Airflow has since some release.
 
     :param since: the first release that has it: major, minor.
-    :param title: what it is, in a few words.
-    :param there: what the provider makes of it.
-    :param before: what there is in the releases before.
+    :param title: a short name.
+    :param behavior: the provider's behavior with the feature.
+    :param fallback: the provider's behavior in earlier releases.
     """
 
     ASSET_WATCHERS = (
         (3, 0),
         "Asset watchers",
         "DAGs start when computations finish or data assets are ready (`capture_on_completion`)",
-        "none: importing these fails and says so; schedule a DAG with a sensor",
+        "not available: importing them raises an error. Schedule a DAG with a sensor instead",
     )
     ASSET_REFERENCES = (
         (3, 0),
-        "References to assets as outlets",
-        "`Asset.ref(…)` as an outlet gets the data asset in its event, as an asset does",
-        "there are no references",
+        "Asset references as outlets",
+        "`Asset.ref(…)` as an outlet gets the data asset in its event, like an asset",
+        "not available",
     )
-    TASK_API = (
+    TASK_EXECUTION_API = (
         (3, 0),
-        "Tasks and triggers behind an API",
-        "the triggerer's supervisor tells the state of a task",
-        "it is read from Airflow's database",
+        "Task Execution API",
+        "triggers ask the API for the state of their task",
+        "triggers read it from Airflow's database",
     )
-    LATE_TRIES_REFUSED = (
+    SUPERSEDED_ATTEMPTS_REJECTED = (
         (3, 0),
-        "A try that was given up is not heard",
-        "a process that was taken for dead cannot end its task any more",
-        "it still does: it asks whether a later try has begun, and looks for what that has made",
+        "Zombie attempts are rejected",
+        "Airflow ignores state updates from a superseded attempt",
+        "Airflow accepts them. So an attempt checks whether a later one has started, and adopts its job",
     )
     ALIAS_EVENTS_HOLD_JSON = (
         (3, 1),
-        "Lists and mappings in events under an alias",
-        "`provenance` and the like arrive as they are",
-        "on 3.0 they arrive as JSON texts; on 2.11 as they are",
+        "Lists and mappings in events of an alias",
+        "`provenance` and similar fields are lists and mappings",
+        "on 3.0 they are JSON texts; on 2.11 they are lists and mappings",
     )
     LINEAGE_READERS_IN_SDK = (
         (3, 2),
-        "Plugins that read lineage, known to the Task SDK",
-        "the hook asks there whether anybody wants its lineage",
+        "Lineage plugins in the Task SDK",
+        "the hook asks the Task SDK whether a plugin reads hook lineage",
         "it asks Airflow's plugin manager",
     )
-    STATS_OF_TASKS_APART = (
+    SEPARATE_TASK_STATS = (
         (3, 2),
-        "Metrics of tasks and of the triggerer apart",
-        "what is measured in the triggerer goes to the triggerer's own",
-        "both go to the same",
+        "Separate metrics for tasks and triggerer",
+        "metrics of waits go to the triggerer's backend",
+        "both use the same backend",
     )
-    TASK_STATE = (
+    TASK_STATE_STORE = (
         (3, 3),
-        "Durable state of tasks",
-        "a retry goes on with the very id that an earlier try wrote down",
-        "a retry looks for what an earlier try made, by its key, until the index has settled",
+        "Task state",
+        "a retry reads the id of the job that an earlier attempt submitted",
+        "a retry searches for the job by its idempotency key until the search index has settled",
     )
-    ASSET_STATE = (
+    ASSET_STATE_STORE = (
         (3, 3),
-        "State of assets",
-        "watchers remember what they have told across restarts; what was taken is kept with the asset",
-        "watchers remember in memory, and need `since` to miss nothing; what was taken is kept in a Variable",
+        "Asset state",
+        "watchers remember across restarts what they have reported; claims are in the asset's state",
+        "watchers remember while they run, and need `since` to miss nothing; claims are in a Variable",
     )
     SHARED_STREAMS = (
         (3, 3),
         "Shared streams of watchers",
-        "watchers of the same thing share one stream of looks",
-        "each has its own, over the poller that all waits of a connection share",
+        "watchers of the same capsule, pipeline, or search share one stream of polls",
+        "each has its own stream, on the poller that all waits of a connection share",
     )
     TRIGGER_ON_KILL = (
         (3, 3),
         "`on_kill` in the triggerer",
-        "the triggerer says that a user has ended the task",
-        "the trigger notices that it was cancelled, and asks what became of its task",
+        "Airflow calls it when a user ends the task",
+        "a cancelled trigger asks for the state of its task",
     )
-    STARTS_IN_TRIGGERER = (
+    START_FROM_TRIGGER = (
         (3, 3),
         "Start from the triggerer, with templates",
-        "sensors with `start_from_trigger=True` begin and end without a worker, plain and mapped",
-        "they begin and end in a worker, deferred meanwhile, and say so",
+        "sensors with `start_from_trigger=True` need no worker, also when mapped",
+        "they start and end in a worker, defer in between, and log a warning",
     )
 
-    def __init__(self, since: tuple[int, int], title: str, there: str, before: str) -> None:
+    def __init__(self, since: tuple[int, int], title: str, behavior: str, fallback: str) -> None:
         self.since = since
         self.title = title
-        self.there = there
-        self.before = before
+        self.behavior = behavior
+        self.fallback = fallback
 
     @property
-    def is_there(self) -> bool:
-        """Whether the Airflow that is running has it."""
-        return self.since <= RUNNING
+    def is_available(self) -> bool:
+        """Whether the running Airflow release has it."""
+        return self.since <= AIRFLOW_VERSION

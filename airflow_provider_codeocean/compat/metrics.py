@@ -1,4 +1,4 @@
-"""Where metrics go: Airflow's ``Stats``, of which there are two in the newer releases."""
+"""Airflow's ``Stats``: newer releases have one for tasks and one for the triggerer."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from typing import Any
 from airflow_provider_codeocean.compat.features import Feature
 
 
-def metrics_in_triggerer() -> Any:
-    """Return where metrics go that are kept in the triggerer: Airflow's ``Stats``.
-
-    The triggerer sets up its own: what is given to the other, that of tasks, is lost there.
-
-    :returns: the one that the triggerer uses.
-    """
-    if Feature.STATS_OF_TASKS_APART.is_there:
+def triggerer_stats() -> Any:
+    """Return the ``Stats`` that the triggerer configures; it discards metrics sent to the one of tasks."""
+    if Feature.SEPARATE_TASK_STATS.is_available:
         return import_module("airflow.observability.stats").Stats
-    return metrics_in_worker()
+    return worker_stats()
 
 
-def metrics_in_worker() -> Any:
-    """Return where metrics go that are kept in a task: Airflow's ``Stats``."""
+def worker_stats() -> Any:
+    """Return the ``Stats`` of tasks."""
     from airflow.providers.common.compat.sdk import Stats
 
     return Stats

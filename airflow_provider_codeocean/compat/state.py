@@ -1,8 +1,8 @@
-"""State that outlives killed processes: that of a task, and that of an asset.
+"""Durable state of tasks and assets.
 
 Airflow warns about each value in an asset's state that is larger than 64 KiB. A larger value is split into
-pages, each under a key of its own that contains a digest of the value. The value's own key names the pages
-and is written last, so a reader gets the old value or the new one.
+pages, each under its own key, which contains a digest of the value. The value's own key lists the pages and
+is written last, so a reader gets either the old or the new value.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_codeocean.compat.features import Feature
 
-#: Characters of a page: half of the limit, because each may be escaped when Airflow serializes the page.
-_PAGE = 30_000
+#: Half of the limit, because Airflow may escape each character when it serializes the page.
+_MAX_PAGE_CHARACTERS = 30_000
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class DurableState(Protocol):
-    """State of a task instance or an asset that survives killed processes, retries, deferrals and Clears."""
+    """State of a task or an asset that survives killed processes, retries, deferrals, and clearing."""
 
     def get(self, key: str) -> Any:
-        """Return a value, None where there is none."""
+        """Return a value, or None if it is not set."""
         ...
 
     def set(self, key: str, value: Any) -> None:
@@ -37,20 +37,16 @@ class DurableState(Protocol):
 
 
 def durable_state(context: Context) -> DurableState | None:
-    """Return the running task's durable state: Airflow has it from 3.3 on.
-
-    :param context: context of the running task.
-    :returns: the state, None where Airflow has none.
-    """
+    """Return the durable state of the running task, or None before Airflow 3.3."""
     state: DurableState | None = context.get("task_state_store")
     return state
 
 
-class AsyncState(Protocol):
-    """State of an asset, from where it must be awaited."""
+class AsyncDurableState(Protocol):
+    """State of an asset in an event loop."""
 
     async def aget(self, key: str) -> Any:
-        """Return a value, None where there is none."""
+        """Return a value, or None if it is not set."""
         ...
 
     async def aset(self, key: str, value: Any) -> None:
@@ -58,41 +54,35 @@ class AsyncState(Protocol):
         ...
 
 
-def states_of_watched_assets(trigger: BaseEventTrigger) -> list[AsyncState]:
-    """Return the state of each asset that a trigger watches for: Airflow has it from 3.3 on.
-
-    :param trigger: the trigger, in the triggerer.
-    :returns: the states; none where Airflow has none.
-    """
+def watched_asset_states(trigger: BaseEventTrigger) -> list[AsyncDurableState]:
+    """Return the state of each asset that a trigger in the triggerer watches; empty before Airflow 3.3."""
     states = getattr(trigger, "asset_state_store", None)
     if states is None:
         return []
-    # Airflow lets a trigger that several assets share reach none of their states: it does not name them.
-    return [_AsyncPaged(state) for state in (*states._by_name.values(), *states._by_uri.values())]  # noqa: SLF001
+    # Airflow has no public way to list the states: it looks them up by assets, which a trigger does not know.
+    return [_AsyncPagedState(state) for state in (*states._by_name.values(), *states._by_uri.values())]  # noqa: SLF001
 
 
-def state_of_asset(context: Context, asset: Asset) -> DurableState:
-    """Return the state of an asset that is an inlet of the running task.
-
-    Before Airflow 3.3 assets have none, and Airflow's Variables stand in for it.
+def asset_state(context: Context, asset: Asset) -> DurableState:
+    """Return the state of an asset that is an inlet of the running task: a Variable before Airflow 3.3.
 
     :param context: context of the running task.
     :param asset: the asset.
     :returns: the state.
     """
-    if Feature.ASSET_STATE.is_there:
-        return _Paged(context["asset_state_store"][asset])
-    return _StateInVariables(asset.name)
+    if Feature.ASSET_STATE_STORE.is_available:
+        return _PagedState(context["asset_state_store"][asset])
+    return _VariableState(asset.name)
 
 
-#: A call of an accessor's method: its name and its arguments.
-_Access = tuple[str, *tuple[Any, ...]]
+#: A call of an accessor: name and arguments of the method.
+_AccessorCall = tuple[str, *tuple[Any, ...]]
 
 
-def _get(key: str) -> Generator[_Access, Any, Any]:
+def _get_paged(key: str) -> Generator[_AccessorCall, Any, Any]:
     while True:
         value = yield "get", key
-        if not _is_head(value):
+        if not _is_page_index(value):
             return value
         pages = []
         for page in value["pages"]:
@@ -100,95 +90,95 @@ def _get(key: str) -> Generator[_Access, Any, Any]:
             pages.append(content)
         if None not in pages:
             return json.loads("".join(pages))
-        if (yield "get", key) == value:  # else another process has replaced it meanwhile
+        if (yield "get", key) == value:  # otherwise another process has replaced it
             raise ValueError(f"the state {key!r} of an asset is incomplete")
 
 
-def _set(key: str, value: Any) -> Generator[_Access, Any, None]:
+def _set_paged(key: str, value: Any) -> Generator[_AccessorCall, Any, None]:
     replaced = yield "get", key
     text = json.dumps(value)
-    if len(text) <= _PAGE:
+    if len(text) <= _MAX_PAGE_CHARACTERS:
         yield "set", key, value
         pages = []
     else:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        pages = [f"{key}_{digest}_{number}" for number in range(-(-len(text) // _PAGE))]
+        pages = [f"{key}_{digest}_{number}" for number in range(-(-len(text) // _MAX_PAGE_CHARACTERS))]
         for number, page in enumerate(pages):
-            yield "set", page, text[number * _PAGE : (number + 1) * _PAGE]
+            yield "set", page, text[number * _MAX_PAGE_CHARACTERS : (number + 1) * _MAX_PAGE_CHARACTERS]
         yield "set", key, {"pages": pages}
-    if _is_head(replaced) and replaced["pages"] != pages:
+    if _is_page_index(replaced) and replaced["pages"] != pages:
         for page in replaced["pages"]:
             yield "delete", page
 
 
-def _is_head(value: Any) -> bool:
+def _is_page_index(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"pages"}
 
 
-class _Paged:
+class _PagedState:
     def __init__(self, state: Any) -> None:
         self._state = state
 
     def get(self, key: str) -> Any:
-        return self._run(_get(key))
+        return self._run(_get_paged(key))
 
     def set(self, key: str, value: Any) -> None:
-        self._run(_set(key, value))
+        self._run(_set_paged(key, value))
 
-    def _run(self, accesses: Generator[_Access, Any, Any]) -> Any:
+    def _run(self, calls: Generator[_AccessorCall, Any, Any]) -> Any:
         result = None
         while True:
             try:
-                method, *arguments = accesses.send(result)
+                method, *arguments = calls.send(result)
             except StopIteration as finished:
                 return finished.value
             result = getattr(self._state, method)(*arguments)
 
 
-class _AsyncPaged:
+class _AsyncPagedState:
     def __init__(self, state: Any) -> None:
         self._state = state
 
     async def aget(self, key: str) -> Any:
-        return await self._run(_get(key))
+        return await self._run(_get_paged(key))
 
     async def aset(self, key: str, value: Any) -> None:
-        await self._run(_set(key, value))
+        await self._run(_set_paged(key, value))
 
-    async def _run(self, accesses: Generator[_Access, Any, Any]) -> Any:
+    async def _run(self, calls: Generator[_AccessorCall, Any, Any]) -> Any:
         result = None
         while True:
             try:
-                method, *arguments = accesses.send(result)
+                method, *arguments = calls.send(result)
             except StopIteration as finished:
                 return finished.value
             result = await getattr(self._state, f"a{method}")(*arguments)
 
 
-class _StateInVariables:
-    def __init__(self, name: str) -> None:
-        self._name = name
+class _VariableState:
+    def __init__(self, asset_name: str) -> None:
+        self._asset_name = asset_name
 
     def get(self, key: str) -> Any:
         from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
         from airflow.sdk.execution_time import task_runner
         from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
 
-        # Not Variable.get: from 3.1 on, to it a Variable is not there where the API server is in trouble.
+        # From 3.1 on, Variable.get reports a missing Variable also if the API server fails.
         comms: Any = task_runner.SUPERVISOR_COMMS
-        answer = comms.send(GetVariable(key=self._variable(key)))
-        if not isinstance(answer, ErrorResponse):
-            return json.loads(answer.value)
-        if answer.error == ErrorType.VARIABLE_NOT_FOUND:
+        response = comms.send(GetVariable(key=self._variable_key(key)))
+        if not isinstance(response, ErrorResponse):
+            return json.loads(response.value)
+        if response.error == ErrorType.VARIABLE_NOT_FOUND:
             return None
-        raise AirflowRuntimeError(answer)
+        raise AirflowRuntimeError(response)
 
     def set(self, key: str, value: Any) -> None:
         from airflow.providers.common.compat.sdk import Variable
 
-        description = f"Of the asset {self._name}"
-        Variable.set(self._variable(key), value, description, serialize_json=True)
+        description = f"State of the asset {self._asset_name}"
+        Variable.set(self._variable_key(key), value, description, serialize_json=True)
 
-    def _variable(self, key: str) -> str:
-        # The name itself may look to Airflow like that of a secret, which it would hide from all logs.
-        return f"{key}_{hashlib.sha256(self._name.encode()).hexdigest()[:16]}"
+    def _variable_key(self, key: str) -> str:
+        # A digest, because Airflow masks the values of Variables whose names look like those of secrets.
+        return f"{key}_{hashlib.sha256(self._asset_name.encode()).hexdigest()[:16]}"

@@ -1,1 +1,1 @@
-"""Whole DAGs, ready to be used: a call makes one."""
+"""Functions that create complete DAGs."""

@@ -3,11 +3,12 @@
     python -m airflow_provider_codeocean.emulator --port 8000 --env-file code-ocean.env
 
 It is written from the API's documentation and shares no code with `airflow_provider_codeocean.api`, so that a
-misunderstanding in one does not confirm itself in the other; its oracle is the official SDK. Tests start it
-in a thread with `EmulatorServer`. `EmulatorConfig` lists the settings, `FaultRule` the faults and quirks.
+misunderstanding in one does not confirm itself in the other; contract tests check it with the official SDK.
+Tests start it in a thread with `EmulatorServer`. `EmulatorConfig` lists the settings, `FaultRule` the faults
+and quirks.
 
-Besides the API under `/api/v1/` and pages for people, it has endpoints of its own, which need no credentials
-and exchange JSON:
+In addition to the API under `/api/v1/` and pages for browsers, it has control endpoints, which need no
+credentials and exchange JSON:
 
 | endpoint under `/_emulator/` | |
 | --- | --- |

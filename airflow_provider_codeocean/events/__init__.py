@@ -1,1 +1,1 @@
-"""What there is to tell of a look, and what has been told and taken: pure decisions, and no Airflow."""
+"""Which results of polls are new, and which DAG run has claimed them. Independent of Airflow."""

@@ -1,4 +1,4 @@
-"""Which run of a DAG has taken which computations: each belongs to one run, and a run gets the same again."""
+"""Which DAG run has claimed which computations."""
 
 from __future__ import annotations
 
@@ -6,90 +6,94 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.events.seen_set import Seen, digest_of
+from airflow_provider_codeocean.events.seen_set import FORMAT, SeenSet, check_format, id_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: How many identifiers are kept in whole, of the latest runs, and how many runs before those are known.
-_IDENTIFIERS, _RUNS = 1000, 10_000
+#: Maximum number of ids that are stored in full, for the latest runs.
+_MAX_LISTED_IDS = 1000
+#: Maximum number of earlier runs that are stored as digests.
+_MAX_EXPIRED_RUNS = 10_000
 
 
-class Forgotten(LookupError):
-    """A run is so long ago that it is not known any more what it has taken."""
+class ClaimExpired(LookupError):
+    """The computations that a run has claimed are no longer stored."""
 
 
 @dataclass(slots=True)
-class Ledger:
-    """What runs have taken.
+class ClaimLedger:
+    """The claims of DAG runs. Each computation belongs to at most one run.
 
-    :param runs: what the latest runs have taken, in order.
-    :param taken: what is not there to be taken: what runs before those have taken, and what was old at first.
-    :param earlier: digests of the runs before those, the latest last.
+    :param claims_by_run: ids that the latest runs have claimed, in order.
+    :param unavailable: ids that cannot be claimed: earlier runs have claimed them, or they are part of the
+        watcher's baseline.
+    :param expired_runs: digests of the earlier runs, the latest last.
     """
 
-    runs: dict[str, list[str]] = field(default_factory=dict)
-    taken: Seen = field(default_factory=Seen)
-    earlier: tuple[bytes, ...] = ()
+    claims_by_run: dict[str, list[str]] = field(default_factory=dict)
+    unavailable: SeenSet = field(default_factory=SeenSet)
+    expired_runs: tuple[bytes, ...] = ()
 
-    def take(self, run_id: str, there: Sequence[str], limit: int) -> tuple[list[str], bool]:
-        """Take for a run what no other run has taken, or what it has taken itself already.
+    def claim(self, run_id: str, candidates: Sequence[str], limit: int) -> tuple[list[str], bool]:
+        """Claim ids for a run, or return the ids that it has already claimed.
 
-        :param run_id: the run.
-        :param there: identifiers of all that there is to take now, in the order to take them.
-        :param limit: how many a run takes at most.
-        :returns: what the run has taken, in the same order each time, and whether more is left.
-        :raises Forgotten: where the run is known to have taken something, but not what.
+        :param run_id: id of the run.
+        :param candidates: ids of all terminal computations, in the order in which to claim them.
+        :param limit: maximum number of ids that the run may claim.
+        :returns: the claimed ids, in the same order each time, and whether unclaimed candidates remain.
+        :raises ClaimExpired: if the run has claimed ids that are no longer stored.
         """
-        if run_id not in self.runs:
-            if digest_of(run_id) in self.earlier:
-                raise Forgotten(f"what run {run_id} has taken is so long ago that it is not known any more")
-            self.runs[run_id] = self._left(there)[:limit]
-        mine = self.runs[run_id]
-        return mine, bool(self._left(there))
+        if run_id not in self.claims_by_run:
+            if id_digest(run_id) in self.expired_runs:
+                raise ClaimExpired(
+                    f"the claims of run {run_id} are too old and no longer stored: trigger a new run"
+                )
+            self.claims_by_run[run_id] = self._unclaimed(candidates)[:limit]
+        return self.claims_by_run[run_id], bool(self._unclaimed(candidates))
 
-    def _left(self, there: Sequence[str]) -> list[str]:
-        in_runs = {each for ids in self.runs.values() for each in ids}
-        return [each for each in dict.fromkeys(there) if each not in in_runs and each not in self.taken]
+    def _unclaimed(self, candidates: Sequence[str]) -> list[str]:
+        claimed = {claimed_id for ids in self.claims_by_run.values() for claimed_id in ids}
+        return [
+            candidate
+            for candidate in dict.fromkeys(candidates)
+            if candidate not in claimed and candidate not in self.unavailable
+        ]
 
-    def shortened(self) -> Ledger:
-        """Return it without the details of runs long ago. What has been taken is never forgotten."""
-        runs: dict[str, list[str]] = {}
-        gone: list[tuple[str, list[str]]] = []
-        kept = 0
-        for run_id, taken in reversed(self.runs.items()):
-            kept += len(taken) + 1
-            if not runs or kept <= _IDENTIFIERS:
-                runs[run_id] = taken
-            else:
-                gone.append((run_id, taken))
-        digests = {digest_of(each) for _, taken in gone for each in taken}
-        earlier = [*self.earlier, *(digest_of(run_id) for run_id, _ in reversed(gone))]
-        return Ledger(
-            dict(reversed(runs.items())), Seen(self.taken.digests | digests), tuple(earlier[-_RUNS:])
+    def compacted(self) -> ClaimLedger:
+        """Return the ledger with only digests for earlier runs. No claimed id becomes available again."""
+        listed: dict[str, list[str]] = {}
+        expired: dict[str, list[str]] = {}
+        count = 0
+        for run_id, ids in reversed(self.claims_by_run.items()):
+            count += len(ids) + 1
+            (listed if not listed or count <= _MAX_LISTED_IDS else expired)[run_id] = ids
+        digests = {id_digest(claimed_id) for ids in expired.values() for claimed_id in ids}
+        expired_runs = [*self.expired_runs, *map(id_digest, reversed(expired))]
+        return ClaimLedger(
+            dict(reversed(listed.items())),
+            SeenSet(self.unavailable.digests | digests),
+            tuple(expired_runs[-_MAX_EXPIRED_RUNS:]),
         )
 
-    def written(self) -> dict[str, Any]:
-        """Write it down, as JSON values."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored form, as JSON values."""
         return {
-            "runs": self.runs,
-            "taken": self.taken.written(),
-            "earlier": [base64.b64encode(each).decode() for each in self.earlier],
+            "format": FORMAT,
+            "claims_by_run": self.claims_by_run,
+            "unavailable": self.unavailable.to_json(),
+            "expired_runs": [base64.b64encode(digest).decode() for digest in self.expired_runs],
         }
 
     @classmethod
-    def read(cls, written: Any) -> Ledger:
-        """Read what was written down.
-
-        :param written: by :meth:`written`.
-        :returns: the ledger.
-        :raises ValueError: where it is none.
-        """
+    def from_json(cls, value: Any) -> ClaimLedger:
+        """Read the stored form, or raise ValueError if it is invalid."""
+        check_format(value)
         try:
             return cls(
-                {run_id: [*taken] for run_id, taken in written["runs"].items()},
-                Seen.read(written["taken"]),
-                tuple(base64.b64decode(each, validate=True) for each in written["earlier"]),
+                {run_id: [*ids] for run_id, ids in value["claims_by_run"].items()},
+                SeenSet.from_json(value["unavailable"]),
+                tuple(base64.b64decode(digest, validate=True) for digest in value["expired_runs"]),
             )
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"this is no record of what was taken: {error!r}") from error
+            raise ValueError(f"not a claim ledger: {error!r}") from error

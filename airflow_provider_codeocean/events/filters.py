@@ -1,28 +1,25 @@
-"""What of a look there is something to tell of: computations that have ended, data assets that are ready."""
+"""Select the results of a poll that an event reports."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from airflow_provider_codeocean.outcomes import Verdict, computation_verdict, data_asset_verdict
+from airflow_provider_codeocean.outcomes import Outcome, computation_outcome, data_asset_outcome
+from airflow_provider_codeocean.submission.keys import extract_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from airflow_provider_codeocean.api.models.computation import Computation
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
 
-#: How computations have ended that are wanted.
-EndStatus = Literal["succeeded", "failed", "any"]
+T = TypeVar("T", "Computation", "DataAsset")
 
-_VERDICTS: Mapping[EndStatus, frozenset[Verdict]] = {
-    "succeeded": frozenset({Verdict.SUCCEEDED}),
-    "failed": frozenset({Verdict.FAILED}),
-    "any": frozenset({Verdict.SUCCEEDED, Verdict.FAILED}),
-}
+#: Which finished computations to report.
+StatusFilter = Literal["succeeded", "failed", "any"]
 
-#: What is told of a computation, and of a data asset.
-TOLD_OF_COMPUTATIONS = {
+#: Fields of a computation in an event.
+COMPUTATION_EVENT_FIELDS = {
     "id",
     "name",
     "created",
@@ -36,7 +33,8 @@ TOLD_OF_COMPUTATIONS = {
     "data_assets",
     "nextflow_profile",
 }
-TOLD_OF_DATA_ASSETS = {
+#: Fields of a data asset in an event.
+DATA_ASSET_EVENT_FIELDS = {
     "id",
     "name",
     "created",
@@ -50,73 +48,39 @@ TOLD_OF_DATA_ASSETS = {
 }
 
 
-class Created(Protocol):
-    """What has an identifier and, mostly, a time."""
-
-    @property
-    def id(self) -> str:
-        """Identifier."""
-        ...
-
-    @property
-    def created(self) -> float | None:
-        """When it was created, in Unix seconds."""
-        ...
-
-
-C = TypeVar("C", bound=Created)
-
-
-def ended(computations: Iterable[Computation], since: float | None) -> list[Computation]:
-    """Choose the computations that have ended, however; cloud workstations are none of them.
-
-    :param computations: all that there are.
-    :param since: leave out what was created before, in Unix seconds.
-    :returns: those, the oldest first.
-    """
-    return _oldest_first(
-        (
-            each
-            for each in computations
-            if not each.cloud_workstation and computation_verdict(each) is not Verdict.WAITING
-        ),
-        since,
+def select_terminal_computations(
+    computations: Iterable[Computation], since: float | None
+) -> list[Computation]:
+    """Return the terminal computations since a time, without cloud workstations, the oldest first."""
+    terminal = (
+        computation
+        for computation in computations
+        if not computation.cloud_workstation and computation_outcome(computation) is not Outcome.PENDING
     )
+    return _oldest_first(terminal, since)
 
 
-def has_ended_as(computation: Computation, status: EndStatus) -> bool:
-    """Tell whether a computation has ended as it is wanted.
-
-    :param computation: the computation.
-    :param status: how it is to have ended; one that was stopped has failed.
-    :returns: whether it has.
-    """
-    return computation_verdict(computation) in _VERDICTS[status]
+def matches_filters(computation: Computation, status: StatusFilter, *, include_own: bool) -> bool:
+    """Return whether to report a terminal computation; own ones have an idempotency key in their names."""
+    if status not in ("any", computation_outcome(computation).value):
+        return False
+    return include_own or extract_key(computation.name) is None
 
 
-def ready(assets: Iterable[DataAsset], since: float | None) -> list[DataAsset]:
-    """Choose the data assets that are ready.
-
-    :param assets: all that there are.
-    :param since: leave out what was created before, in Unix seconds.
-    :returns: those, the oldest first.
-    """
-    return _oldest_first((each for each in assets if data_asset_verdict(each) is Verdict.SUCCEEDED), since)
+def select_ready_data_assets(assets: Iterable[DataAsset], since: float | None) -> list[DataAsset]:
+    """Return the data assets that are ready and were created since a time, the oldest first."""
+    return _oldest_first((asset for asset in assets if data_asset_outcome(asset) is Outcome.SUCCEEDED), since)
 
 
-def _oldest_first(those: Iterable[C], since: float | None) -> list[C]:
-    def is_old(one: C) -> bool:
-        return since is not None and one.created is not None and one.created < since
+def _oldest_first(items: Iterable[T], since: float | None) -> list[T]:
+    selected = {
+        item.id: item
+        for item in items
+        if item.id and (since is None or item.created is None or item.created >= since)
+    }
+    return sorted(selected.values(), key=lambda item: (item.created or 0, item.id))
 
-    chosen = {each.id: each for each in those if each.id and not is_old(each)}
-    return sorted(chosen.values(), key=lambda each: (each.created or 0, each.id))
 
-
-def described(one: Computation | DataAsset, fields: set[str]) -> dict[str, Any]:
-    """Return what is told of one, as JSON values.
-
-    :param one: the computation or data asset.
-    :param fields: which of its fields.
-    :returns: the values.
-    """
-    return one.model_dump(mode="json", include=fields)
+def to_event_item(item: Computation | DataAsset, fields: set[str]) -> dict[str, Any]:
+    """Return these fields of a computation or data asset, as JSON values."""
+    return item.model_dump(mode="json", include=fields)

@@ -1,4 +1,4 @@
-"""What the events of asset watchers tell, for DAGs that are scheduled on their assets."""
+"""Read the payloads of asset events, in DAGs that asset watchers start."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ if TYPE_CHECKING:
 
 
 def finished_computations(triggering_asset_events: Mapping[Any, Iterable[Any]]) -> list[dict[str, Any]]:
-    """Return the computations that the events tell of which have started a run.
+    """Return the computations in the events that started a DAG run.
 
-    :param triggering_asset_events: what a task is given under this name: lists of events by asset.
-    :returns: the computations, each once, in the order of the events: see
-        :class:`~airflow_provider_codeocean.triggers.events.CodeOceanComputationsFinishedTrigger`.
+    :param triggering_asset_events: the variable of this name in a task's context: lists of events by asset.
+    :returns: the computations without duplicates, in the order of the events, with the fields that
+        :class:`~airflow_provider_codeocean.triggers.events.CodeOceanComputationsFinishedTrigger` lists.
     """
-    return _told(triggering_asset_events, "computations")
+    return _collect_payloads(triggering_asset_events, "computations")
 
 
 def ready_data_assets(triggering_asset_events: Mapping[Any, Iterable[Any]]) -> list[dict[str, Any]]:
-    """Return the data assets that the events tell of which have started a run.
+    """Return the data assets in the events that started a DAG run.
 
-    :param triggering_asset_events: what a task is given under this name: lists of events by asset.
-    :returns: the data assets, each once, in the order of the events: see
-        :class:`~airflow_provider_codeocean.triggers.events.CodeOceanDataAssetsReadyTrigger`.
+    :param triggering_asset_events: the variable of this name in a task's context: lists of events by asset.
+    :returns: the data assets without duplicates, in the order of the events, with the fields that
+        :class:`~airflow_provider_codeocean.triggers.events.CodeOceanDataAssetsReadyTrigger` lists.
     """
-    return _told(triggering_asset_events, "data_assets")
+    return _collect_payloads(triggering_asset_events, "data_assets")
 
 
-def _told(events_by_asset: Mapping[Any, Iterable[Any]], what: str) -> list[dict[str, Any]]:
-    told: dict[str, dict[str, Any]] = {}
-    for asset in events_by_asset:
-        for event in events_by_asset[asset]:
-            payload = (event.extra or {}).get("payload")  # other events of an asset have none
-            for each in payload.get(what, ()) if isinstance(payload, dict) else ():
-                told.setdefault(each["id"], each)
-    return list(told.values())
+def _collect_payloads(events_by_asset: Mapping[Any, Iterable[Any]], payload_key: str) -> list[dict[str, Any]]:
+    items_by_id: dict[str, dict[str, Any]] = {}
+    for events in events_by_asset.values():
+        for event in events:
+            payload = (event.extra or {}).get("payload")
+            if isinstance(payload, dict):  # events of other sources have none
+                for item in payload.get(payload_key, ()):
+                    items_by_id.setdefault(item["id"], item)
+    return list(items_by_id.values())

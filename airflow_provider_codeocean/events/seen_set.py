@@ -1,114 +1,98 @@
-"""What a watch has told of, as a set, and not as a time up to which it has.
-
-So that it does not matter in which order things end, whose clock is wrong, or that something old comes to
-match a search today: what is there and is not in the set is new.
-"""
+"""The ids that a watcher has already reported."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
-T = TypeVar("T")
+#: Format number of the values in an asset's state.
+FORMAT = 1
 
-#: Where it is in the state of an asset what was old when it was first looked for it, what its watch has told
-#: of since, with that, and what has been taken (:mod:`~airflow_provider_codeocean.events.claims`).
-BASELINE, TOLD, TAKEN = "codeocean_baseline", "codeocean_told", "codeocean_taken"
+#: Key of the baseline in an asset's state: the results that were old to the watcher.
+BASELINE_KEY = "codeocean_baseline"
+#: Key of the ids that the watcher has reported, including the baseline.
+SEEN_KEY = "codeocean_seen"
+#: Key of the claims of DAG runs (:mod:`~airflow_provider_codeocean.events.claims`).
+CLAIMS_KEY = "codeocean_claims"
 
-#: Bytes that stand for an identifier: of a million, two are taken for one another once in 40 million cases.
-_BYTES = 8
-#: How many more may be remembered than are there, and in how many looks what is there is counted: what looks
-#: leave out for a while is not new again.
-_ROOM, _LOOKS = 1000, 10
+#: Size of an id's digest. Of a million ids, two share a digest once in 40 million cases.
+_DIGEST_BYTES = 8
+#: Maximum number of ids to keep beyond twice the number of current ones.
+_MAX_EXTRA_IDS = 1000
+#: Number of polls whose ids are current: an id that is missing from some of them must not become new again.
+_RECENT_POLLS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A set of identifiers, 11 characters each when it is written down.
+class SeenSet:
+    """A set of ids, stored in 11 characters each.
 
-    :param digests: what stands for them.
-    :param lately: those of them that were there in the last looks; not written down.
-    :param looks: how many looks these were; not written down.
+    It is a set and not a timestamp, so the order in which results end, the clocks, and old results that match
+    a search later do not matter: every result whose id is not in the set is new.
+
+    :param digests: digests of the ids.
+    :param recent: digests of the ids in the recent polls; not stored.
+    :param polls: number of recent polls; not stored.
     """
 
     digests: frozenset[bytes] = frozenset()
-    lately: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
-    looks: int = field(default=0, compare=False, repr=False)
+    recent: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
+    polls: int = field(default=0, compare=False, repr=False)
 
     def __contains__(self, identifier: str) -> bool:
-        """Whether an identifier is in the set."""
-        return digest_of(identifier) in self.digests
+        return id_digest(identifier) in self.digests
 
-    def with_all(self, there: Iterable[str]) -> Seen:
-        """Return the set with all that are there now; where room is scarce, without those that are gone.
+    def updated_with(self, current_ids: Iterable[str]) -> SeenSet:
+        """Return the set with the ids of a poll, and without outdated ids if it would become too large.
 
-        Gone is what several looks in a row have not shown. One that shows nothing at all does not count: an
-        index that is made anew is empty for a while.
-
-        :param there: identifiers of all that are there.
-        :returns: the set.
+        An id is outdated if several polls in a row have not returned it. Empty polls do not count, because an
+        index is empty while Code Ocean rebuilds it.
         """
-        now = frozenset(map(digest_of, there))
-        if not now:
+        current = frozenset(map(id_digest, current_ids))
+        if not current:
             return self
-        both, lately, looks = self.digests | now, self.lately | now, self.looks + 1
-        if looks < _LOOKS:
-            return Seen(both, lately, looks)
-        return Seen(both if len(both) <= 2 * len(lately) + _ROOM else lately)
+        digests, recent, polls = self.digests | current, self.recent | current, self.polls + 1
+        if polls < _RECENT_POLLS:
+            return SeenSet(digests, recent, polls)
+        return SeenSet(digests if len(digests) <= 2 * len(recent) + _MAX_EXTRA_IDS else recent)
 
-    def written(self) -> str:
-        """Write it down; the same set is always written the same."""
-        return base64.b64encode(b"".join(sorted(self.digests))).decode()
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored form. Equal sets have equal forms."""
+        return {"format": FORMAT, "digests": base64.b64encode(b"".join(sorted(self.digests))).decode()}
 
     @classmethod
-    def read(cls, written: str) -> Seen:
-        """Read what was written down.
-
-        :param written: by :meth:`written`.
-        :returns: the set.
-        :raises ValueError: where it is none.
-        """
-        content = base64.b64decode(written, validate=True)
-        if len(content) % _BYTES:
-            raise ValueError(f"{len(content)} bytes are no digests of {_BYTES}")
-        return cls(frozenset(content[at : at + _BYTES] for at in range(0, len(content), _BYTES)))
-
-
-def digest_of(identifier: str) -> bytes:
-    """Return what stands for an identifier."""
-    return hashlib.sha256(identifier.encode(errors="replace")).digest()[:_BYTES]
+    def from_json(cls, value: Any) -> SeenSet:
+        """Read the stored form, or raise ValueError if it is invalid."""
+        check_format(value)
+        try:
+            content = base64.b64decode(value["digests"], validate=True)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a set of ids: {error!r}") from error
+        if len(content) % _DIGEST_BYTES:
+            raise ValueError(f"not a set of ids: {len(content)} bytes is no multiple of {_DIGEST_BYTES}")
+        return cls(
+            frozenset(content[at : at + _DIGEST_BYTES] for at in range(0, len(content), _DIGEST_BYTES))
+        )
 
 
-def look(
-    seen: Seen | None, there: Sequence[T], identify: Callable[[T], str], *, from_now_on: bool
-) -> tuple[Seen, list[T]]:
-    """Tell what is new of what is there.
-
-    :param seen: what has been told of; None before the first look.
-    :param there: all that there is now.
-    :param identify: returns the identifier of one.
-    :param from_now_on: what is there at the first look is old.
-    :returns: what has been told of once the new is told, and the new, in the same order, each once.
-    """
-    by_identifier = {identify(each): each for each in there}
-    if seen is None:
-        new = [] if from_now_on else list(by_identifier.values())
-        seen = Seen()
-    else:
-        new = [each for identifier, each in by_identifier.items() if identifier not in seen]
-    return seen.with_all(by_identifier), new
+def check_format(value: Any) -> None:
+    """Raise ValueError if a stored value has another format number than :data:`FORMAT`."""
+    format_number = value.get("format") if isinstance(value, dict) else None
+    if format_number != FORMAT:
+        raise ValueError(f"the stored value has format {format_number!r}, expected {FORMAT}")
 
 
-def told_to_all(marks: Iterable[Seen]) -> Seen | None:
-    """Return what all of several have been told of, None where there is nobody.
+def id_digest(identifier: str) -> bytes:
+    """Return the digest that stands for an id."""
+    return hashlib.sha256(identifier.encode(errors="replace")).digest()[:_DIGEST_BYTES]
 
-    :param marks: what each has been told of.
-    :returns: what all have.
-    """
-    all_of_them = [mark.digests for mark in marks]
-    return Seen(frozenset.intersection(*all_of_them)) if all_of_them else None
+
+def intersection(seen_sets: Iterable[SeenSet]) -> SeenSet | None:
+    """Return the ids that are in all of the sets, or None without a set."""
+    digests = [seen_set.digests for seen_set in seen_sets]
+    return SeenSet(frozenset.intersection(*digests)) if digests else None

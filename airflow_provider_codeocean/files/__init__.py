@@ -1,1 +1,1 @@
-"""Listing, choosing and downloading files of data assets and results of computations. No Airflow here."""
+"""List, select, and download files of data assets and results of computations, independent of Airflow."""

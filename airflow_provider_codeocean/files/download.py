@@ -1,4 +1,4 @@
-"""Downloading files: several at a time, in bounded memory, continuing where an earlier attempt broke off."""
+"""Download files in parallel, with bounded memory, and resume after interruptions."""
 
 from __future__ import annotations
 
@@ -14,32 +14,37 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, DownloadFailed
-from airflow_provider_codeocean.api.security import origin
-from airflow_provider_codeocean.api.storage import CHUNK
-from airflow_provider_codeocean.files.paths import alike, first_few, quoted, unsafe_reason
+from airflow_provider_codeocean.api.security import url_origin
+from airflow_provider_codeocean.api.storage import CHUNK_BYTES
+from airflow_provider_codeocean.files.paths import (
+    explain_unsafe_path,
+    find_colliding_paths,
+    join_first_items,
+    quote_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.api.storage import Checksum, FilePart
+    from airflow_provider_codeocean.api.storage import Checksum, FileResponse
     from airflow_provider_codeocean.files.source import FileSource, ListedFile
-    from airflow_provider_codeocean.files.target import Target, Writer
+    from airflow_provider_codeocean.files.target import DownloadTarget, FileWriter
 
 log = logging.getLogger(__name__)
 
-#: What to do with files whose names are not safe to write.
+#: How to handle files with unsafe names.
 OnUnsafe = Literal["fail", "skip"]
 
-#: Seconds between two log lines about the progress.
-PROGRESS_PAUSE = 10.0
-#: Seconds for threads to notice that they should stop; one that waits for a host notices later.
-_STOP_SECONDS = 2.0
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 20.0
+#: Seconds between log lines about the progress.
+PROGRESS_INTERVAL_SECONDS = 10.0
+#: Seconds for threads to notice that they should stop; a thread that waits for a host notices later.
+_STOP_TIMEOUT_SECONDS = 2.0
+_FIRST_DELAY_SECONDS = 0.5
+_MAX_DELAY_SECONDS = 20.0
 _MIB = 1024 * 1024
-#: Answers of hosts that send no range, or not this one.
-_RANGE_REFUSED = {
+#: Statuses of hosts that do not support ranges, or not the requested range.
+_RANGE_ERROR_STATUSES = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.PRECONDITION_FAILED,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -47,42 +52,42 @@ _RANGE_REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Downloaded:
+class DownloadResult:
     """The result of a download.
 
     :param target: address of the target.
-    :param files: number of files, which are all in the target now.
-    :param bytes: their size together.
-    :param fetched: number of files that this attempt fetched; an earlier attempt fetched the others.
-    :param skipped: number of files left out because their names are not safe to write.
+    :param files: number of files, all of which are in the target now.
+    :param bytes: total size of these files.
+    :param downloaded: number of files that this attempt downloaded; an earlier attempt downloaded the rest.
+    :param skipped: number of files skipped because of unsafe names.
     """
 
     target: str
     files: int
     bytes: int
-    fetched: int
+    downloaded: int
     skipped: int = 0
 
 
 class Download:
-    """Fetches files to a target, once.
+    """Downloads files to a target. An instance runs once.
 
-    A file is complete when it has the listed size and the checksum that its host states, if any. A signed URL
-    is requested just before a file is fetched, and again when it has expired or the connection breaks. Then
-    the rest of the file is requested, provided that a validator shows that the bytes so far belong to the
-    same version; otherwise the file is fetched from its start.
+    A file is complete when it has the listed size and, if its host reports a checksum, that checksum. A
+    signed URL is requested just before the file is downloaded, and again when it has expired or the
+    connection breaks. The download then continues if a validator shows that the received bytes belong to the
+    same version; otherwise it starts over.
 
-    A file that does not grow by a MiB within the client's ``retry_budget`` is given up at its next failure.
+    If a file does not grow by a MiB within the client's ``retry_budget``, its next error is raised.
 
     :param client: the client.
     :param source: the source of the files.
     :param files: the files.
-    :param target: their target.
-    :param max_parallel: how many are fetched at the same time, from 1.
+    :param target: the target.
+    :param max_parallel: maximum number of parallel downloads, from 1.
     :param overwrite: whether to replace files in the target that are not known to come from the source.
-    :param on_unsafe: ``fail``, or ``skip`` files whose names are not safe to write.
-    :param stop: ends the download when it is set, from another thread or a signal handler.
-    :raises ValueError: if a name is not safe to write.
+    :param on_unsafe: ``fail`` for unsafe names, or ``skip`` these files.
+    :param stop: stops the download when it is set, from another thread or a signal handler.
+    :raises ValueError: if a name is unsafe.
     """
 
     def __init__(
@@ -90,50 +95,58 @@ class Download:
         client: CodeOceanClient,
         source: FileSource,
         files: Sequence[ListedFile],
-        target: Target,
+        target: DownloadTarget,
         *,
         max_parallel: int,
         overwrite: bool = True,
         on_unsafe: OnUnsafe = "fail",
         stop: threading.Event | None = None,
     ) -> None:
-        unsafe = {file.below: reason for file in files if (reason := unsafe_reason(file.below))}
+        unsafe = {
+            file.relative_path: reason
+            for file in files
+            if (reason := explain_unsafe_path(file.relative_path))
+        }
         if unsafe:
-            problem = first_few([f"{quoted(path)} {reason}" for path, reason in unsafe.items()], "; ")
+            problem = join_first_items(
+                [f"{quote_name(path)} {reason}" for path, reason in unsafe.items()], "; "
+            )
             if on_unsafe == "fail":
                 raise ValueError(
                     f"{source} has file names that are not safe to write: {problem}. Leave them out with "
                     f"exclude=… or on_unsafe='skip'"
                 )
             log.warning("Skipped files of %s whose names are not safe to write: %s", source, problem)
-        self._files = [file for file in files if file.below not in unsafe]
-        for one, other in alike(file.below for file in self._files):
-            log.warning("%r and %r are one file to systems that do not distinguish such names", one, other)
+        self._files = [file for file in files if file.relative_path not in unsafe]
+        for first, second in find_colliding_paths(file.relative_path for file in self._files):
+            log.warning(
+                "%r and %r are the same file on systems that do not distinguish such names", first, second
+            )
         self._client = client
         self._source = source
         self._target = target
         self._overwrite = overwrite
-        self._threads = min(max_parallel, len(self._files))
+        self._thread_count = min(max_parallel, len(self._files))
         self._stop = stop or threading.Event()
-        self._taking = threading.Lock()
+        self._queue_lock = threading.Lock()
         self._queue: Iterator[ListedFile] = iter(self._files)
         self._progress = _Progress(len(self._files), sum(file.size or 0 for file in self._files), len(unsafe))
 
-    def run(self) -> Downloaded:
-        """Fetch the files.
+    def run(self) -> DownloadResult:
+        """Download the files.
 
         :returns: the result.
-        :raises DownloadFailed: if a file does not arrive completely, cannot or must not be written, or the
-            download was stopped. The other threads end, too.
+        :raises DownloadFailed: if a file cannot be downloaded completely, cannot or must not be written, or
+            the download was stopped. All threads stop.
         :raises CodeOceanError: if Code Ocean does not provide a URL.
         """
-        workers = ThreadPoolExecutor(max(1, self._threads), thread_name_prefix="codeocean-download")
+        workers = ThreadPoolExecutor(max(1, self._thread_count), thread_name_prefix="codeocean-download")
         pending: set[Future[None]] = set()
         try:
-            self._target.begin(self._source.identity, self._files, overwrite=self._overwrite)
-            pending = {workers.submit(self._work) for _ in range(self._threads)}
+            self._target.prepare(self._source.identity, self._files, overwrite=self._overwrite)
+            pending = {workers.submit(self._download_queued_files) for _ in range(self._thread_count)}
             while pending:
-                done, pending = wait(pending, PROGRESS_PAUSE, return_when=FIRST_EXCEPTION)
+                done, pending = wait(pending, PROGRESS_INTERVAL_SECONDS, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
                 log.info("%s", self._progress)
@@ -141,8 +154,8 @@ class Download:
         except BaseException as error:
             self._stop.set()
             workers.shutdown(wait=False, cancel_futures=True)
-            wait([future for future in pending if not future.cancelled()], _STOP_SECONDS)
-            with suppress(Exception):  # for the next attempt, which continues with less if this fails
+            wait([future for future in pending if not future.cancelled()], _STOP_TIMEOUT_SECONDS)
+            with suppress(Exception):  # helps the next attempt, but is not required
                 self._target.close()
             if isinstance(error, OSError):
                 raise DownloadFailed(f"{self._target} cannot be used: {error}") from error
@@ -150,89 +163,89 @@ class Download:
         workers.shutdown()
         return self._progress.result(str(self._target))
 
-    def _work(self) -> None:
-        """Fetch one file after the other."""
+    def _download_queued_files(self) -> None:
+        """Download files from the queue, one after the other."""
         while True:
-            with self._taking:
+            with self._queue_lock:
                 file = next(self._queue, None)
             if file is None:
                 return
             if self._stop.is_set():
                 raise DownloadFailed("the download was stopped")
             try:
-                self._fetch(file)
+                self._download_file(file)
             except OSError as error:
                 raise DownloadFailed(
                     f"{file.path!r} could not be written to {self._target}: {error}"
                 ) from error
 
-    def _fetch(self, file: ListedFile) -> None:
-        """Fetch a file, unless it is complete."""
+    def _download_file(self, file: ListedFile) -> None:
+        """Download a file, unless it is complete."""
         budget = self._client.retry_budget
-        # Another process that fetches it with the same connection writes or gives up within this time.
-        patience = self._client.storage.chunk_seconds + budget
-        with self._target.open(file, self._stop, patience) as writer:
+        # Another process that downloads it with the same connection makes progress or fails within this time.
+        stall_timeout = self._client.storage.chunk_timeout + budget
+        with self._target.open(file, self._stop, stall_timeout) as writer:
             if writer is not None:
-                transfer = _Transfer(file, writer)
-                retries = _Retries(budget, self._stop, writer.position)
+                transfer = _ResponseChecker(file, writer)
+                retries = _RetryBudget(budget, self._stop, writer.position)
                 while file.size != 0 and not self._receive(transfer, retries):
                     pass
                 writer.finish()
         size = (file.size or 0) if writer is None else writer.position
-        self._progress.finished(file, size, fetched=writer is not None)
+        self._progress.record_file(file, size, downloaded=writer is not None)
 
-    def _receive(self, transfer: _Transfer, retries: _Retries) -> bool:
-        """Receive a file, or the rest of it; return whether it is complete."""
-        file, writer, host = transfer.file, transfer.writer, None
+    def _receive(self, checker: _ResponseChecker, retries: _RetryBudget) -> bool:
+        """Receive a file or the rest of it, and return whether it is complete."""
+        file, writer, host = checker.file, checker.writer, None
         try:
-            url = self._source.url_of(file.path)
-            host = origin(url)
+            url = self._source.get_url(file.path)
+            host = url_origin(url)
             with self._client.storage.read(url, writer.position, writer.validator) as part:
-                for chunk in transfer.accepted(part):
+                for chunk in checker.iter_checked_chunks(part):
                     if self._stop.is_set():
                         raise CodeOceanTransportError("the download was stopped")  # noqa: TRY301 - keeps them
                     writer.write(chunk)
-                    self._progress.is_at(file, writer.position)
+                    self._progress.set_position(file, writer.position)
         except (CodeOceanTransportError, DownloadFailed) as error:
-            place = f" from {host}" if host else ""
-            named = DownloadFailed(
-                f"{file.path!r} of {self._source} could not be downloaded{place}: {error}",
-                transient=error.transient,
+            origin = f" from {host}" if host else ""
+            file_error = DownloadFailed(
+                f"{file.path!r} of {self._source} could not be downloaded{origin}: {error}",
+                is_transient=error.is_transient,
             )
             position = writer.position
             if not _can_continue(writer, error):
                 writer.restart(None)
-            retries.wait(error, named, position)
+            retries.wait_or_raise(error, file_error, position)
             return False
         return True
 
 
-class _Transfer:
-    """Checks the responses with one file: nothing of a response that contradicts the file is kept."""
+class _ResponseChecker:
+    """Checks the responses for one file, and discards those that contradict the file."""
 
-    def __init__(self, file: ListedFile, writer: Writer) -> None:
+    def __init__(self, file: ListedFile, writer: FileWriter) -> None:
         self.file = file
         self.writer = writer
         self._checksum: Checksum | None = None
         self._hash: Any = None
-        self._mismatch = b""
-        self._is_first = True
+        self._mismatched_digest = b""
+        self._is_first_response = True
 
-    def accepted(self, part: FilePart) -> Iterator[bytes]:
+    def iter_checked_chunks(self, response: FileResponse) -> Iterator[bytes]:
         """Check a response.
 
-        :param part: the response.
-        :yields: bytes to write before the next ones are requested.
-        :raises DownloadFailed: if it does not continue the bytes so far, or does not end as it should.
+        :param response: the response.
+        :yields: chunks; write each one before requesting the next.
+        :raises DownloadFailed: if the response does not continue the received bytes, or ends incorrectly.
         """
-        size = self._check(part)
-        if part.start == 0:
-            self.writer.restart(part.validator)
-            self._expect(part.checksum, ())
-        elif self._is_first:
-            self._expect(part.checksum, self.writer.written())
-        self._is_first = False
-        for chunk in part.chunks:
+        size = self._check_headers(response)
+        if response.start == 0:
+            self.writer.restart(response.validator)
+            self._start_checksum(response.checksum, ())
+        elif self._is_first_response:
+            self._start_checksum(response.checksum, self.writer.iter_written())
+        self._is_first_response = False
+        for chunk in response.chunks:
             received = self.writer.position + len(chunk)
             if received > size:
                 raise DownloadFailed(f"its host sends {received} bytes or more")
@@ -240,119 +253,125 @@ class _Transfer:
                 self._hash.update(chunk)
             yield chunk
         if self.writer.position != size:
-            ended = "its host ended too early"
-            raise DownloadFailed(ended) if part.size is None else CodeOceanTransportError(ended)
-        self._verify()
+            message = "its host ended too early"
+            raise DownloadFailed(message) if response.size is None else CodeOceanTransportError(message)
+        self._verify_checksum()
 
-    def _check(self, part: FilePart) -> int:
-        size = part.size if self.file.size is None else self.file.size
-        if part.size not in {None, size}:
+    def _check_headers(self, response: FileResponse) -> int:
+        size = response.size if self.file.size is None else self.file.size
+        if response.size not in {None, size}:
             raise DownloadFailed(
-                f"its host sends {part.size} bytes, but Code Ocean lists {size}: the file has changed, or a "
-                "proxy has sent a page"
+                f"its host sends {response.size} bytes, but Code Ocean lists {size}: the file has changed, "
+                "or a proxy has sent a page"
             )
-        is_trusted = part.checksum is not None or part.is_object_store
+        is_trusted = response.checksum is not None or response.is_object_store
         if size is None or (self.file.size is None and size > 0 and not is_trusted):
-            # The page of a proxy can have a length and a validator, too.
+            # A proxy's error page can have a length and a validator, too.
             raise DownloadFailed(
                 "Code Ocean does not list its size, and its host, which is no known object store, does not "
                 "state both size and checksum"
             )
-        if part.start not in {0, self.writer.position}:
-            raise DownloadFailed(f"its host sends from byte {part.start} on")
-        if part.start != 0 and part.validator != self.writer.validator:
+        if response.start not in {0, self.writer.position}:
+            raise DownloadFailed(f"its host sends data from byte {response.start}")
+        if response.start != 0 and response.validator != self.writer.validator:
             raise DownloadFailed("it changed while it was downloaded")
         return size
 
-    def _expect(self, checksum: Checksum | None, written: Iterator[bytes] | tuple[()]) -> None:
+    def _start_checksum(self, checksum: Checksum | None, earlier_chunks: Iterator[bytes] | tuple[()]) -> None:
         self._checksum = checksum
         self._hash = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         if self._hash is not None:
-            for chunk in written:
+            for chunk in earlier_chunks:
                 self._hash.update(chunk)
 
-    def _verify(self) -> None:
+    def _verify_checksum(self) -> None:
         if self._checksum is None or self._hash.digest() == self._checksum.digest:
             return
         digest = self._hash.digest()
-        if not self._checksum.is_certain and digest == self._mismatch:
-            # Bytes that arrive twice were not damaged on the way.
+        if not self._checksum.is_certain and digest == self._mismatched_digest:
+            # Bytes that were received twice were not damaged in transit.
             log.warning("The ETag of %r is not its MD5, although its host looks like S3", self.file.path)
             return
-        self._mismatch = digest
+        self._mismatched_digest = digest
         raise DownloadFailed(
             f"its {self._checksum.algorithm} is {digest.hex()}, but its host states "
             f"{self._checksum.digest.hex()}"
         )
 
 
-def _can_continue(writer: Writer, error: CodeOceanTransportError | DownloadFailed) -> bool:
-    """Check whether the bytes so far may be continued after an error."""
+def _can_continue(writer: FileWriter, error: CodeOceanTransportError | DownloadFailed) -> bool:
+    """Return whether the download can continue after an error."""
     if isinstance(error, DownloadFailed) or writer.validator is None:
         return False
-    return getattr(error, "status", None) not in _RANGE_REFUSED
+    return getattr(error, "status", None) not in _RANGE_ERROR_STATUSES
 
 
-class _Retries:
-    """Waits between the requests for one file, within a time budget that starts again with each MiB."""
+class _RetryBudget:
+    """Waits between the requests for one file. Each received MiB restarts the time budget."""
 
-    def __init__(self, budget: float, stop: threading.Event, position: int) -> None:
-        self._budget = budget
+    def __init__(self, seconds: float, stop: threading.Event, position: int) -> None:
+        self._seconds = seconds
         self._stop = stop
-        self._furthest = position
-        self._since = time.monotonic()
+        self._progress_position = position
+        self._progress_at = time.monotonic()
         self._failures = 0
 
-    def wait(
-        self, error: CodeOceanTransportError | DownloadFailed, named: DownloadFailed, position: int
+    def wait_or_raise(
+        self, error: CodeOceanTransportError | DownloadFailed, file_error: DownloadFailed, position: int
     ) -> None:
         """Wait before the next request, or raise the error if it is permanent or the budget is spent.
 
         :param error: the error.
-        :param named: the same with the name of the file, which is raised.
-        :param position: bytes received when it occurred.
+        :param file_error: the error to raise, which names the file.
+        :param position: number of bytes received before the error.
         """
-        if position >= self._furthest + CHUNK:
-            self._furthest, self._since, self._failures = position, time.monotonic(), 0
-        pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures))  # noqa: S311 - jitter
+        if position >= self._progress_position + CHUNK_BYTES:
+            self._progress_position, self._progress_at, self._failures = position, time.monotonic(), 0
+        pause = random.uniform(0, min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2**self._failures))  # noqa: S311 - jitter
         pause += getattr(error, "retry_after", None) or 0.0
         self._failures += 1
-        if not error.transient or time.monotonic() + pause > self._since + self._budget:
-            raise named from error
+        if not error.is_transient or time.monotonic() + pause > self._progress_at + self._seconds:
+            raise file_error from error
         log.log(
-            logging.WARNING if self._failures == 1 else logging.INFO, "%s; retrying in %.1f s", named, pause
+            logging.WARNING if self._failures == 1 else logging.INFO,
+            "%s; retrying in %.1f s",
+            file_error,
+            pause,
         )
         if self._stop.wait(pause):
-            raise named from error
+            raise file_error from error
 
 
 class _Progress:
-    """The progress of a download. As a string, it is a line for the log."""
+    """The progress of a download; ``str()`` returns a log line."""
 
-    def __init__(self, files: int, size: int, skipped: int) -> None:
-        self._files, self._size, self._skipped = files, size, skipped
-        self._done = self._fetched = self._done_bytes = 0
-        self._current: dict[ListedFile, int] = {}
+    def __init__(self, file_count: int, total_bytes: int, skipped_count: int) -> None:
+        self._file_count, self._total_bytes, self._skipped_count = file_count, total_bytes, skipped_count
+        self._complete_count = self._downloaded_count = self._complete_bytes = 0
+        self._positions: dict[ListedFile, int] = {}
         self._lock = threading.Lock()
 
-    def is_at(self, file: ListedFile, position: int) -> None:
+    def set_position(self, file: ListedFile, position: int) -> None:
         with self._lock:
-            self._current[file] = position
+            self._positions[file] = position
 
-    def finished(self, file: ListedFile, size: int, *, fetched: bool) -> None:
+    def record_file(self, file: ListedFile, size: int, *, downloaded: bool) -> None:
         with self._lock:
-            self._current.pop(file, None)
-            self._done += 1
-            self._done_bytes += size
-            self._fetched += fetched
+            self._positions.pop(file, None)
+            self._complete_count += 1
+            self._complete_bytes += size
+            self._downloaded_count += downloaded
 
-    def result(self, target: str) -> Downloaded:
-        return Downloaded(target, self._files, self._done_bytes, self._fetched, self._skipped)
+    def result(self, target: str) -> DownloadResult:
+        return DownloadResult(
+            target, self._file_count, self._complete_bytes, self._downloaded_count, self._skipped_count
+        )
 
     def __str__(self) -> str:
         with self._lock:
-            received = self._done_bytes + sum(self._current.values())
+            received = self._complete_bytes + sum(self._positions.values())
             return (
-                f"{self._done} of {self._files} files are there ({self._fetched} were fetched), "
-                f"{received / _MIB:.1f} of {self._size / _MIB:.1f} MiB"
+                f"{self._complete_count} of {self._file_count} files are complete "
+                f"({self._downloaded_count} downloaded), "
+                f"{received / _MIB:.1f} of {self._total_bytes / _MIB:.1f} MiB"
             )

@@ -1,4 +1,4 @@
-"""Downloading to a folder of this machine, which may contain anything, even links that lead out of it."""
+"""Download to a local folder, without following symbolic links in it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
-from airflow_provider_codeocean.api.storage import CHUNK
-from airflow_provider_codeocean.files.paths import parts_of
-from airflow_provider_codeocean.files.target import Target, Writer
+from airflow_provider_codeocean.api.storage import CHUNK_BYTES
+from airflow_provider_codeocean.files.paths import split_safe_path
+from airflow_provider_codeocean.files.target import DownloadTarget, FileWriter
 
 if TYPE_CHECKING:
     import threading
@@ -26,106 +26,112 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bytes after which a part file is made durable. A process that is killed loses no more than these.
-CHECKPOINT = 16 * 1024 * 1024
-#: Seconds between two attempts to lock a part file that another process writes to.
-_LOCK_PAUSE = 0.2
-#: Not followed if it is a link, not waited for if it is a FIFO.
-_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: Number of bytes after which a part file is synced to disk: a killed process loses no more than these.
+CHECKPOINT_BYTES = 16 * 1024 * 1024
+#: Format number of a checkpoint.
+_FORMAT = 1
+#: Seconds between attempts to lock a part file that another process is writing.
+_LOCK_RETRY_SECONDS = 0.2
+#: Do not follow symbolic links, and do not block on FIFOs.
+_OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class LocalTarget(Target):
-    """A folder of this machine.
+class LocalTarget(DownloadTarget):
+    """A local folder.
 
-    A file that is not complete is kept in a hidden part file next to its place, which the next attempt
-    continues. Each folder below the target is opened from within its parent, never through a symbolic link:
-    no file is written elsewhere, whatever is in the target and whoever changes it in the meantime.
+    An incomplete file is kept in a hidden part file next to its final path, and the next attempt continues
+    it. Each folder below the target is opened relative to its parent, never through a symbolic link. No file
+    is therefore written outside the target, even if other processes change the target meanwhile.
 
-    :param root: the folder, an absolute path; it is created if necessary.
+    :param root: absolute path of the folder, which is created if necessary.
     """
 
     def __init__(self, root: str) -> None:
         super().__init__()
         self._root = root
-        self._changed: set[tuple[str, ...]] = set()
-        self._new: list[Path] = []
+        self._changed_folders: set[tuple[str, ...]] = set()
+        self._created_folders: list[Path] = []
 
     def __str__(self) -> str:
         return self._root
 
-    def begin(self, source: str, files: Sequence[ListedFile], *, overwrite: bool) -> None:
-        """Read which files are complete; see the base class."""
+    def prepare(self, source_identity: str, files: Sequence[ListedFile], *, overwrite: bool) -> None:
+        """Read the record of complete files; see the base class."""
         root = Path(self._root)
-        self._new = [folder for folder in (root, *root.parents) if not folder.exists()]
-        super().begin(source, files, overwrite=overwrite)
+        self._created_folders = [folder for folder in (root, *root.parents) if not folder.exists()]
+        super().prepare(source_identity, files, overwrite=overwrite)
 
     @contextmanager
-    def open(self, file: ListedFile, stop: threading.Event, patience: float) -> Iterator[Writer | None]:
-        """Start or continue to write a file, as the only process; see the base class."""
-        *folders, name = parts_of(file.below)
-        with self._folder(folders) as folder:
-            before = _stamp(folder, name)
+    def open(
+        self, file: ListedFile, stop: threading.Event, stall_timeout: float
+    ) -> Iterator[FileWriter | None]:
+        """Start or continue writing a file, with exclusive access; see the base class."""
+        *folders, name = split_safe_path(file.relative_path)
+        with self._folder_descriptor(folders) as folder:
+            before = _read_fingerprint(folder, name)
             if self._is_complete(file, before):
                 yield None
                 return
-            # The name identifies the file, so that a part of another one is not continued.
-            key = hashlib.sha256(f"{self._source}\0{file.path}\0{file.size}".encode()).hexdigest()[:24]
+            # The name identifies the file, so that another file's part is not continued.
+            key = hashlib.sha256(f"{self._source_identity}\0{file.path}\0{file.size}".encode()).hexdigest()[
+                :24
+            ]
             part = f".{key}.part"
-            other = _OtherProcess(file.path, part, patience)
-            with _exclusive(folder, part, stop, other) as descriptor:
-                if (now := _stamp(folder, name)) != before:  # it has finished the file
-                    self._reload()
+            other = _LockWait(file.path, part, stall_timeout)
+            with _exclusive_part_file(folder, part, stop, other) as descriptor:
+                if (now := _read_fingerprint(folder, name)) != before:  # another process finished it
+                    self._load_record()
                     if self._is_complete(file, now):
                         os.unlink(part, dir_fd=folder)
                         yield None
                         return
 
                 def record() -> None:
-                    # Raises if a file of another origin has appeared since.
-                    self._is_complete(file, _stamp(folder, name))
-                    # Renaming keeps the stamp: if the process is killed after it, a retry knows the file.
-                    self._add(file, _stamp_of(os.fstat(descriptor)))
+                    # Raises if a file from another source has appeared meanwhile.
+                    self._is_complete(file, _read_fingerprint(folder, name))
+                    # Renaming keeps the stamp: if the process is killed next, a retry recognizes the file.
+                    self._record_file(file, _to_fingerprint(os.fstat(descriptor)))
 
-                writer = _PartFile(descriptor, folder, part, name, file.size, record=record)
+                writer = _PartFile(descriptor, folder, part, name, file.size, before_rename=record)
                 try:
                     yield writer
                 finally:
-                    with suppress(OSError):  # the cause, such as a full disk, is being raised
-                        writer.save_position()
+                    with suppress(OSError):  # an error, such as a full disk, is being raised already
+                        writer.save_checkpoint()
                 if writer.is_finished:
-                    self._changed.update(tuple(folders[:depth]) for depth in range(len(folders) + 1))
+                    self._changed_folders.update(tuple(folders[:depth]) for depth in range(len(folders) + 1))
 
     def close(self) -> None:
-        """Make the folders durable that files were put into; the contents of the files are already."""
-        for parts in self._changed:
-            with self._folder(parts) as folder:
+        """Sync the folders of new files to disk; the contents of the files are synced already."""
+        for parts in self._changed_folders:
+            with self._folder_descriptor(parts) as folder:
                 _sync_folder(folder)
-        for created in self._new if self._changed else ():
+        for created in self._created_folders if self._changed_folders else ():
             parent = os.open(created.parent, os.O_RDONLY | os.O_CLOEXEC)
             _sync_folder(parent)
             os.close(parent)
-        self._changed.clear()
+        self._changed_folders.clear()
 
-    def _stamp_at(self, below: str) -> str | None:
+    def _get_fingerprint(self, relative_path: str) -> str | None:
         with suppress(OSError):
-            return _stamp(None, f"{self._root}/{below}")
+            return _read_fingerprint(None, f"{self._root}/{relative_path}")
         return None
 
     def _read_record(self) -> bytes:
-        return _read(f"{self._root}/{self._record}")
+        return _read_file(f"{self._root}/{self._record_name}")
 
-    def _append_to_record(self, text: bytes) -> None:
-        with self._folder([]) as root:
-            _write(root, self._record, text, os.O_APPEND)
+    def _append_to_record(self, lines: bytes) -> None:
+        with self._folder_descriptor([]) as root:
+            _write_file(root, self._record_name, lines, os.O_APPEND)
 
     @contextmanager
-    def _folder(self, parts: Sequence[str]) -> Iterator[int]:
+    def _folder_descriptor(self, parts: Sequence[str]) -> Iterator[int]:
         """Open a folder below the target, creating it if necessary."""
         Path(self._root).mkdir(parents=True, exist_ok=True)
         folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in parts:
-                inner = _open_folder(folder, part)
+                inner = _open_subfolder(folder, part)
                 os.close(folder)
                 folder = inner
             yield folder
@@ -133,39 +139,41 @@ class LocalTarget(Target):
             os.close(folder)
 
 
-class _PartFile(Writer):
-    """A locked part file, which becomes the file when it is finished.
+class _PartFile(FileWriter):
+    """A locked part file, which is renamed when it is finished.
 
-    Beside it, how many of its bytes are durable, and their validator: after a crash, nothing else of it
-    counts. ``record`` is called before the part file becomes the file.
+    A checkpoint next to it contains the number of bytes synced to disk, and their validator. After a crash,
+    all other bytes are discarded. ``before_rename`` is called before the part file is renamed.
     """
 
     def __init__(
         self,
         descriptor: int,
-        folder: int,
-        part: str,
+        folder_fd: int,
+        part_name: str,
         name: str,
         size: int | None,
         *,
-        record: Callable[[], None],
+        before_rename: Callable[[], None],
     ) -> None:
         self._descriptor = descriptor
-        self._folder = folder
-        self._part = part
-        self._saved = f"{part}.json"
+        self._folder_fd = folder_fd
+        self._part_name = part_name
+        self._checkpoint_name = f"{part_name}.json"
         self._name = name
-        self._record = record
+        self._before_rename = before_rename
         self.is_finished = False
         with suppress(ValueError, TypeError, KeyError):
-            saved = json.loads(_read(self._saved, folder))
+            saved = json.loads(_read_file(self._checkpoint_name, folder_fd))
+            if saved["format"] != _FORMAT:
+                raise ValueError("the checkpoint has another format")
             position, validator = min(int(saved["bytes"]), os.fstat(descriptor).st_size), saved["validator"]
-            # The last byte is always requested: with it come the validator and the checksum of today.
+            # Always request the last byte: the response includes the current validator and checksum.
             self.position = position if size is None else min(position, max(0, size - 1))
             self.validator = validator if self.position else None
         os.ftruncate(descriptor, self.position)
         os.lseek(descriptor, self.position, os.SEEK_SET)
-        self._durable = self.position
+        self._durable_bytes = self.position
 
     def write(self, chunk: bytes) -> None:
         left = memoryview(chunk)
@@ -173,141 +181,144 @@ class _PartFile(Writer):
             written = os.write(self._descriptor, left)
             self.position += written
             left = left[written:]
-        if self.position - self._durable >= CHECKPOINT:
-            self.save_position()
+        if self.position - self._durable_bytes >= CHECKPOINT_BYTES:
+            self.save_checkpoint()
 
     def restart(self, validator: str | None) -> None:
         with suppress(FileNotFoundError):
-            os.unlink(self._saved, dir_fd=self._folder)
-            _sync_folder(self._folder)  # before other bytes are in the place of those that it is about
+            os.unlink(self._checkpoint_name, dir_fd=self._folder_fd)
+            _sync_folder(self._folder_fd)  # before the bytes that it describes are overwritten
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.position = self._durable = 0
+        self.position = self._durable_bytes = 0
         self.validator = validator
 
-    def save_position(self) -> None:
-        if self.validator and self.position > self._durable and not self.is_finished:
+    def save_checkpoint(self) -> None:
+        if self.validator and self.position > self._durable_bytes and not self.is_finished:
             os.fsync(self._descriptor)
-            self._durable = self.position
-            saved = {"bytes": self.position, "validator": self.validator}
-            _write(self._folder, self._saved, json.dumps(saved).encode(), os.O_TRUNC)
+            self._durable_bytes = self.position
+            saved = {"format": _FORMAT, "bytes": self.position, "validator": self.validator}
+            _write_file(self._folder_fd, self._checkpoint_name, json.dumps(saved).encode(), os.O_TRUNC)
 
     def finish(self) -> None:
         os.fsync(self._descriptor)
-        self._record()
-        # A link of that name is replaced, not followed.
-        os.rename(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._before_rename()
+        # A link with that name is replaced, not followed.
+        os.rename(self._part_name, self._name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
         self.is_finished = True
         with suppress(FileNotFoundError):
-            os.unlink(self._saved, dir_fd=self._folder)
+            os.unlink(self._checkpoint_name, dir_fd=self._folder_fd)
 
-    def written(self) -> Iterator[bytes]:
-        for start in range(0, self.position, CHUNK):
-            yield os.pread(self._descriptor, min(CHUNK, self.position - start), start)
+    def iter_written(self) -> Iterator[bytes]:
+        for start in range(0, self.position, CHUNK_BYTES):
+            yield os.pread(self._descriptor, min(CHUNK_BYTES, self.position - start), start)
 
 
-def _stamp(folder: int | None, name: str) -> str | None:
+def _read_fingerprint(folder_fd: int | None, name: str) -> str | None:
     try:
-        return _stamp_of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        return _to_fingerprint(os.stat(name, dir_fd=folder_fd, follow_symlinks=False))
     except FileNotFoundError:
         return None
 
 
-def _stamp_of(found: os.stat_result) -> str:
-    return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+def _to_fingerprint(status: os.stat_result) -> str:
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
-def _read(name: str, folder: int | None = None) -> bytes:
+def _read_file(name: str, folder_fd: int | None = None) -> bytes:
     try:
-        descriptor = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=folder)
+        descriptor = os.open(name, os.O_RDONLY | _OPEN_FLAGS, dir_fd=folder_fd)
     except FileNotFoundError:
         return b""
     with os.fdopen(descriptor, "rb") as file:
         return file.read()
 
 
-def _write(folder: int, name: str, text: bytes, how: int) -> None:
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | how | _FLAGS, 0o666, dir_fd=folder)
+def _write_file(folder_fd: int, name: str, content: bytes, flags: int) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | flags | _OPEN_FLAGS, 0o666, dir_fd=folder_fd)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
+        file.write(content)
 
 
-def _sync_folder(folder: int) -> None:
+def _sync_folder(folder_fd: int) -> None:
     try:
-        os.fsync(folder)
+        os.fsync(folder_fd)
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:  # not every file system can
+        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:  # not supported
             raise
 
 
-def _open_folder(parent: int, name: str) -> int:
+def _open_subfolder(parent_fd: int, name: str) -> int:
     with suppress(FileExistsError):
-        os.mkdir(name, dir_fd=parent)
+        os.mkdir(name, dir_fd=parent_fd)
     try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
     except OSError as error:
         raise DownloadFailed(
             f"{name!r} in the target must be a folder, but it is a symbolic link, a file, or not readable "
             f"({error.strerror})",
-            transient=False,
+            is_transient=False,
         ) from error
 
 
-class _OtherProcess:
-    """Another process that writes to a part file. It is waited for as long as the part file changes."""
+class _LockWait:
+    """Waits for another process that writes to a part file, as long as the size of that file changes."""
 
-    def __init__(self, path: str, part: str, patience: float) -> None:
+    def __init__(self, path: str, part_name: str, stall_timeout: float) -> None:
         self._path = path
-        self._part = part
-        self._patience = patience
+        self._part_name = part_name
+        self._stall_timeout = stall_timeout
         self._size: int | None = None
-        self._since = 0.0
+        self._size_changed_at = 0.0
 
     def observe(self, size: int) -> None:
-        """Note the size of the part file, or give up."""
+        """Record the size of the part file, or raise if it has not changed for too long."""
         now = time.monotonic()
         if self._size is None:
-            log.info("Another process downloads %r to %s: waiting for it", self._path, self._part)
+            log.info("Another process is downloading %r to %s; waiting for it", self._path, self._part_name)
         if size != self._size:
-            self._size, self._since = size, now
-        elif now - self._since > self._patience:
+            self._size, self._size_changed_at = size, now
+        elif now - self._size_changed_at > self._stall_timeout:
             raise DownloadFailed(
-                f"{self._path!r} could not be downloaded: another process has its part file {self._part} and "
-                f"has written nothing to it for {self._patience:.0f} s (it has {size} bytes)"
+                f"{self._path!r} could not be downloaded: another process holds its part file "
+                f"{self._part_name} and has written nothing to it for {self._stall_timeout:.0f} s "
+                f"(it has {size} bytes)"
             )
 
 
 @contextmanager
-def _exclusive(folder: int, name: str, stop: threading.Event, other: _OtherProcess) -> Iterator[int]:
-    """Open a part file as soon as no other process writes to it.
+def _exclusive_part_file(
+    folder_fd: int, name: str, stop: threading.Event, lock_wait: _LockWait
+) -> Iterator[int]:
+    """Open a part file as soon as no other process has locked it.
 
-    An attempt whose supervisor was killed can still run when the next one starts.
+    If the supervisor of an attempt was killed, the attempt can still be running when the next one starts.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
-        descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+        descriptor = os.open(name, flags, 0o666, dir_fd=folder_fd)
         try:
-            if _lock(descriptor):
+            if _try_lock(descriptor):
                 try:
-                    same = os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=folder))
+                    is_current = os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=folder_fd))
                 except FileNotFoundError:
-                    same = False
-                if same:  # else the other process has finished the file
+                    is_current = False
+                if is_current:  # otherwise the other process has finished the file
                     yield descriptor
                     return
             else:
-                other.observe(os.fstat(descriptor).st_size)
-                if stop.wait(_LOCK_PAUSE):
-                    raise DownloadFailed("stopped while another process downloads the same file")
+                lock_wait.observe(os.fstat(descriptor).st_size)
+                if stop.wait(_LOCK_RETRY_SECONDS):
+                    raise DownloadFailed("stopped while another process is downloading the same file")
         finally:
             os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: two attempts at the same time are rare
+    except OSError:  # The file system does not support locks: concurrent attempts are rare.
         return True
     return True

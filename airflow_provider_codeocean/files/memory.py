@@ -1,11 +1,11 @@
-"""Small files, downloaded into memory."""
+"""Download a small file into memory."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.files.target import Target, Writer
+from airflow_provider_codeocean.files.target import DownloadTarget, FileWriter
 
 if TYPE_CHECKING:
     import threading
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.files.source import ListedFile
 
 
-class MemoryTarget(Target):
-    """Keeps one file in memory.
+class MemoryTarget(DownloadTarget):
+    """A target that keeps one file in memory.
 
-    :param max_bytes: how large it may be.
-    :ivar content: the file, once it is complete.
+    :param max_bytes: maximum size of the file.
+    :ivar content: the content of the file, when it is complete.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -33,13 +33,13 @@ class MemoryTarget(Target):
         self,
         file: ListedFile,
         stop: threading.Event,  # noqa: ARG002 - the signature of every target
-        patience: float,  # noqa: ARG002
-    ) -> AbstractContextManager[Writer]:
-        """Start to write the file; see the base class."""
-        return nullcontext(_Writer(self, file))
+        stall_timeout: float,  # noqa: ARG002
+    ) -> AbstractContextManager[FileWriter]:
+        """Start writing the file; see the base class."""
+        return nullcontext(_MemoryWriter(self, file))
 
 
-class _Writer(Writer):
+class _MemoryWriter(FileWriter):
     def __init__(self, target: MemoryTarget, file: ListedFile) -> None:
         self._target = target
         self._file = file

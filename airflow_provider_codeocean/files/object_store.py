@@ -1,4 +1,4 @@
-"""Downloading to an object store, or whatever else fsspec writes to."""
+"""Download to an object store, or to any other file system of fsspec."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
-from airflow_provider_codeocean.files.paths import parts_of
-from airflow_provider_codeocean.files.target import Target, Writer
+from airflow_provider_codeocean.files.paths import split_safe_path
+from airflow_provider_codeocean.files.target import DownloadTarget, FileWriter
 
 if TYPE_CHECKING:
     import threading
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MIB = 1024 * 1024
-#: Bytes that are uploaded at a time: s3fs would keep 50 MiB of each file in memory.
-_BLOCK = 8 * _MIB
-#: The most parts of an upload: stores allow 10,000.
+#: Bytes per upload part: the default of s3fs would keep 50 MiB of each file in memory.
+_MIN_BLOCK_BYTES = 8 * _MIB
+#: Maximum number of parts of an upload: stores allow 10,000.
 _MAX_BLOCKS = 9_000
-#: Beyond this number of files, one listing shows which of them are there.
+#: Above this number of files, a single listing determines which of them exist.
 _MAX_SINGLE_CHECKS = 100
-#: Seconds between two updates of the record, which is replaced as a whole; more if an update takes long.
-_RECORD_SECONDS = 10.0
-#: What file systems call the properties that change when an object is replaced.
-_STAMPS = (
+#: Minimum seconds between updates of the record, each of which rewrites it; longer if updates are slow.
+_RECORD_INTERVAL_SECONDS = 10.0
+#: Names that file systems use for the properties that change when an object is replaced.
+_FINGERPRINT_FIELDS = (
     "ETag",
     "etag",
     "generation",
@@ -44,17 +44,17 @@ _STAMPS = (
 )
 
 
-class StoreTarget(Target):
-    """A place in an object store. A file appears there when it is complete.
+class ObjectStoreTarget(DownloadTarget):
+    """A folder in an object store, in which a file appears when it is complete.
 
-    An upload that breaks off is discarded.
+    An interrupted upload is discarded.
 
-    With ``overwrite=False``, an empty hidden object claims the place of a file from the start of its upload
-    until the record contains it. A retry after a kill replaces files in claimed places.
+    With ``overwrite=False``, an empty hidden object marks the path of a file from the start of its upload
+    until the record contains the file. A retry after a kill replaces files at marked paths.
 
     :param address: the address, for logs.
     :param filesystem: the fsspec file system.
-    :param root: the place, as a path of this file system: bucket and prefix.
+    :param root: path in this file system: bucket and prefix.
     """
 
     def __init__(self, address: str, filesystem: Any, root: str) -> None:
@@ -62,10 +62,10 @@ class StoreTarget(Target):
         self._address = address
         self._filesystem = filesystem
         self._root = root
-        self._shows_early: bool | None = None
-        self._unsaved = b""
-        self._recorded_claims: list[str] = []
-        self._next_save = time.monotonic() + _RECORD_SECONDS
+        self._has_visible_partial_files: bool | None = None
+        self._unsaved_lines = b""
+        self._obsolete_markers: list[str] = []
+        self._next_save_at = time.monotonic() + _RECORD_INTERVAL_SECONDS
 
     def __str__(self) -> str:
         return self._address
@@ -75,81 +75,81 @@ class StoreTarget(Target):
         self,
         file: ListedFile,
         stop: threading.Event,  # noqa: ARG002 - nothing is kept of a file that is not complete
-        patience: float,  # noqa: ARG002
-    ) -> Iterator[Writer | None]:
-        """Start to write a file; see the base class."""
-        path = posixpath.join(self._root, *parts_of(file.below))
-        before = self._stamp_at(file.below)
+        stall_timeout: float,  # noqa: ARG002
+    ) -> Iterator[FileWriter | None]:
+        """Start writing a file; see the base class."""
+        path = posixpath.join(self._root, *split_safe_path(file.relative_path))
+        before = self._get_fingerprint(file.relative_path)
         if self._is_complete(file, before):
             yield None
             return
 
-        claim = posixpath.join(self._root, self._claim_name(file.below))
+        marker = posixpath.join(self._root, self._marker_name(file.relative_path))
 
-        def started() -> None:
-            if self._shows_early is None:
-                self._shows_early = self._stamp_at(file.below) != before
+        def record_start() -> None:
+            if self._has_visible_partial_files is None:
+                self._has_visible_partial_files = self._get_fingerprint(file.relative_path) != before
 
-        upload = _Upload(self._filesystem, path, file.size, lambda: self._claim(claim), started)
+        upload = _Upload(self._filesystem, path, file.size, lambda: self._create_marker(marker), record_start)
         try:
             yield upload
         finally:
             if not upload.is_finished:
                 upload.discard()
-                if upload.has_started and self._shows_early and self._info(path):
+                if upload.has_started and self._has_visible_partial_files and self._get_info(path):
                     self._filesystem.rm_file(path)
                 if before is None:
-                    self._unclaim([claim])
+                    self._delete_markers([marker])
         if upload.is_finished:
-            expected, size = file.size or upload.position, self._info(path).get("size")
+            expected, size = file.size or upload.position, self._get_info(path).get("size")
             if size != expected:
                 with suppress(FileNotFoundError):
                     self._filesystem.rm_file(path)
-                self._unclaim([claim])
+                self._delete_markers([marker])
                 raise DownloadFailed(f"{file.path!r} has {size} bytes in {self}, expected {expected}")
-            self._add(file, self._stamp_at(file.below))
+            self._record_file(file, self._get_fingerprint(file.relative_path))
             with self._lock:
-                self._recorded_claims.append(claim)
+                self._obsolete_markers.append(marker)
 
     def close(self) -> None:
         """Save the record."""
         with self._lock:
-            self._save()
+            self._save_record()
 
-    def _claim_name(self, below: str) -> str:
-        digest = hashlib.sha256(f"{self._source}\0{below}".encode()).hexdigest()
-        return f".codeocean-{digest[:24]}.claim"
+    def _marker_name(self, relative_path: str) -> str:
+        digest = hashlib.sha256(f"{self._source_identity}\0{relative_path}".encode()).hexdigest()
+        return f".codeocean-{digest[:24]}.uploading"
 
-    def _unclaimed(self, paths: list[str]) -> list[str]:
-        names = [self._claim_name(below) for below in paths]
-        claims = set(self._existing(names))
-        return [below for below, name in zip(paths, names, strict=True) if name not in claims]
+    def _exclude_marked(self, paths: list[str]) -> list[str]:
+        names = [self._marker_name(path) for path in paths]
+        markers = set(self._find_existing(names))
+        return [path for path, name in zip(paths, names, strict=True) if name not in markers]
 
-    def _claim(self, path: str) -> None:
+    def _create_marker(self, path: str) -> None:
         if not self._overwrite:
-            with suppress(Exception):  # without a claim, a retry after a kill does not replace the file
-                _in_its_folder(self._filesystem, path, lambda: self._filesystem.pipe_file(path, b""))
+            with suppress(Exception):  # without a marker, a retry after a kill does not replace the file
+                _write_creating_folder(self._filesystem, path, lambda: self._filesystem.pipe_file(path, b""))
 
-    def _unclaim(self, paths: list[str]) -> None:
+    def _delete_markers(self, paths: list[str]) -> None:
         if paths and not self._overwrite:
-            with suppress(Exception):  # a claim that stays only allows a retry to replace the file
+            with suppress(Exception):  # a remaining marker only allows a retry to replace the file
                 self._filesystem.rm(paths)
 
-    def _stamp_at(self, below: str) -> str | None:
-        info = self._info(posixpath.join(self._root, below))
+    def _get_fingerprint(self, relative_path: str) -> str | None:
+        info = self._get_info(posixpath.join(self._root, relative_path))
         if not info:
             return None
-        return "|".join(str(info[name]) for name in _STAMPS if info.get(name) is not None)
+        return "|".join(str(info[name]) for name in _FINGERPRINT_FIELDS if info.get(name) is not None)
 
-    def _existing(self, paths: list[str]) -> list[str]:
+    def _find_existing(self, paths: list[str]) -> list[str]:
         if len(paths) <= _MAX_SINGLE_CHECKS:
-            return super()._existing(paths)
+            return super()._find_existing(paths)
         self._filesystem.invalidate_cache(self._root)
         names = {name.strip("/") for name in self._filesystem.find(self._root)}
-        return [below for below in paths if posixpath.join(self._root, below).strip("/") in names]
+        return [path for path in paths if posixpath.join(self._root, path).strip("/") in names]
 
-    def _info(self, path: str) -> dict[str, Any]:
-        """Return the properties of a file, from the store and not a cache; none if it is not there."""
+    def _get_info(self, path: str) -> dict[str, Any]:
+        """Return the properties of a file, bypassing caches; empty if it does not exist."""
         self._filesystem.invalidate_cache(posixpath.dirname(path))
         try:
             info: dict[str, Any] = self._filesystem.info(path)
@@ -159,52 +159,52 @@ class StoreTarget(Target):
 
     def _read_record(self) -> bytes:
         try:
-            content: bytes = self._filesystem.cat_file(posixpath.join(self._root, self._record))
+            content: bytes = self._filesystem.cat_file(posixpath.join(self._root, self._record_name))
         except FileNotFoundError:
             return b""
         return content
 
-    def _append_to_record(self, text: bytes) -> None:
-        self._unsaved += text
-        if time.monotonic() >= self._next_save:
-            self._save()
+    def _append_to_record(self, lines: bytes) -> None:
+        self._unsaved_lines += lines
+        if time.monotonic() >= self._next_save_at:
+            self._save_record()
 
-    def _save(self) -> None:
-        if not self._unsaved and not self._recorded_claims:
+    def _save_record(self) -> None:
+        if not self._unsaved_lines and not self._obsolete_markers:
             return
-        path = posixpath.join(self._root, self._record)
+        path = posixpath.join(self._root, self._record_name)
         start = time.monotonic()
         try:
-            # Another task may have added to it.
-            content = self._read_record() + self._unsaved
-            _in_its_folder(self._filesystem, path, lambda: self._filesystem.pipe_file(path, content))
+            # Another task may have changed the record.
+            content = self._read_record() + self._unsaved_lines
+            _write_creating_folder(self._filesystem, path, lambda: self._filesystem.pipe_file(path, content))
         except Exception as error:  # noqa: BLE001 - each store has errors of its own; the files are there
             log.warning("%s could not be written, so that a retry downloads the files again: %s", path, error)
         else:
-            self._unsaved = b""
-            self._unclaim(self._recorded_claims)
-            self._recorded_claims = []
+            self._unsaved_lines = b""
+            self._delete_markers(self._obsolete_markers)
+            self._obsolete_markers = []
         now = time.monotonic()
-        self._next_save = now + max(_RECORD_SECONDS, 20 * (now - start))
+        self._next_save_at = now + max(_RECORD_INTERVAL_SECONDS, 20 * (now - start))
 
 
-class _Upload(Writer):
-    """A file that is being uploaded. The upload starts with the first byte, so that none starts in vain."""
+class _Upload(FileWriter):
+    """An upload in progress. It starts with the first byte, so that no upload is started needlessly."""
 
     def __init__(
         self,
         filesystem: Any,
         path: str,
         size: int | None,
-        starting: Callable[[], None],
-        started: Callable[[], None],
+        before_start: Callable[[], None],
+        after_start: Callable[[], None],
     ) -> None:
         self._filesystem = filesystem
         self._path = path
-        self._block = max(_BLOCK, -(-(size or 0) // _MAX_BLOCKS // _MIB) * _MIB)
+        self._block_bytes = max(_MIN_BLOCK_BYTES, -(-(size or 0) // _MAX_BLOCKS // _MIB) * _MIB)
         self._stream: Any = None
-        self._starting = starting
-        self._started = started
+        self._before_start = before_start
+        self._after_start = after_start
         self.has_started = self.is_finished = False
 
     def write(self, chunk: bytes) -> None:
@@ -228,25 +228,25 @@ class _Upload(Writer):
         stream, self._stream = self._stream, None
         if stream is None:
             return
-        # Closing would upload what is there, and garbage collection closes.
+        # Closing would upload the partial file, and garbage collection would close it.
         stream.forced = True
-        with suppress(Exception):  # the failure of the upload, which is known already, can cause others
+        with suppress(Exception):  # a failed upload, which is reported already, can cause further errors
             stream.discard()
         with suppress(Exception):
             stream.close()
 
     def _start(self) -> None:
         def start() -> Any:
-            return self._filesystem.open(self._path, "wb", block_size=self._block)
+            return self._filesystem.open(self._path, "wb", block_size=self._block_bytes)
 
-        self._starting()
-        self._stream = _in_its_folder(self._filesystem, self._path, start)
+        self._before_start()
+        self._stream = _write_creating_folder(self._filesystem, self._path, start)
         self.has_started = True
-        self._started()
+        self._after_start()
 
 
-def _in_its_folder(filesystem: Any, path: str, write: Callable[[], Any]) -> Any:
-    """Write a file, after creating its folder if there are folders, unlike in an object store."""
+def _write_creating_folder(filesystem: Any, path: str, write: Callable[[], Any]) -> Any:
+    """Write a file, after creating its folder if the file system has folders."""
     try:
         return write()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Paths of files: which are safe to write below a target folder, and which match a glob pattern."""
+"""Check that paths are safe to write below a target folder, and match them with glob patterns."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from typing import Any
 
-#: Bytes of a name and of a path, as file systems limit them.
-MAX_NAME = 255
-MAX_PATH = 4096
-#: File names that a message lists.
-MAX_SHOWN = 10
+#: Common limits of file systems for names and paths, in bytes.
+MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = 4096
+#: Maximum number of file names in a message.
+MAX_MESSAGE_ITEMS = 10
 
-#: Some systems ignore these at the end of a name: to them ``.. .`` is the parent folder.
-_IGNORED_AT_END = ". "
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: Some systems ignore these at the end of a name, so that ``.. .`` is the parent folder.
+_IGNORED_TRAILING_CHARACTERS = ". "
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def unsafe_reason(path: str) -> str | None:
-    """Explain why a path cannot be written below a folder, on this system or on another one.
+def explain_unsafe_path(path: str) -> str | None:
+    """Explain why a path is not safe to write below a folder, on this system or another one.
 
-    People who write files to Code Ocean choose their names. A download must not follow a name out of its
-    target, neither here nor on another system that reads the files later.
+    Users of Code Ocean choose the names of files. A download must not leave its target because of a name,
+    neither on this system nor on another one that reads the files later.
 
     :param path: path relative to the folder.
-    :returns: the end of a sentence that starts with the path; None if it is safe.
+    :returns: the predicate of a sentence about the path; None if it is safe.
     """
     parts = path.split("/")
     try:
@@ -37,83 +37,87 @@ def unsafe_reason(path: str) -> str | None:
         "starts with a slash, so it would lead out of the target folder": path.startswith("/"),
         "has an empty part": "" in parts,
         "has a part of nothing but dots and spaces, which could lead out of the target folder": not all(
-            part.rstrip(_IGNORED_AT_END) for part in parts
+            part.rstrip(_IGNORED_TRAILING_CHARACTERS) for part in parts
         ),
         "contains a backslash, which separates folders on Windows": "\\" in path,
-        "contains a control character": _CONTROL.search(path) is not None,
+        "contains a control character": _CONTROL_CHARACTER.search(path) is not None,
         f"starts with {path[:2]!r}, which Windows reads as a drive": path[1:2] == ":",
-        f"is too long: a name may have {MAX_NAME} bytes, a path {MAX_PATH}": max(lengths) > MAX_NAME
-        or sum(lengths) + len(parts) > MAX_PATH,
+        f"is too long: a name may have {MAX_NAME_BYTES} bytes, a path {MAX_PATH_BYTES}": max(lengths)
+        > MAX_NAME_BYTES
+        or sum(lengths) + len(parts) > MAX_PATH_BYTES,
     }
-    return next((reason for reason, applies in problems.items() if applies), None)
+    return next((reason for reason, is_present in problems.items() if is_present), None)
 
 
-def parts_of(path: str) -> tuple[str, ...]:
+def split_safe_path(path: str) -> tuple[str, ...]:
     """Split a path that is safe to write below a folder.
 
     :param path: path relative to the folder.
     :returns: its parts, at least one.
-    :raises ValueError: if it is unsafe: see :func:`unsafe_reason`.
+    :raises ValueError: if it is unsafe; see :func:`explain_unsafe_path`.
     """
-    reason = unsafe_reason(path)
+    reason = explain_unsafe_path(path)
     if reason is not None:
-        raise ValueError(f"the path {quoted(path)} {reason}")
+        raise ValueError(f"the path {quote_name(path)} {reason}")
     return tuple(path.split("/"))
 
 
-def quoted(text: str) -> str:
-    """Return a name from elsewhere for a message: in quotes, cut, and with control characters escaped."""
-    return repr(text[:MAX_NAME]) + "…" * (len(text) > MAX_NAME)
+def quote_name(text: str) -> str:
+    """Quote an untrusted name for a message: truncated, with control characters escaped."""
+    return repr(text[:MAX_NAME_BYTES]) + "…" * (len(text) > MAX_NAME_BYTES)
 
 
-def first_few(items: Sequence[str], separator: str = ", ") -> str:
-    """Join items for a message, no more than :data:`MAX_SHOWN`."""
-    more = len(items) - MAX_SHOWN
-    return separator.join(items[:MAX_SHOWN]) + (f"{separator}and {more} more" if more > 0 else "")
+def join_first_items(items: Sequence[str], separator: str = ", ") -> str:
+    """Join up to :data:`MAX_MESSAGE_ITEMS` items for a message."""
+    more = len(items) - MAX_MESSAGE_ITEMS
+    return separator.join(items[:MAX_MESSAGE_ITEMS]) + (f"{separator}and {more} more" if more > 0 else "")
 
 
-def alike(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs of paths that some systems do not distinguish, although this one does.
+def find_colliding_paths(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs of paths that some other systems do not distinguish.
 
-    Those systems ignore case, how letters with marks are composed, or dots and spaces at the end of a name:
-    one file of such a pair would overwrite the other.
+    Such systems ignore case, Unicode normalization, or trailing dots and spaces: one file of a pair would
+    overwrite the other.
 
     :param paths: the paths.
     :returns: pairs of different paths.
     """
-    first: dict[str, str] = {}
-    found = []
+    first_paths: dict[str, str] = {}
+    collisions = []
     for path in paths:
         parts = unicodedata.normalize("NFC", path).casefold().split("/")
-        same = first.setdefault("/".join(part.rstrip(_IGNORED_AT_END) for part in parts), path)
-        if same != path:
-            found.append((same, path))
-    return found
+        first_path = first_paths.setdefault(
+            "/".join(part.rstrip(_IGNORED_TRAILING_CHARACTERS) for part in parts), path
+        )
+        if first_path != path:
+            collisions.append((first_path, path))
+    return collisions
 
 
-class Selection:
-    """Selects files by glob patterns: those that match any of them, and none of those to exclude.
+class GlobFilter:
+    """Selects files that match any of the patterns and none of the exclude patterns.
 
-    ``*`` and ``?`` stand for any text and any character without a slash, ``[…]`` for one of some characters,
-    and ``**`` as a part of the path for any number of folders: ``*.csv`` matches tables at the top,
-    ``**/*.csv`` tables everywhere, ``raw/**`` everything in ``raw``. Case matters.
+    ``*`` matches any text and ``?`` any character, except slashes; ``[…]`` matches one of the characters; and
+    ``**`` as a part of the path matches any number of folders. For example, ``*.csv`` matches tables at the
+    top level, ``**/*.csv`` tables in all folders, and ``raw/**`` all files in ``raw``. Patterns are
+    case-sensitive.
 
     :param pattern: a pattern, or several; None selects all files.
     :param exclude: a pattern, or several; None excludes nothing.
-    :raises ValueError: if one is not a pattern, or could never match.
+    :raises ValueError: if a pattern is invalid or can never match.
     """
 
     def __init__(
         self, pattern: str | Sequence[str] | None, exclude: str | Sequence[str] | None = None
     ) -> None:
-        self._pattern = _compiled("pattern", pattern)
-        self._exclude = _compiled("exclude", exclude) or []
+        self._pattern = _compile_patterns("pattern", pattern)
+        self._exclude = _compile_patterns("exclude", exclude) or []
 
     def __call__(self, path: str) -> bool:
-        """Check whether a file is selected.
+        """Return whether a file is selected.
 
-        :param path: its path below the folder that the patterns are relative to.
-        :returns: whether it is.
+        :param path: path of the file, relative to the same folder as the patterns.
+        :returns: whether the file is selected.
         """
         parts = path.split("/")
         if self._pattern is not None and not any(_matches(glob, parts) for glob in self._pattern):
@@ -121,22 +125,26 @@ class Selection:
         return not any(_matches(glob, parts) for glob in self._exclude)
 
 
-#: One for each part of a pattern; None stands for ``**``.
+#: One matcher for each part of a pattern; None stands for ``**``.
 _Glob = list[re.Pattern[str] | None]
 
 
-def _compiled(argument: str, patterns: Any) -> list[_Glob] | None:
+def _compile_patterns(argument: str, patterns: Any) -> list[_Glob] | None:
     if patterns is None:
         return None
-    given = [patterns] if isinstance(patterns, str) else patterns
-    if not isinstance(given, Sequence) or not given or not all(isinstance(each, str) for each in given):
+    pattern_list = [patterns] if isinstance(patterns, str) else patterns
+    if (
+        not isinstance(pattern_list, Sequence)
+        or not pattern_list
+        or not all(isinstance(item, str) for item in pattern_list)
+    ):
         raise ValueError(
             f"{argument} must be a glob such as '**/*.csv', or a list of at least one, got {patterns!r}"
         )
-    return [_compile(argument, pattern) for pattern in given]
+    return [_compile_pattern(argument, pattern) for pattern in pattern_list]
 
 
-def _compile(argument: str, pattern: str) -> _Glob:
+def _compile_pattern(argument: str, pattern: str) -> _Glob:
     parts = pattern.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         raise ValueError(
@@ -147,27 +155,27 @@ def _compile(argument: str, pattern: str) -> _Glob:
 
 
 def _matches(glob: _Glob, parts: list[str]) -> bool:
-    """Follow all ways to match at the same time: one after the other, several ``**`` would take forever."""
-    reached = _skipping(glob, {0})
+    """Follow all alternatives at once: backtracking over several ``**`` would be exponential."""
+    positions = _expand_double_stars(glob, {0})
     for part in parts:
-        step = set()
-        for at in reached:
-            if at == len(glob):
+        next_positions = set()
+        for position in positions:
+            if position == len(glob):
                 continue
-            expected = glob[at]
+            expected = glob[position]
             if expected is None:
-                step.add(at)
+                next_positions.add(position)
             elif expected.match(part):
-                step.add(at + 1)
-        reached = _skipping(glob, step)
-    return len(glob) in reached
+                next_positions.add(position + 1)
+        positions = _expand_double_stars(glob, next_positions)
+    return len(glob) in positions
 
 
-def _skipping(glob: _Glob, reached: set[int]) -> set[int]:
-    """Add the positions that ``**`` reaches by matching no folder."""
-    for at in sorted(reached):
+def _expand_double_stars(glob: _Glob, positions: set[int]) -> set[int]:
+    """Add the positions that ``**`` reaches by matching zero folders."""
+    for at in sorted(positions):
         end = at
         while end < len(glob) and glob[end] is None:
             end += 1
-            reached.add(end)
-    return reached
+            positions.add(end)
+    return positions

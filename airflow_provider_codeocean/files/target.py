@@ -1,4 +1,4 @@
-"""Where downloaded files go: the common parts of local folders and object stores."""
+"""Base classes of download targets, shared by local folders and object stores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import DownloadFailed
-from airflow_provider_codeocean.files.paths import first_few, quoted
+from airflow_provider_codeocean.files.paths import join_first_items, quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.files.source import ListedFile
 
 
-class Writer(ABC):
-    """Writes one file, which does not appear in its place before it is finished.
+class FileWriter(ABC):
+    """Writes a file, which appears at its final path only when it is finished.
 
-    :ivar position: bytes written so far, including those of an earlier attempt.
-    :ivar validator: validator of these bytes; None if the host sent none, so that nothing may be added.
+    :ivar position: number of bytes written so far, including those of an earlier attempt.
+    :ivar validator: validator of these bytes; None if the host sent none, so that they cannot be continued.
     """
 
     position = 0
@@ -37,132 +37,139 @@ class Writer(ABC):
     def restart(self, validator: str | None) -> None:
         """Discard the bytes written so far.
 
-        :param validator: validator of the bytes to come.
+        :param validator: validator of the following bytes.
         """
 
     @abstractmethod
     def finish(self) -> None:
-        """Put the file in its place. It replaces a file that is there."""
+        """Move the file to its final path, replacing an existing file."""
 
-    def written(self) -> Iterator[bytes]:
-        """Read the bytes that an earlier attempt has written.
+    def iter_written(self) -> Iterator[bytes]:
+        """Read the bytes that an earlier attempt wrote.
 
         :yields: the bytes.
         """
         yield from ()
 
 
-class Target(ABC):
-    """A place for files. It can be used by several threads at once. As a string, it is its address.
+class DownloadTarget(ABC):
+    """A target for files. It is thread-safe; ``str()`` returns its address.
 
-    It holds a record for each source that files came from: a hidden file with a line of JSON for each file,
-    ``[path below the target, path in the source, listed size, stamp]``. The stamp identifies the file as it
-    was written, and changes when somebody replaces it: a file that still has it is not downloaded again.
+    It contains a record for each source of files: a hidden file with a line of JSON for each downloaded file,
+    ``[path below the target, path in the source, listed size, stamp]``. The stamp changes if the file is
+    replaced: a file with the recorded stamp is not downloaded again.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._source = ""
-        self._entries: dict[str, list[Any]] = {}
+        self._source_identity = ""
+        self._record_entries: dict[str, list[Any]] = {}
         self._overwrite = True
 
-    def begin(self, source: str, files: Sequence[ListedFile], *, overwrite: bool) -> None:
-        """Read which files are complete.
+    def prepare(self, source_identity: str, files: Sequence[ListedFile], *, overwrite: bool) -> None:
+        """Read the record of complete files, and check that no other files would be replaced.
 
-        :param source: identifies the source, on all deployments.
+        :param source_identity: identifies the source across all deployments.
         :param files: the files to download.
         :param overwrite: whether to replace files that are not known to come from this source.
-        :raises DownloadFailed: if there are such files, and they are not to be replaced.
+        :raises DownloadFailed: if such files exist and ``overwrite`` is false.
         """
-        self._source = source
+        self._source_identity = source_identity
         self._overwrite = overwrite
-        self._reload()
+        self._load_record()
         if not overwrite:
-            existing = self._existing([file.below for file in files if file.below not in self._entries])
-            if foreign := self._unclaimed(existing):
-                raise self._refusal(foreign)
+            existing = self._find_existing(
+                [file.relative_path for file in files if file.relative_path not in self._record_entries]
+            )
+            if unknown_paths := self._exclude_marked(existing):
+                raise self._overwrite_error(unknown_paths)
 
     @abstractmethod
     def open(
-        self, file: ListedFile, stop: threading.Event, patience: float
-    ) -> AbstractContextManager[Writer | None]:
-        """Start or continue to write a file.
+        self, file: ListedFile, stop: threading.Event, stall_timeout: float
+    ) -> AbstractContextManager[FileWriter | None]:
+        """Start or continue writing a file.
 
-        If it is not finished in the end, it is kept hidden, or discarded.
+        An unfinished file is kept hidden or discarded on exit.
 
-        :param file: the file; its path below the folder that was listed is its path below the target.
-        :param stop: ends waiting for another process.
-        :param patience: seconds for which another process that writes the same file may write nothing.
+        :param file: the file, which is written to its relative path below the target.
+        :param stop: stops waiting for another process.
+        :param stall_timeout: maximum seconds without progress of another process that writes the same file.
         :returns: the writer; None if the file is complete already.
-        :raises DownloadFailed: if another process holds the file and writes nothing, or if the file must not
-            be replaced.
-        :raises ValueError: if its path is not safe to write.
+        :raises DownloadFailed: if another process locks the file without progress, or an existing file must
+            not be replaced.
+        :raises ValueError: if its path is unsafe.
         :raises OSError: if it cannot be written.
         """
 
     def close(self) -> None:  # noqa: B027 - not every target has something to do
-        """Make the files and the record durable."""
+        """Sync the files and the record to storage."""
 
     @property
-    def _record(self) -> str:
-        return f".codeocean-{hashlib.sha256(self._source.encode()).hexdigest()[:24]}.jsonl"
+    def _record_name(self) -> str:
+        return f".codeocean-{hashlib.sha256(self._source_identity.encode()).hexdigest()[:24]}.jsonl"
 
-    def _reload(self) -> None:
+    def _load_record(self) -> None:
         with self._lock:
             for line in self._read_record().splitlines():
-                with suppress(ValueError, TypeError):  # cut off when a process or machine died
-                    below, *entry = json.loads(line)
-                    self._entries[below] = entry
+                with suppress(ValueError, TypeError):  # truncated by a crash of the process or machine
+                    relative_path, *entry = json.loads(line)
+                    self._record_entries[relative_path] = entry
 
-    def _add(self, file: ListedFile, stamp: str | None) -> None:
-        entry = [file.path, file.size, stamp]
+    def _record_file(self, file: ListedFile, fingerprint: str | None) -> None:
+        entry = [file.path, file.size, fingerprint]
         with self._lock:
-            self._entries[file.below] = entry
-            self._append_to_record(f"\n{json.dumps([file.below, *entry])}".encode())
+            self._record_entries[file.relative_path] = entry
+            self._append_to_record(f"\n{json.dumps([file.relative_path, *entry])}".encode())
 
-    def _is_complete(self, file: ListedFile, stamp: str | None) -> bool:
-        """Check whether the file in its place came from this source, completely.
+    def _is_complete(self, file: ListedFile, fingerprint: str | None) -> bool:
+        """Return whether the existing file is a complete download from this source.
 
         :param file: the file.
-        :param stamp: stamp of the file in its place; None if there is none, empty if the place has no
-            stamps.
-        :returns: whether it did.
-        :raises DownloadFailed: if it did not, and must not be replaced.
+        :param fingerprint: stamp of the existing file; None if there is no file, empty if the target does not
+            support stamps.
+        :returns: whether it is complete.
+        :raises DownloadFailed: if it is not, and must not be replaced.
         """
-        if stamp is None:
+        if fingerprint is None:
             return False
-        entry = self._entries.get(file.below)
-        if stamp and entry == [file.path, file.size, stamp]:
+        entry = self._record_entries.get(file.relative_path)
+        if fingerprint and entry == [file.path, file.size, fingerprint]:
             return True
-        if self._overwrite or (entry and entry[-1] == stamp) or not self._unclaimed([file.below]):
+        if (
+            self._overwrite
+            or (entry and entry[-1] == fingerprint)
+            or not self._exclude_marked([file.relative_path])
+        ):
             return False
-        self._reload()  # an earlier attempt may still run, and have finished it meanwhile
-        if self._entries.get(file.below) != [file.path, file.size, stamp]:
-            raise self._refusal([file.below])
+        self._load_record()  # an earlier attempt may still be running and have finished the file
+        if self._record_entries.get(file.relative_path) != [file.path, file.size, fingerprint]:
+            raise self._overwrite_error([file.relative_path])
         return True
 
-    def _refusal(self, paths: Sequence[str]) -> DownloadFailed:
+    def _overwrite_error(self, paths: Sequence[str]) -> DownloadFailed:
         return DownloadFailed(
-            f"{self} already has {first_few([*map(quoted, paths)])}, not known to come from {self._source}. "
+            f"{self} already has {join_first_items([*map(quote_name, paths)])}, not known to come from "
+            f"{self._source_identity}. "
             f"Choose another target, remove the files, or set overwrite=True",
-            transient=False,
+            is_transient=False,
         )
 
-    def _unclaimed(self, paths: list[str]) -> list[str]:
-        """Return the paths without those that an attempt may have written to, and not recorded yet."""
+    def _exclude_marked(self, paths: list[str]) -> list[str]:
+        """Remove paths that an earlier attempt may have written to without recording them."""
         return paths
 
-    def _stamp_at(self, below: str) -> str | None:  # noqa: ARG002 - by default, nothing is there
-        """Return the stamp of the file at a path; None if there is none."""
+    def _get_fingerprint(self, relative_path: str) -> str | None:  # noqa: ARG002 - by default, nothing is there
+        """Return the stamp of the file at a path; None if there is no file."""
         return None
 
-    def _existing(self, paths: list[str]) -> list[str]:
-        """Return those of the paths that something is at."""
-        return [below for below in paths if self._stamp_at(below) is not None]
+    def _find_existing(self, paths: list[str]) -> list[str]:
+        """Return the existing ones of the paths."""
+        return [path for path in paths if self._get_fingerprint(path) is not None]
 
     def _read_record(self) -> bytes:
-        """Return the record, empty if there is none."""
+        """Return the record; empty if there is none."""
         return b""
 
-    def _append_to_record(self, text: bytes) -> None:  # noqa: B027
-        """Append text to the record. Called by one thread at a time."""
+    def _append_to_record(self, lines: bytes) -> None:  # noqa: B027
+        """Append text to the record. It is called by one thread at a time."""

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_codeocean.api.errors import NotFound
-from airflow_provider_codeocean.validation import check_choice, check_count, check_one_of
+from airflow_provider_codeocean.validation import check_choice, check_count, check_exactly_one
 
 if TYPE_CHECKING:
     import os
     import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.files.download import Downloaded, OnUnsafe
-    from airflow_provider_codeocean.files.source import FileSource, ListedFile
-    from airflow_provider_codeocean.files.target import Target
+    from airflow_provider_codeocean.files.download import DownloadResult, OnUnsafe
+    from airflow_provider_codeocean.files.source import ListedFile
+    from airflow_provider_codeocean.files.target import DownloadTarget
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a file that is read into memory, by default.
-MAX_READ = 1024 * 1024
-#: Files that are fetched at the same time, by default.
-DEFAULT_PARALLEL = 4
-#: The most files at the same time: more do not make a connection faster.
-MAX_PARALLEL = 32
+#: Default limit on a file that is read into memory.
+DEFAULT_MAX_READ_BYTES = 1024 * 1024
+#: Default number of parallel downloads.
+DEFAULT_PARALLEL_FILES = 4
+#: More parallel downloads do not increase the throughput of a connection.
+MAX_PARALLEL_FILES = 32
 
 
-class HandlesFiles:
-    """Mixin of the hook: files of data assets, and results of computations."""
+class FilesMixin:
+    """Methods of the hook for the files of data assets and the results of computations."""
 
-    def get_conn(self, **options: Any) -> CodeOceanClient:
-        """Make a client."""
+    def open_client(self) -> AbstractContextManager[CodeOceanClient]:
+        """Return the client in a context manager; the hook implements this."""
         raise NotImplementedError
 
     def list_files(
@@ -47,29 +49,39 @@ class HandlesFiles:
         recursive: bool = True,
         limit: int | None = None,
     ) -> list[ListedFile]:
-        """List the files of a data asset, or the results of a computation.
+        """List the files of a data asset or the results of a computation.
 
-        :param data_asset_id: id of the data asset; exactly one of the two.
+        :param data_asset_id: id of the data asset; give either this or ``computation_id``.
         :param computation_id: id of the computation.
-        :param path: the folder to start from, or a file; empty means all.
-        :param pattern: glob patterns for the paths below ``path``, one or several: see
-            :class:`~airflow_provider_codeocean.files.paths.Selection`; None lists all.
-        :param exclude: glob patterns of files to leave out; None leaves out none.
-        :param recursive: whether to list the contents of folders inside the folder, too.
-        :param limit: the most files that there may be; None sets no limit.
+        :param path: a folder or file; empty for all files.
+        :param pattern: one or more glob patterns for the paths below ``path``: see
+            :class:`~airflow_provider_codeocean.files.paths.GlobFilter`; None lists all files.
+        :param exclude: glob patterns of files to exclude.
+        :param recursive: whether to include the contents of nested folders.
+        :param limit: maximum number of files; None for no limit.
         :returns: the files.
         :raises ValueError: if an argument is invalid, or there are more files than ``limit``.
-        :raises FilesElsewhere: if a data asset is external or combined.
-        :raises CodeOceanError: if Code Ocean does not list them.
+        :raises FilesNotInCodeOcean: if a data asset is external or combined.
+        :raises CodeOceanError: if a request fails.
         """
-        from airflow_provider_codeocean.files.paths import Selection
+        from airflow_provider_codeocean.files.paths import GlobFilter
+        from airflow_provider_codeocean.files.source import FileSource
 
-        selected = Selection(pattern, exclude)
-        check_one_of(data_asset_id=data_asset_id, computation_id=computation_id)
-        with self.get_conn() as client:
-            source = _source(client, data_asset_id, computation_id)
-            walk = source.walk(path, recursive=recursive)
-            return _up_to(limit, (file for file in walk if selected(file.below)), source)
+        is_selected = GlobFilter(pattern, exclude)
+        check_exactly_one(data_asset_id=data_asset_id, computation_id=computation_id)
+        with self.open_client() as client:
+            source = FileSource(client, data_asset_id=data_asset_id, computation_id=computation_id)
+            selected = (
+                file
+                for file in source.iter_files(path, recursive=recursive)
+                if is_selected(file.relative_path)
+            )
+            files = list(selected if limit is None else islice(selected, limit + 1))
+        if limit is not None and len(files) > limit:
+            raise ValueError(
+                f"{source} has more than {limit} such files: narrow path or pattern, or raise limit"
+            )
+        return files
 
     def download_files(
         self,
@@ -83,47 +95,47 @@ class HandlesFiles:
         target_conn_id: str | None = None,
         overwrite: bool = True,
         on_unsafe: OnUnsafe = "fail",
-        max_parallel: int = DEFAULT_PARALLEL,
+        max_parallel: int = DEFAULT_PARALLEL_FILES,
         stop: threading.Event | None = None,
-    ) -> Downloaded:
-        """Download files to a folder of this machine or to an object store.
+    ) -> DownloadResult:
+        """Download files to a local folder or to an object store.
 
         Folders below ``path`` are kept below ``target``. A file that an earlier call has downloaded from the
-        same source, and that nobody has changed since, is not fetched again; any other file of the same name
-        is replaced. If a download breaks off, the next call continues it, in the middle of a file if the
-        target is local.
+        same source and that has not changed since is skipped; any other file of the same name is replaced.
+        An interrupted download is resumed by the next call; on local targets, within a file.
 
-        :param target: absolute path, or address such as ``s3://bucket/prefix``; also an
-            ``ObjectStoragePath`` or a ``UPath``.
-        :param data_asset_id: id of the data asset; exactly one of the two.
+        :param target: absolute path, address such as ``s3://bucket/prefix``, ``ObjectStoragePath``, or
+            ``UPath``.
+        :param data_asset_id: id of the data asset; give either this or ``computation_id``.
         :param computation_id: id of the computation.
-        :param path: the folder to start from, or a file; empty means all.
-        :param pattern: glob patterns for the paths below ``path``; None downloads all.
-        :param exclude: glob patterns of files to leave out; None leaves out none.
+        :param path: a folder or file; empty for all files.
+        :param pattern: glob patterns for the paths below ``path``; None downloads all files.
+        :param exclude: glob patterns of files to exclude.
         :param target_conn_id: Airflow's connection to the object store.
         :param overwrite: whether to replace files in the target that are not known to come from the source.
-            False raises an error that lists them before anything is fetched.
-        :param on_unsafe: ``fail`` if a name is not safe to write below a folder on all systems, before
-            anything is fetched, or ``skip`` such files.
-        :param max_parallel: how many files are fetched at the same time, from 1 to 32. Each takes a few MiB
-            of memory, and about 16 if it is written to an object store.
+            False raises an error that lists them, before any download.
+        :param on_unsafe: action if a name is unsafe on some systems: ``fail`` before any download, or
+            ``skip`` the file.
+        :param max_parallel: number of parallel downloads, from 1 to 32. Each takes a few MiB of memory, or
+            about 16 MiB for an object store.
         :param stop: ends the download when another thread sets it.
         :returns: the result.
-        :raises ValueError: if an argument is invalid, or a name is not safe to write.
-        :raises DownloadFailed: if a file does not arrive completely, or cannot or must not be written.
-        :raises FilesElsewhere: if a data asset is external or combined.
-        :raises CodeOceanError: if Code Ocean does not list the files, or provides no URLs.
+        :raises ValueError: if an argument is invalid, or a name is unsafe.
+        :raises DownloadFailed: if a file is incomplete or cannot be written.
+        :raises FilesNotInCodeOcean: if a data asset is external or combined.
+        :raises CodeOceanError: if a request fails.
         """
         from airflow_provider_codeocean.files.download import Download
-        from airflow_provider_codeocean.files.paths import Selection
+        from airflow_provider_codeocean.files.paths import GlobFilter
+        from airflow_provider_codeocean.files.source import FileSource
 
-        selected = Selection(pattern, exclude)
-        check_one_of(data_asset_id=data_asset_id, computation_id=computation_id)
-        check_download(overwrite, on_unsafe, max_parallel)
+        is_selected = GlobFilter(pattern, exclude)
+        check_exactly_one(data_asset_id=data_asset_id, computation_id=computation_id)
+        check_download_arguments(overwrite, on_unsafe, max_parallel)
         place = open_target(target, target_conn_id)
-        with self.get_conn() as client:
-            source = _source(client, data_asset_id, computation_id)
-            files = [file for file in source.walk(path) if selected(file.below)]
+        with self.open_client() as client:
+            source = FileSource(client, data_asset_id=data_asset_id, computation_id=computation_id)
+            files = [file for file in source.iter_files(path) if is_selected(file.relative_path)]
             log.info("Downloading %d files of %s to %s", len(files), source, place)
             return Download(
                 client,
@@ -142,58 +154,50 @@ class HandlesFiles:
         *,
         data_asset_id: str | None = None,
         computation_id: str | None = None,
-        max_bytes: int = MAX_READ,
+        max_bytes: int = DEFAULT_MAX_READ_BYTES,
     ) -> bytes:
-        """Read a small file of a data asset, or among the results of a computation.
+        """Read a small file of a data asset or of the results of a computation.
 
-        :param path: the file.
-        :param data_asset_id: id of the data asset; exactly one of the two.
+        :param path: path of the file.
+        :param data_asset_id: id of the data asset; give either this or ``computation_id``.
         :param computation_id: id of the computation.
-        :param max_bytes: how large it may be.
-        :returns: its content.
+        :param max_bytes: maximum size of the file.
+        :returns: the content.
         :raises ValueError: if an argument is invalid, or the file is larger.
         :raises NotFound: if there is no such file.
-        :raises FilesElsewhere: if a data asset is external or combined.
-        :raises CodeOceanError: if it cannot be read.
+        :raises FilesNotInCodeOcean: if a data asset is external or combined.
+        :raises CodeOceanError: if the file cannot be read.
         """
         from airflow_provider_codeocean.files.download import Download
         from airflow_provider_codeocean.files.memory import MemoryTarget
+        from airflow_provider_codeocean.files.source import FileSource
 
-        check_one_of(data_asset_id=data_asset_id, computation_id=computation_id)
+        check_exactly_one(data_asset_id=data_asset_id, computation_id=computation_id)
         place = MemoryTarget(max_bytes)
-        with self.get_conn() as client:
-            source = _source(client, data_asset_id, computation_id)
-            files = [file for file in source.walk(path, recursive=False) if file.path == path.strip("/")]
+        with self.open_client() as client:
+            source = FileSource(client, data_asset_id=data_asset_id, computation_id=computation_id)
+            files = [
+                file for file in source.iter_files(path, recursive=False) if file.path == path.strip("/")
+            ]
             if not files:
                 raise NotFound(404, f"{source} has no file {path!r}", method="POST", path="files")
             if (files[0].size or 0) > max_bytes:
                 raise ValueError(f"{path!r} of {source} has {files[0].size} bytes, more than {max_bytes}")
-            # In memory, any name will do.
-            Download(client, source, [replace(files[0], below="file")], place, max_parallel=1).run()
+            file = replace(files[0], relative_path="file")  # a safe name
+            Download(client, source, [file], place, max_parallel=1).run()
         return place.content
 
 
-def check_download(overwrite: object, on_unsafe: str, max_parallel: object) -> None:
-    """Check arguments of a download.
-
-    :param overwrite: whether to replace files.
-    :param on_unsafe: what to do with files whose names are not safe to write.
-    :param max_parallel: number of files at a time.
-    :raises ValueError: if one is invalid.
-    """
+def check_download_arguments(overwrite: object, on_unsafe: str, max_parallel: object) -> None:
+    """Check arguments of :meth:`FilesMixin.download_files`; raise ValueError if one is invalid."""
     if overwrite not in (True, False):
         raise ValueError(f"overwrite must be True or False, got {overwrite!r}")
     check_choice("on_unsafe", on_unsafe, ("fail", "skip"))
-    check_count("max_parallel", max_parallel, MAX_PARALLEL)
+    check_count("max_parallel", max_parallel, MAX_PARALLEL_FILES)
 
 
-def local_path(target: str) -> str | None:
-    """Return the path of a target on this machine, or None for an address of another place.
-
-    :param target: path or address.
-    :returns: the path, absolute.
-    :raises ValueError: if it is a relative path, or no place at all.
-    """
+def parse_local_path(target: str) -> str | None:
+    """Return the path of a local target, or None for an object store; raise ValueError if invalid."""
     scheme, separator, path = target.partition("://")
     local = path if separator and scheme in {"file", "local"} else None if separator else target
     absolute = local is None or local.startswith("/")
@@ -204,39 +208,16 @@ def local_path(target: str) -> str | None:
     return local
 
 
-def open_target(target: str | os.PathLike[str], conn_id: str | None = None) -> Target:
-    """Return the target that an argument describes.
-
-    :param target: path or address, or an object that stands for one.
-    :param conn_id: Airflow's connection to an object store.
-    :returns: the target.
-    :raises ValueError: if there is no such place.
-    """
+def open_target(target: str | os.PathLike[str], conn_id: str | None = None) -> DownloadTarget:
+    """Return the target of a download; raise ValueError if it is invalid."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     from airflow_provider_codeocean.files.local import LocalTarget
-    from airflow_provider_codeocean.files.object_store import StoreTarget
+    from airflow_provider_codeocean.files.object_store import ObjectStoreTarget
 
     address = str(target)
-    local = local_path(address)
+    local = parse_local_path(address)
     if local is not None:
         return LocalTarget(local)
     place: Any = target if hasattr(target, "fs") else ObjectStoragePath(address, conn_id=conn_id)
-    return StoreTarget(address, place.fs, place.path)
-
-
-def _source(client: CodeOceanClient, data_asset_id: str | None, computation_id: str | None) -> FileSource:
-    from airflow_provider_codeocean.files.source import FileSource
-
-    return FileSource(client, data_asset_id=data_asset_id, computation_id=computation_id)
-
-
-def _up_to(limit: int | None, files: Iterable[ListedFile], source: FileSource) -> list[ListedFile]:
-    listed: list[ListedFile] = []
-    for file in files:
-        if len(listed) == limit:
-            raise ValueError(
-                f"{source} has more than {limit} such files: narrow path or pattern, or raise limit"
-            )
-        listed.append(file)
-    return listed
+    return ObjectStoreTarget(address, place.fs, place.path)

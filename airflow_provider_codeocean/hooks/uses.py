@@ -16,36 +16,24 @@ USE_KINDS = ("capsule", "pipeline", "data_asset")
 
 
 def check_use_kinds(kinds: Collection[str]) -> None:
-    """Check the kinds of objects to search.
-
-    :param kinds: the kinds.
-    :raises ValueError: if there are none, or one is not in :data:`USE_KINDS`.
-    """
+    """Raise ValueError if there are no kinds, or one is not in :data:`USE_KINDS`."""
     if isinstance(kinds, str) or not kinds or not set(kinds) <= set(USE_KINDS):
         raise ValueError(f"kinds must be a list of any of {', '.join(USE_KINDS)}, got {kinds!r}")
 
 
-def uses_of(
+def search_uses(
     client: CodeOceanClient, data_asset_id: str, kinds: Collection[str]
 ) -> list[tuple[str, Capsule | DataAsset]]:
-    """Search for the uses of a data asset; see :meth:`.CodeOceanHook.find_data_asset_uses`.
-
-    :param client: the client.
-    :param data_asset_id: id of the data asset.
-    :param kinds: kinds of objects to search.
-    :returns: the kind and the object, for each use.
-    :raises ValueError: if an argument is invalid.
-    :raises CodeOceanError: if Code Ocean cannot be reached or rejects the search.
-    """
+    """Search the uses of a data asset; see :meth:`.CodeOceanHook.find_data_asset_uses`."""
     from airflow_provider_codeocean.api.models.capsule import CapsuleSearchParams
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
-    from airflow_provider_codeocean.api.models.search import MAX_PAGE
+    from airflow_provider_codeocean.api.models.search import MAX_PAGE_SIZE
 
     check_use_kinds(kinds)
     uses: list[tuple[str, Any]] = []
     for kind in dict.fromkeys(kinds):
         for archived in (False, True):
-            options: dict[str, Any] = {"archived": archived, "limit": MAX_PAGE}
+            options: dict[str, Any] = {"archived": archived, "limit": MAX_PAGE_SIZE}
             if kind == "data_asset":
                 query = f"contained_data_id:{data_asset_id}"
                 combined = client.data_assets.search_all(DataAssetSearchParams(query=query, **options))

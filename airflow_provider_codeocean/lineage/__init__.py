@@ -1,1 +1,1 @@
-"""Lineage: the data that a task has read and written."""
+"""Lineage of the data that tasks read and write."""

@@ -1,16 +1,12 @@
-"""What data a task has read and made, as far as Code Ocean tells.
-
-:mod:`~airflow_provider_codeocean.lineage.openlineage` makes OpenLineage's facets of it, and
-:mod:`~airflow_provider_codeocean.lineage.hook_lineage` tells Airflow's hook-level lineage.
-"""
+"""The datasets that a task read and wrote, as far as Code Ocean reports them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_codeocean.assets import name_of, namespace_of, version_of
-from airflow_provider_codeocean.outcomes import Verdict, computation_verdict
+from airflow_provider_codeocean.assets import data_asset_version, uri_name, uri_namespace
+from airflow_provider_codeocean.outcomes import Outcome, computation_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,154 +14,142 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.computation import Computation, RunParams
     from airflow_provider_codeocean.api.models.data_asset import DataAsset, SourceBucket
 
-#: Object stores, by what Code Ocean calls the origin of a bucket.
-_STORES = {"aws": "s3", "gcp": "gs"}
+#: URI schemes of object stores by the ``origin`` of a bucket.
+_URI_SCHEMES = {"aws": "s3", "gcp": "gs"}
 
 
 @dataclass(frozen=True)
-class Node:
-    """What data comes from, or goes to.
+class LineageDataset:
+    """A dataset that a task reads or writes.
 
-    :param namespace: where it is: a deployment of Code Ocean, or a bucket.
-    :param name: what it is called there.
-    :param version: tells one state of it from another.
-    :param asset: the data asset, where all of it is known.
-    :param place: where in an object store its files were brought to.
+    :param namespace: namespace of the name: a deployment of Code Ocean, or a bucket.
+    :param name: name in the namespace.
+    :param version: identifies one state of the dataset.
+    :param asset: the data asset, if it is completely known.
+    :param location: folder in an object store to which its files were written.
     """
 
     namespace: str
     name: str
     version: str | None = None
     asset: DataAsset | None = field(default=None, compare=False, repr=False)
-    place: Node | None = None
+    location: LineageDataset | None = None
 
     @property
     def uri(self) -> str:
-        """The URI of its asset."""
+        """URI of the dataset's asset."""
         return f"{self.namespace}/{self.name.lstrip('/')}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flow:
-    """What a task has read and made.
+class TaskLineage:
+    """The datasets that a task read and wrote.
 
-    :param inputs: what it has read.
-    :param outputs: what it has made.
-    :param code: the capsule or pipeline that was run, where that is told.
+    :param inputs: datasets that it read.
+    :param outputs: datasets that it wrote.
+    :param code: the capsule or pipeline that ran, if it is known.
     :param commit: commit of its code.
     :param release: released version of its code.
-    :param page: address of the code's page, where it is known.
-    :param computation: id of the computation.
-    :param is_new: whether what was made is new, or was there and has been moved.
+    :param code_url: URL of the code's page, if it is known.
+    :param computation_id: id of the computation.
+    :param is_new: whether the outputs are new; False if an existing data asset was transferred.
     """
 
-    inputs: tuple[Node, ...]
-    outputs: tuple[Node, ...]
-    code: Node | None = None
+    inputs: tuple[LineageDataset, ...]
+    outputs: tuple[LineageDataset, ...]
+    code: LineageDataset | None = None
     commit: str | None = None
     release: str | None = None
-    page: str | None = None
-    computation: str | None = None
+    code_url: str | None = None
+    computation_id: str | None = None
     is_new: bool = True
 
 
-def of_creation(deployment: str, asset: DataAsset, capsule_id: str | None = None) -> Flow:
-    """Tell what a data asset was made of.
+def creation_lineage(deployment: str, asset: DataAsset, capsule_id: str | None = None) -> TaskLineage:
+    """Build the lineage of a new data asset. ``capsule_id`` is used if its provenance does not name one.
 
-    The results of a computation are made by its code, of what it has read. Where they are stored in a bucket,
-    that is made as well; for any other data asset, its bucket is what it was made of, even where the files
+    The inputs of captured results are their code and the data assets that it read. If the results are stored
+    in a bucket, that is a second output. For any other data asset, the bucket is the input, even if the files
     stay there.
-
-    :param deployment: address of the deployment.
-    :param asset: the data asset.
-    :param capsule_id: capsule or pipeline that made it, where the data asset does not tell.
-    :returns: the flow.
     """
-    here = namespace_of(deployment)
-    made_by, place = asset.provenance, _place(asset.source_bucket)
-    computation = made_by.computation if made_by else None
-    capsule_id = (made_by and made_by.capsule) or capsule_id
-    commit = made_by.commit if made_by else None
-    code = Node(here, name_of("capsules", capsule_id), commit) if capsule_id else None
-    read = [*(made_by.data_assets if made_by else ()), *(each.id for each in asset.contained_data_assets)]
+    namespace = uri_namespace(deployment)
+    provenance, bucket = asset.provenance, asset.source_bucket
+    computation = provenance.computation if provenance else None
+    capsule_id = (provenance and provenance.capsule) or capsule_id
+    commit = provenance.commit if provenance else None
+    code = LineageDataset(namespace, uri_name("capsules", capsule_id), commit) if capsule_id else None
+    data_asset_ids = [*(provenance.data_assets if provenance else ())]
+    data_asset_ids += [contained.id for contained in asset.contained_data_assets]
     inputs = [
         code,
-        Node(here, name_of("computations", computation)) if computation else None,
-        *(Node(here, name_of("data_assets", each)) for each in read if each),
-        None if computation else place,
+        LineageDataset(namespace, uri_name("computations", computation)) if computation else None,
+        *(LineageDataset(namespace, uri_name("data_assets", id_)) for id_ in data_asset_ids if id_),
+        None if computation else _bucket_location(bucket),
     ]
-    return Flow(
-        inputs=_known(inputs),
-        outputs=_made(here, asset, _own_place(asset.source_bucket) if computation else None),
+    return TaskLineage(
+        inputs=_unique(inputs),
+        outputs=_output_datasets(namespace, asset, _external_location(bucket) if computation else None),
         code=code,
         commit=commit,
-        computation=computation,
+        computation_id=computation,
     )
 
 
-def of_transfer(deployment: str, asset: DataAsset, came_from: SourceBucket | None) -> Flow:
-    """Tell where the files of a data asset were moved from, and where to.
-
-    :param deployment: address of the deployment.
-    :param asset: the data asset, after they were moved.
-    :param came_from: its bucket before.
-    :returns: the flow.
-    """
-    here = namespace_of(deployment)
-    itself = Node(here, name_of("data_assets", asset.id))
-    return Flow(
-        inputs=(_own_place(came_from) or itself,),
-        outputs=_made(here, asset, _own_place(asset.source_bucket)),
+def transfer_lineage(deployment: str, asset: DataAsset, previous_bucket: SourceBucket | None) -> TaskLineage:
+    """Build the lineage of a transfer."""
+    namespace = uri_namespace(deployment)
+    unversioned = LineageDataset(namespace, uri_name("data_assets", asset.id))
+    return TaskLineage(
+        inputs=(_external_location(previous_bucket) or unversioned,),
+        outputs=_output_datasets(namespace, asset, _external_location(asset.source_bucket)),
         is_new=False,
     )
 
 
-def of_run(deployment: str, computation: Computation, asked: RunParams, *, page: str | None = None) -> Flow:
-    """Tell what a computation has read, and that it has left results where it is over and has.
-
-    :param deployment: address of the deployment.
-    :param computation: the computation.
-    :param asked: what was run.
-    :param page: address of its page, where it is known.
-    :returns: the flow.
-    """
-    here = namespace_of(deployment)
-    release = None if asked.version is None else str(asked.version)
-    code = Node(here, name_of("capsules", asked.capsule_id or asked.pipeline_id or ""), release)
-    read = [Node(here, name_of("data_assets", each.id)) for each in computation.data_assets if each.id]
-    left_results = (
-        computation_verdict(computation) is Verdict.SUCCEEDED and computation.has_results is not False
-    )
-    results = Node(here, name_of("computations", computation.id))
-    return Flow(
-        inputs=_known([code, *read]),
-        outputs=(results,) if left_results else (),
+def run_lineage(
+    deployment: str, computation: Computation, params: RunParams, *, code_url: str | None = None
+) -> TaskLineage:
+    """Build the lineage of a computation. Its results are an output if it has succeeded and left some."""
+    namespace = uri_namespace(deployment)
+    release = None if params.version is None else str(params.version)
+    code_name = uri_name("capsules", params.capsule_id or params.pipeline_id or "")
+    code = LineageDataset(namespace, code_name, release)
+    data_assets = [
+        LineageDataset(namespace, uri_name("data_assets", data_asset.id))
+        for data_asset in computation.data_assets
+        if data_asset.id
+    ]
+    has_succeeded = computation_outcome(computation) is Outcome.SUCCEEDED
+    results = LineageDataset(namespace, uri_name("computations", computation.id))
+    return TaskLineage(
+        inputs=_unique([code, *data_assets]),
+        outputs=(results,) if has_succeeded and computation.has_results is not False else (),
         code=code,
         release=release,
-        page=page,
-        computation=computation.id,
+        code_url=code_url,
+        computation_id=computation.id,
     )
 
 
-def _made(here: str, asset: DataAsset, place: Node | None) -> tuple[Node, ...]:
-    """Return a data asset, and the place that its files were brought to."""
-    itself = Node(here, name_of("data_assets", asset.id), version_of(asset), asset=asset, place=place)
-    return _known([itself, place])
+def _output_datasets(
+    namespace: str, asset: DataAsset, location: LineageDataset | None
+) -> tuple[LineageDataset, ...]:
+    name = uri_name("data_assets", asset.id)
+    dataset = LineageDataset(namespace, name, data_asset_version(asset), asset=asset, location=location)
+    return _unique([dataset, location])
 
 
-def _own_place(bucket: SourceBucket | None) -> Node | None:
-    """Return where the files of a data asset lie, None where that is in Code Ocean."""
-    return _place(bucket) if bucket and bucket.external else None
+def _external_location(bucket: SourceBucket | None) -> LineageDataset | None:
+    return _bucket_location(bucket) if bucket and bucket.external else None
 
 
-def _place(bucket: SourceBucket | None) -> Node | None:
-    """Return a folder in a bucket, as OpenLineage names it."""
-    store = _STORES.get(bucket.origin or "") if bucket else None
-    if bucket is None or store is None or not bucket.bucket:
+def _bucket_location(bucket: SourceBucket | None) -> LineageDataset | None:
+    """Return a folder in a bucket, with OpenLineage's naming."""
+    scheme = _URI_SCHEMES.get(bucket.origin or "") if bucket else None
+    if bucket is None or scheme is None or not bucket.bucket:
         return None
-    return Node(f"{store}://{bucket.bucket}", (bucket.prefix or "").strip("/") or "/")
+    return LineageDataset(f"{scheme}://{bucket.bucket}", (bucket.prefix or "").strip("/") or "/")
 
 
-def _known(nodes: Iterable[Node | None]) -> tuple[Node, ...]:
-    """Leave out what is not known, and what is there twice."""
-    return tuple(dict.fromkeys(node for node in nodes if node is not None))
+def _unique(datasets: Iterable[LineageDataset | None]) -> tuple[LineageDataset, ...]:
+    return tuple(dict.fromkeys(dataset for dataset in datasets if dataset is not None))

@@ -1,77 +1,54 @@
-"""What data a task has read and made, in OpenLineage's words; the extra ``openlineage`` is for that."""
+"""Convert a task's lineage to OpenLineage. The module requires the extra ``openlineage``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.openlineage.extractors import OperatorLineage
+from openlineage.client.event_v2 import InputDataset, OutputDataset
+from openlineage.client.facet_v2 import (
+    dataset_version_dataset,
+    documentation_dataset,
+    lifecycle_state_change_dataset,
+    output_statistics_output_dataset,
+    ownership_dataset,
+    source_code_location_job,
+    symlinks_dataset,
+    tags_run,
+)
+
 if TYPE_CHECKING:
-    from airflow.providers.openlineage.extractors import OperatorLineage
-    from openlineage.client.event_v2 import InputDataset, OutputDataset
+    from airflow_provider_codeocean.lineage.model import LineageDataset, TaskLineage
 
-    from airflow_provider_codeocean.lineage.model import Flow, Node
-
-#: What tags say that they come from.
-_SOURCE = "CODE_OCEAN"
+#: Value of ``source`` in tags.
+_TAG_SOURCE = "CODE_OCEAN"
 
 
-def operator_lineage(flow: Flow | None) -> OperatorLineage[Any, Any]:
-    """Tell OpenLineage what a task has read and made.
-
-    :param flow: what it has; None tells nothing.
-    :returns: datasets and facets.
-    """
-    from airflow.providers.openlineage.extractors import OperatorLineage
-
-    if flow is None:
+def operator_lineage(lineage: TaskLineage | None) -> OperatorLineage[Any, Any]:
+    """Convert a task's lineage; None stands for none."""
+    if lineage is None:
         return OperatorLineage()
     return OperatorLineage(
-        inputs=[_input(node) for node in flow.inputs],
-        outputs=[_output(node, is_new=flow.is_new) for node in flow.outputs],
-        run_facets=_run_facets(flow),
-        job_facets=_job_facets(flow),
+        inputs=[
+            InputDataset(dataset.namespace, dataset.name, facets=_version_facet(dataset))
+            for dataset in lineage.inputs
+        ],
+        outputs=[_output_dataset(dataset, is_new=lineage.is_new) for dataset in lineage.outputs],
+        run_facets=_run_facets(lineage),
+        job_facets=_job_facets(lineage),
     )
 
 
-def _input(node: Node) -> InputDataset:
-    from openlineage.client.event_v2 import InputDataset
-
-    return InputDataset(node.namespace, node.name, facets=_version(node))
-
-
-def _output(node: Node, *, is_new: bool) -> OutputDataset:
-    from openlineage.client.event_v2 import OutputDataset
-    from openlineage.client.facet_v2 import lifecycle_state_change_dataset, output_statistics_output_dataset
-
+def _output_dataset(dataset: LineageDataset, *, is_new: bool) -> OutputDataset:
     change = lifecycle_state_change_dataset.LifecycleStateChange
     facets: dict[str, Any] = {
-        **_version(node),
-        **_description(node),
+        **_version_facet(dataset),
         "lifecycleStateChange": lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
             lifecycleStateChange=change.CREATE if is_new else change.ALTER
         ),
     }
     statistics: dict[str, Any] = {}
-    if node.asset and (node.asset.size is not None or node.asset.files is not None):
-        statistics["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-            size=node.asset.size, fileCount=node.asset.files
-        )
-    return OutputDataset(node.namespace, node.name, facets=facets, outputFacets=statistics)
-
-
-def _version(node: Node) -> dict[str, Any]:
-    from openlineage.client.facet_v2 import dataset_version_dataset
-
-    if node.version is None:
-        return {}
-    return {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=node.version)}
-
-
-def _description(node: Node) -> dict[str, Any]:
-    """Tell what a data asset is called, whose it is, and where its files lie."""
-    from openlineage.client.facet_v2 import documentation_dataset, ownership_dataset, symlinks_dataset
-
-    facets: dict[str, Any] = {}
-    asset, place = node.asset, node.place
+    asset, location = dataset.asset, dataset.location
     if asset and (asset.name or asset.description):
         facets["documentation"] = documentation_dataset.DocumentationDatasetFacet(
             description="\n\n".join(filter(None, [asset.name, asset.description]))
@@ -80,34 +57,38 @@ def _description(node: Node) -> dict[str, Any]:
         facets["ownership"] = ownership_dataset.OwnershipDatasetFacet(
             owners=[ownership_dataset.Owner(name=f"user:{asset.owner}", type="OWNER")]
         )
-    if place:
-        facets["symlinks"] = symlinks_dataset.SymlinksDatasetFacet(
-            identifiers=[symlinks_dataset.Identifier(place.namespace, place.name, type="LOCATION")]
+    if asset and (asset.size is not None or asset.files is not None):
+        statistics["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+            size=asset.size, fileCount=asset.files
         )
-    return facets
+    if location:
+        facets["symlinks"] = symlinks_dataset.SymlinksDatasetFacet(
+            identifiers=[symlinks_dataset.Identifier(location.namespace, location.name, type="LOCATION")]
+        )
+    return OutputDataset(dataset.namespace, dataset.name, facets=facets, outputFacets=statistics)
 
 
-def _job_facets(flow: Flow) -> dict[str, Any]:
-    """Tell which code made it: a capsule is a Git repository."""
-    from openlineage.client.facet_v2 import source_code_location_job
+def _version_facet(dataset: LineageDataset) -> dict[str, Any]:
+    if dataset.version is None:
+        return {}
+    return {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=dataset.version)}
 
-    if flow.code is None:
+
+def _job_facets(lineage: TaskLineage) -> dict[str, Any]:
+    if lineage.code is None:
         return {}
     return {
         "sourceCodeLocation": source_code_location_job.SourceCodeLocationJobFacet(
-            type="git", url=flow.page or flow.code.uri, version=flow.commit, tag=flow.release
+            type="git", url=lineage.code_url or lineage.code.uri, version=lineage.commit, tag=lineage.release
         )
     }
 
 
-def _run_facets(flow: Flow) -> dict[str, Any]:
-    """Tell which computation it was, and what is known of its code, also where that is not all."""
-    from openlineage.client.facet_v2 import tags_run
-
-    known = {"computation": flow.computation, "commit": flow.commit, "version": flow.release}
+def _run_facets(lineage: TaskLineage) -> dict[str, Any]:
+    values = {"computation": lineage.computation_id, "commit": lineage.commit, "version": lineage.release}
     tags = [
-        tags_run.TagsRunFacetFields(f"codeocean_{name}", value, _SOURCE)
-        for name, value in known.items()
+        tags_run.TagsRunFacetFields(f"codeocean_{name}", value, _TAG_SOURCE)
+        for name, value in values.items()
         if value
     ]
     return {"tags": tags_run.TagsRunFacet(tags=tags)} if tags else {}

@@ -1,1 +1,1 @@
-"""Tasks that do something in Code Ocean."""
+"""Operators."""

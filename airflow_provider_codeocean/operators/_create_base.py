@@ -1,4 +1,4 @@
-"""What all operators that create a data asset have in common."""
+"""Base class of the operators that create a data asset."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.lineage.mixins import AnnouncesDataAsset
-from airflow_provider_codeocean.lineage.model import of_creation
-from airflow_provider_codeocean.links import ShowsDataAsset
+from typing_extensions import override
+
+from airflow_provider_codeocean.lineage.mixins import AssetEventMixin
+from airflow_provider_codeocean.lineage.model import creation_lineage
+from airflow_provider_codeocean.links import DataAssetLinkMixin
 from airflow_provider_codeocean.operators._submit_once.data_asset import DataAssetJob
-from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
-from airflow_provider_codeocean.validation import ReadField, as_rendered, is_given, mount_of
+from airflow_provider_codeocean.validation import FieldReader, has_value, rendered_value, resolve_mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,27 +24,28 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
+    from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 
-class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOceanMakeOnceBase):
+class CodeOceanCreateDataAssetBase(DataAssetLinkMixin, AssetEventMixin, CodeOceanSubmitOnceBase):
     """Create a data asset once, wait until it is ready, and return it.
 
-    A subclass defines the data asset in :meth:`data_asset_params`. The result, in XCom, is the data asset
-    with the fields of Code Ocean's API (``id``, ``state``, ``size``, ``files``, ``provenance`` …) and the
-    address of its page as ``url``. The id is in the XCom ``data_asset_id`` as soon as it is known.
+    The result, in XCom, is the data asset with the fields of Code Ocean's API (``id``, ``state``, ``size``,
+    ``files``, ``provenance`` …) and the address of its page as ``url``. The id is in the XCom
+    ``data_asset_id`` as soon as it is known.
 
-    However often the task is killed and retried, it leaves one data asset, which carries the idempotency key
-    as a tag. A failed data asset is never adopted, and fails the task permanently.
+    However often the task is killed and retried, it leaves one data asset, which has the idempotency key as a
+    tag. A failed data asset is never adopted, and fails the task without retries.
 
     :param name: display name of the data asset. (templated)
-    :param mount: default mount folder: the name of one folder, without spaces; if not given, the name of the
-        data asset with underscores for spaces and slashes. (templated)
-    :param tags: tags, each not empty. (templated)
+    :param mount: default mount folder: one folder name, without spaces; by default, the name of the data
+        asset with underscores instead of spaces and slashes. (templated)
+    :param tags: tags, not empty. (templated)
     :param description: free text. (templated)
-    :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates as times
-        with a zone or in Unix seconds; they are checked against these fields first. (templated)
-    :param **kwargs: the arguments of every operator that submits a job: see
-        :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanMakeOnceBase`.
+    :param custom_metadata: values of the deployment's custom fields: strings, numbers, and dates (times with
+        a zone, or Unix seconds). They are checked before the data asset is created. (templated)
+    :param **kwargs: arguments of
+        :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanSubmitOnceBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -52,11 +54,12 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
         "tags",
         "description",
         "custom_metadata",
-        *CodeOceanMakeOnceBase.template_fields,
+        *CodeOceanSubmitOnceBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json"}
     job_type = DataAssetJob
     wait_type = DataAssetWait
+    trigger_type = CodeOceanDataAssetTrigger
     external_id_key = "data_asset_id"
     capsule_id: str | None = None
 
@@ -78,36 +81,29 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
         self.custom_metadata = custom_metadata
 
     @abstractmethod
-    def data_asset_params(self, read: ReadField = as_rendered) -> DataAssetParams:
-        """Build what to create.
+    def build_data_asset_params(self, read_field: FieldReader = rendered_value) -> DataAssetParams:
+        """Build the parameters of the data asset; raise ValueError if an argument is invalid.
 
-        :param read: reads the value of a template field; a constructor passes ``known_now`` to check, as
-            early as it can, what is known before templates are rendered.
-        :returns: the parameters.
-        :raises ValueError: where an argument is wrong, naming it.
+        A constructor passes :func:`.static_value` to check values before templates are rendered.
         """
 
-    def described(self, read: ReadField) -> dict[str, Any]:
-        """Return what describes the data asset, for its parameters.
-
-        :param read: reads the value of a template field.
-        :returns: the values.
-        """
-        name, tags = read(self.name), read(self.tags)
+    def description_fields(self, read_field: FieldReader) -> dict[str, Any]:
+        """Return the parameters that every data asset has."""
+        name, tags = read_field(self.name), read_field(self.tags)
         return {
             "name": name,
-            "mount": mount_of(name, read(self.mount)),
-            "tags": tags if is_given(tags) else [],
-            "description": read(self.description),
-            "custom_metadata": read(self.custom_metadata),
+            "mount": resolve_mount(name, read_field(self.mount)),
+            "tags": tags if has_value(tags) else [],
+            "description": read_field(self.description),
+            "custom_metadata": read_field(self.custom_metadata),
         }
 
+    @override
     def build_params(self) -> DataAssetParams:
-        """Build the parameters of the data asset; see the base class."""
-        return self.data_asset_params()
+        return self.build_data_asset_params()
 
-    def subject(self, params: DataAssetParams) -> dict[str, Any]:
-        """Return the source and the target; see the base class."""
+    @override
+    def job_identity(self, params: DataAssetParams) -> dict[str, Any]:
         return params.model_dump(
             mode="json",
             include={"source", "target", "data_asset_ids"},
@@ -115,34 +111,23 @@ class CodeOceanCreateDataAssetBase(ShowsDataAsset, AnnouncesDataAsset, CodeOcean
             exclude_none=True,
         )
 
-    def checked_by_server(self, params: DataAssetParams) -> DataAssetParams:
-        """Check custom metadata against the deployment's fields; see the base class."""
+    @override
+    def validate_against_server(self, params: DataAssetParams, hook: CodeOceanHook) -> DataAssetParams:
         if params.custom_metadata is None:
             return params
-        from airflow_provider_codeocean.custom_metadata import checked_with
+        from airflow_provider_codeocean.custom_metadata import validate_with_schema
 
-        with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            values = checked_with(client, params.to_json()["custom_metadata"], whole=True)
+        with hook.open_client() as client:
+            values = validate_with_schema(client, params.to_json()["custom_metadata"], require_all=True)
         return params.model_copy(update={"custom_metadata": values})
 
-    def tell(self, context: Context, job: DataAsset, *, done: bool) -> None:
-        """Announce it to the task's outlets, and report its sources; see the base class."""
-        self.announce(context, self.deployment, job, done=done, capsule_id=self.capsule_id)
-        self.tell_lineage(partial(of_creation, self.deployment, job, self.capsule_id))
-
-    def new_trigger(
-        self, external_id: str, deadline: float, submitted_at: float
-    ) -> CodeOceanDataAssetTrigger:
-        """Return the trigger that waits; see the base class."""
-        return CodeOceanDataAssetTrigger(
-            data_asset_id=external_id,
-            codeocean_conn_id=self.codeocean_conn_id,
-            poll_interval=self.poll_interval,
-            deadline=deadline,
-            on_kill=self.when_killed,
-            submitted_at=submitted_at,
+    @override
+    def record_outputs(self, context: Context, job: DataAsset, *, has_succeeded: bool) -> None:
+        self.add_asset_event(
+            context, self.deployment_url, job, has_succeeded=has_succeeded, capsule_id=self.capsule_id
         )
+        self.set_lineage(partial(creation_lineage, self.deployment_url, job, self.capsule_id))
 
-    def show(self, context: Context, deployment: str, external_id: str) -> str:
-        """Link to it in the UI; see the base class."""
-        return self.show_data_asset(context, deployment, external_id)
+    @override
+    def set_link(self, context: Context, hook: CodeOceanHook, external_id: str) -> str:
+        return self.set_data_asset_link(context, self.deployment_url, external_id)

@@ -1,4 +1,4 @@
-"""What all operators that run capsules and pipelines have in common."""
+"""Base class of the operators that run capsules and pipelines."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowException
+from typing_extensions import override
 
 from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
-from airflow_provider_codeocean.deletion import Fate
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.lineage.mixins import TellsLineage
-from airflow_provider_codeocean.lineage.model import of_run
+from airflow_provider_codeocean.deletion import DeletionStatus
+from airflow_provider_codeocean.lineage.mixins import LineageMixin
+from airflow_provider_codeocean.lineage.model import run_lineage
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
-from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, what_is_run
-from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanMakeOnceBase
+from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, runnable_resource
+from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
 from airflow_provider_codeocean.polling.waits import ComputationWait
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.validation import (
     ArgumentError,
-    ReadField,
-    as_list,
-    as_rendered,
+    FieldReader,
     check_choice,
-    check_optional,
+    check_optional_text,
     check_text,
-    is_given,
-    is_unknown,
-    known_now,
-    with_mount,
+    has_value,
+    is_unrendered,
+    rendered_value,
+    static_value,
+    to_data_asset_mount,
+    to_list,
 )
 
 if TYPE_CHECKING:
@@ -42,47 +42,48 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
     from airflow_provider_codeocean.api.models.computation import Computation, RunParams
+    from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 log = logging.getLogger(__name__)
 
-#: What a task does with its pending computation when ``timeout`` or ``execution_timeout`` has passed.
+#: What happens to a pending computation after ``timeout`` or ``execution_timeout``.
 OnTimeout = Literal["leave", "stop"]
 
-#: Stopping a computation takes two requests. Each is retried for the first number of seconds; an exchange
-#: takes at most twice the second number, or four times if the token was replaced: a minute in all.
-_STOP_BUDGET, _STOP_TIMEOUT = 10.0, 5.0
+#: Seconds for which each of the two requests that stop a computation is retried. Together with their
+#: exchanges, they take at most a minute.
+_STOP_RETRY_SECONDS = 10.0
+_STOP_TIMEOUT_SECONDS = 5.0
 
-#: Where the arguments of a run are found in the request.
-ARGUMENTS = {"named_parameters": "parameters"}
+#: Arguments of the operators, by the path in the request.
+ARGUMENT_NAMES = {"named_parameters": "parameters"}
 
 
-class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
+class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     """Run a capsule or pipeline once, wait until it has succeeded, and return the computation.
 
-    It has succeeded if the computation is ``completed``, with the end status ``succeeded`` and the exit code
-    0, or without these. Otherwise the task fails with the reason; if it has retries, the next attempt submits
-    another computation.
+    It has succeeded if the computation is ``completed`` and its end status and exit code, if any, are
+    ``succeeded`` and 0. Otherwise the task fails with the reason but keeps its retries: the next attempt
+    submits another computation.
 
-    However often the task is killed and retried, it leaves one computation, which carries the idempotency key
-    in its display name.
+    However often the task is killed and retried, it leaves one computation, which has the idempotency key in
+    its display name.
 
     The result, in XCom, is the computation with the fields of Code Ocean's API (``id``, ``state``,
     ``has_results``, ``run_time`` …). The id is in the XCom ``computation_id`` as soon as it is known.
 
-    :param name: display name of the computation, before the key; if not given, the one that Code Ocean gives.
-        (templated)
-    :param version: released version to run, from 1 on; if not given, the code as it is. (templated)
-    :param data_assets: data assets to read beside those that are attached, each an id or a mapping of ``id``
-        and ``mount``. (templated)
-    :param parameters: values of the parameters in order, or by name as a mapping. (templated)
-    :param on_timeout: what happens to a pending computation when ``timeout`` or the task's
-        ``execution_timeout`` has passed: ``leave`` lets it continue, and a retry waits for it again; ``stop``
-        stops it, and deletes it with its results, and a retry runs another one. The task fails in any case.
-        The ``dagrun_timeout`` of a DAG ends tasks as users do: ``on_kill`` applies.
-    :param **kwargs: the arguments of every operator that submits a job: see
-        :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanMakeOnceBase`. With
-        ``on_kill="delete"`` the computation is stopped, and deleted with its results: the API has no other
-        way to stop it.
+    :param name: display name of the computation, without the key; by default, Code Ocean's name. (templated)
+    :param version: released version to run, from 1; by default, the current code. (templated)
+    :param data_assets: data assets to read in addition to the attached ones, each an id or a mapping of
+        ``id`` and ``mount``. (templated)
+    :param parameters: values of the parameters in order, or a mapping by name. (templated)
+    :param on_timeout: what happens to a pending computation after ``timeout`` or the task's
+        ``execution_timeout``: ``leave`` lets it continue, and a retry waits for it again; ``stop`` stops it
+        and deletes it with its results, and a retry runs another one. The task fails in both cases. A DAG's
+        ``dagrun_timeout`` ends tasks like a user does: ``on_kill`` applies.
+    :param **kwargs: arguments of
+        :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanSubmitOnceBase`.
+        ``on_kill="delete"`` stops the computation and deletes it with its results: the API has no other way
+        to stop it.
     """
 
     template_fields: Sequence[str] = (
@@ -90,13 +91,14 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
         "version",
         "data_assets",
         "parameters",
-        *CodeOceanMakeOnceBase.template_fields,
+        *CodeOceanSubmitOnceBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json", "parameters": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanCapsuleLink(),)
     ui_color = "#e8f1fb"
     job_type = ComputationJob
     wait_type = ComputationWait
+    trigger_type = CodeOceanComputationTrigger
     external_id_key = "computation_id"
 
     def __init__(
@@ -111,100 +113,81 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
-        self._display_name(known_now)
+        self._display_name(static_value)
         self.version = version
         self.data_assets = data_assets
-        self.parameters = with_floats_as_text(parameters)
+        self.parameters = floats_to_str(parameters)
         check_choice("on_timeout", on_timeout, get_args(OnTimeout))
         self.on_timeout: OnTimeout = on_timeout
 
     @abstractmethod
-    def run_params(self, read: ReadField = as_rendered) -> RunParams:
-        """Build what to run.
+    def build_run_params(self, read_field: FieldReader = rendered_value) -> RunParams:
+        """Build the parameters of the run; raise ValueError if an argument is invalid."""
 
-        :param read: reads the value of a template field.
-        :returns: the parameters.
-        :raises ValueError: where an argument is wrong, naming it.
-        """
-
-    def shared_params(self, read: ReadField) -> dict[str, Any]:
-        """Return what a run of a capsule and one of a pipeline have in common, for their parameters.
-
-        :param read: reads the value of a template field.
-        :returns: the values.
-        """
-        data_assets = as_list(read(self.data_assets))
+    def common_param_fields(self, read_field: FieldReader) -> dict[str, Any]:
+        """Return the parameters that runs of capsules and pipelines share."""
+        data_assets = to_list(read_field(self.data_assets))
         if isinstance(data_assets, list):
-            data_assets = [with_mount(each) for each in data_assets]
+            data_assets = [to_data_asset_mount(data_asset) for data_asset in data_assets]
         return {
-            "version": read(self.version),
+            "version": read_field(self.version),
             "data_assets": data_assets,
-            **by_order_or_name("parameters", read(self.parameters)),
+            **parameter_fields("parameters", read_field(self.parameters)),
         }
 
+    @override
     def build_params(self) -> RunParams:
-        """Build the parameters of the run; see the base class."""
         self._display_name()
-        return self.run_params()
+        return self.build_run_params()
 
-    def _display_name(self, read: ReadField = as_rendered) -> str | None:
-        return check_optional("name", read(self.name), text.to_name)
+    def _display_name(self, read_field: FieldReader = rendered_value) -> str | None:
+        return check_optional_text("name", read_field(self.name), text.to_display_name)
 
-    def subject(self, params: RunParams) -> dict[str, Any]:
-        """Return all parameters of the run; see the base class."""
+    @override
+    def job_identity(self, params: RunParams) -> dict[str, Any]:
         return params.to_json()
 
-    def checked_by_server(self, params: RunParams) -> RunParams:
-        """Warn of parameters that a pipeline may ignore; see the base class."""
+    @override
+    def validate_against_server(self, params: RunParams, hook: CodeOceanHook) -> RunParams:
         if params.pipeline_id is not None and params.parameters:
             log.warning(
-                "Pipelines may ignore a list of parameters (%r): give them in processes, by the name of each "
+                "Pipelines may ignore a list of parameters (%r): pass them in processes, by the name of each "
                 "process",
                 params.parameters,
             )
         return params
 
-    def carrier_options(self, context: Context) -> Mapping[str, Any]:
-        """Return the name, and the earliest possible time of a submission; see the base class."""
-        began = getattr(context.get("dag_run"), "start_date", None)
-        return {"name": self._display_name(), "not_before": began.timestamp() if began else 0.0}
+    @override
+    def job_options(self, context: Context) -> Mapping[str, Any]:
+        started_at = getattr(context.get("dag_run"), "start_date", None)
+        return {"name": self._display_name(), "not_before": started_at.timestamp() if started_at else 0.0}
 
-    def tell(self, context: Context, job: Computation, *, done: bool) -> None:  # noqa: ARG002
-        """Report the inputs and that there are results; see the base class."""
+    @override
+    def record_outputs(self, context: Context, job: Computation, *, has_succeeded: bool) -> None:
         page = self.codeocean_url or None
-        self.tell_lineage(partial(of_run, self.deployment, job, self.run_params(), page=page))
-
-    def new_trigger(
-        self, external_id: str, deadline: float, submitted_at: float
-    ) -> CodeOceanComputationTrigger:
-        """Return the trigger that waits; see the base class."""
-        return CodeOceanComputationTrigger(
-            external_id,
-            codeocean_conn_id=self.codeocean_conn_id,
-            poll_interval=self.poll_interval,
-            deadline=deadline,
-            on_kill=self.when_killed,
-            submitted_at=submitted_at,
+        self.set_lineage(
+            partial(run_lineage, self.deployment_url, job, self.build_run_params(), code_url=page)
         )
 
-    def show(self, context: Context, deployment: str, external_id: str) -> str | None:  # noqa: ARG002
-        """Link to the capsule or pipeline in the UI, if it can be read; see the base class."""
+    @override
+    def set_link(self, context: Context, hook: CodeOceanHook, external_id: str) -> str | None:
+        """Link to the capsule or pipeline: computations have no page."""
+        params = self.build_run_params()
         try:
-            with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
-                params = self.run_params()
-                resource, its_id = what_is_run(client, params.capsule_id, params.pipeline_id)
-                slug = resource.get(its_id).slug
+            with hook.open_client(retry_budget=0) as client:
+                resource, resource_id = runnable_resource(client, params.capsule_id, params.pipeline_id)
+                slug = resource.get(resource_id).slug
         except CodeOceanError as error:
-            log.info("There is no link to the capsule or pipeline: %s", error)
+            log.info("No link to the capsule or pipeline: %s", error)
             return None
         if not slug:
             return None
-        self.codeocean_url = capsule_url(deployment, slug)
+        self.codeocean_url = capsule_url(self.deployment_url, slug)
         context["ti"].xcom_push(key=CodeOceanCapsuleLink().xcom_key, value=self.codeocean_url)
         return self.codeocean_url
 
+    @override
     def stop_on_timeout(self) -> str:
-        """Delete the computation, which stops it, if it is pending; see the base class."""
         if self.on_timeout == "leave":
             return ""
         runner = self._runner
@@ -212,56 +195,50 @@ class CodeOceanRunBase(TellsLineage, CodeOceanMakeOnceBase):
             return "It could not be stopped (on_timeout='stop'): its id is not known."
         computation = f"Computation {runner.job.id}"
         try:
-            if runner.overtaken():
+            if runner.is_superseded():
                 result = f"{computation} continues: a later attempt of this task waits for it"
             else:
-                removed = self._remove(runner, retry_budget=_STOP_BUDGET, timeout=_STOP_TIMEOUT)
-                is_deleted = removed.fate is Fate.DELETED
-                result = f"{computation} was stopped and deleted" if is_deleted else str(removed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task fails because of the timeout
-            why = str(error) or type(error).__name__
-            result = f"{computation} could not be stopped and deleted, and may still be running: {why}"
+                deletion = self._delete_if_pending(
+                    runner, retry_budget=_STOP_RETRY_SECONDS, timeout=_STOP_TIMEOUT_SECONDS
+                )
+                is_deleted = deletion.status is DeletionStatus.DELETED
+                result = f"{computation} was stopped and deleted" if is_deleted else str(deletion)
+        except Exception as error:  # noqa: BLE001 - the task must fail with the timeout
+            reason = str(error) or type(error).__name__
+            result = f"{computation} could not be stopped and deleted, and may still be running: {reason}"
         log.warning("Timeout: %s", result)
         return f"{result}."
 
     @contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        with super()._failing_clearly():
+    def _convert_errors(self) -> Iterator[None]:
+        with super()._convert_errors():
             try:
                 yield
-            except ComputationFailed as error:  # another run may succeed: the task keeps its retries
+            except ComputationFailed as error:  # another run may succeed, so keep the task's retries
                 raise AirflowException(str(error)) from error
 
 
-def with_floats_as_text(values: Any) -> Any:
-    """Return parameters of the DAG file with floats as text.
+def floats_to_str(values: Any) -> Any:
+    """Convert floats in parameters, also in lists and mappings, to their shortest text.
 
-    There, a float is meant as one. A float that appears later is a text that native rendering has changed.
-
-    :param values: a value, or lists and mappings of values.
-    :returns: the same, with the shortest text of each float.
+    In the DAG file, a float is intended. A float that appears later is text that native rendering has
+    changed.
     """
     if isinstance(values, float):
         return repr(values)
     if isinstance(values, list | tuple):
-        return [with_floats_as_text(each) for each in values]
+        return [floats_to_str(value) for value in values]
     if isinstance(values, dict):
-        return {name: with_floats_as_text(each) for name, each in values.items()}
+        return {name: floats_to_str(value) for name, value in values.items()}
     return values
 
 
-def by_order_or_name(argument: str, values: Any) -> dict[str, Any]:
-    """Return the values of parameters as the API takes them: in order, or by name.
-
-    :param argument: the argument that they are given in.
-    :param values: a sequence, or a mapping.
-    :returns: fields of the parameters of a run, or of a process.
-    :raises ArgumentError: if the values are neither, or a name or a value of a mapping is no text.
-    """
-    if is_given(values) and isinstance(values, str | int | float) and not is_unknown(values):
+def parameter_fields(argument: str, values: Any) -> dict[str, Any]:
+    """Return the fields of a request for parameters in order or by name; raise ArgumentError if invalid."""
+    if has_value(values) and isinstance(values, str | int | float) and not is_unrendered(values):
         raise ArgumentError((argument, f"must be a list, or a mapping by name, got {text.describe(values)}"))
     if not isinstance(values, Mapping):
-        return {"parameters": as_list(values)}
+        return {"parameters": to_list(values)}
     return {
         "named_parameters": [
             {

@@ -3,52 +3,50 @@
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException
+from typing_extensions import override
 
-from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators._base import CodeOceanActionBase
 from airflow_provider_codeocean.validation import (
-    KnowsTemplates,
-    ReadField,
-    as_list,
-    as_rendered,
+    FieldReader,
+    build_params_model,
+    check_exactly_one,
     check_identifier,
-    check_identifier_early,
-    check_one_of,
-    checked,
-    known_now,
-    with_mount,
+    check_unrendered_identifier,
+    rendered_value,
+    static_value,
+    to_data_asset_mount,
+    to_list,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
 
 log = logging.getLogger(__name__)
 
-#: The arguments that name the target, and the client's resource for each.
-_TO = {"capsule_id": "capsules", "pipeline_id": "pipelines", "computation_id": "computations"}
+#: The client's resource for each argument that names the target.
+_RESOURCES_BY_ARGUMENT = {
+    "capsule_id": "capsules",
+    "pipeline_id": "pipelines",
+    "computation_id": "computations",
+}
 
 
-class CodeOceanAttachmentBase(KnowsTemplates, BaseOperator):
-    """Base of operators that attach or detach data assets. It takes exactly one of the first three.
+class CodeOceanAttachmentBase(CodeOceanActionBase):
+    """Base of operators that attach or detach data assets. It takes exactly one of the three ids.
 
     :param capsule_id: id of the capsule. (templated)
     :param pipeline_id: id of the pipeline. (templated)
     :param computation_id: id of the computation of a running cloud workstation. (templated)
-    :param codeocean_conn_id: id of the connection. (templated)
-    :param **kwargs: arguments of Airflow's ``BaseOperator``.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
-    template_fields: Sequence[str] = (*_TO, "codeocean_conn_id")
-    ui_color = "#e8f1fb"
+    template_fields: Sequence[str] = (*_RESOURCES_BY_ARGUMENT, *CodeOceanActionBase.template_fields)
 
     def __init__(
         self,
@@ -56,33 +54,20 @@ class CodeOceanAttachmentBase(KnowsTemplates, BaseOperator):
         capsule_id: str | None = None,
         pipeline_id: str | None = None,
         computation_id: str | None = None,
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.capsule_id = capsule_id
         self.pipeline_id = pipeline_id
         self.computation_id = computation_id
-        self.codeocean_conn_id = codeocean_conn_id
-        self._name = check_one_of(**{name: known_now(getattr(self, name)) for name in _TO})
-        check_identifier_early(self._name, getattr(self, self._name))
+        ids = {name: static_value(getattr(self, name)) for name in _RESOURCES_BY_ARGUMENT}
+        self._target_argument = check_exactly_one(**ids)
+        check_unrendered_identifier(self._target_argument, getattr(self, self._target_argument))
 
-    @abstractmethod
-    def act(self, resource: Any, id: str) -> Any:  # noqa: A002
-        """Attach or detach.
-
-        :param resource: the client's resource.
-        :param id: id of the capsule, pipeline, or computation.
-        :returns: the task's result, as JSON values.
-        :raises ValueError: if an argument is invalid, before anything is sent.
-        """
-
-    def execute(self, context: Context) -> Any:  # noqa: ARG002 - as every operator
-        """Attach or detach."""
-        with no_retry_for_what_it_cannot_mend(self):
-            its_id = check_identifier(self._name, getattr(self, self._name))
-            with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                return self.act(_resource(client, self._name), its_id)
+    def resolve_target(self, client: CodeOceanClient) -> tuple[Any, str]:
+        """Return the client's resource of the target, and the target's id."""
+        target_id = check_identifier(self._target_argument, getattr(self, self._target_argument))
+        return getattr(client, _RESOURCES_BY_ARGUMENT[self._target_argument]), target_id
 
 
 class CodeOceanAttachDataAssetsOperator(CodeOceanAttachmentBase):
@@ -106,43 +91,37 @@ class CodeOceanAttachDataAssetsOperator(CodeOceanAttachmentBase):
     def __init__(self, *, data_assets: Sequence[str | Mapping[str, str]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_assets = data_assets
-        self.attach_params(known_now)
+        self.attach_params(static_value)
 
-    def attach_params(self, read: ReadField = as_rendered) -> list[AttachParams]:
-        """Return the data assets to attach.
-
-        :param read: reads the value of a template field.
-        :returns: the parameters; an empty list if they are not known yet.
-        :raises ValueError: if an argument is invalid.
-        """
+    def attach_params(self, read: FieldReader = rendered_value) -> list[AttachParams]:
+        """Return the data assets to attach; none if a template decides that."""
         from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
 
-        given = _listed("data_assets", read(self.data_assets, instead=None), read)
+        data_assets = _check_nonempty_list("data_assets", read(self.data_assets, placeholder=None), read)
         return [
-            checked(
-                AttachParams,
-                {"": f"data_assets.{number}"},
-                with_mount(each),
-            )
-            for number, each in enumerate(given)
+            build_params_model(AttachParams, {"": f"data_assets.{number}"}, to_data_asset_mount(data_asset))
+            for number, data_asset in enumerate(data_assets)
         ]
 
-    def act(self, resource: Any, id: str) -> list[dict[str, Any]]:  # noqa: A002
-        """Attach the data assets, and verify the response; see the base class."""
-        wanted = self.attach_params()
-        attached = resource.attach_data_assets(id, wanted)
-        log.info("Attached to %s: %s", id, ", ".join(each.id for each in attached))
-        mounts = {each.id.lower(): each.mount for each in attached}
-        problems = [
-            f"{each.id} is {f'mounted at {mounts[key]!r}' if key in mounts else 'not attached'}"
-            for each in wanted
-            if (key := each.id.lower()) not in mounts or mounts[key] not in (each.mount or mounts[key], None)
-        ]
+    @override
+    def perform(self, client: CodeOceanClient) -> list[dict[str, Any]]:
+        resource, target_id = self.resolve_target(client)
+        requested = self.attach_params()
+        attached = resource.attach_data_assets(target_id, requested)
+        log.info("Attached to %s: %s", target_id, ", ".join(attachment.id for attachment in attached))
+        mounts = {attachment.id.lower(): attachment.mount for attachment in attached}
+        problems = []
+        for params in requested:
+            if params.id.lower() not in mounts:
+                problems.append(f"{params.id} is not attached")
+            elif params.mount and mounts[params.id.lower()] not in (params.mount, None):
+                problems.append(f"{params.id} is mounted at {mounts[params.id.lower()]!r}")
         if problems:
             raise AirflowException(
-                f"Code Ocean accepted the request to attach data assets to {id}, but {'; '.join(problems)}"
+                f"Code Ocean accepted the request to attach data assets to {target_id}, but "
+                f"{'; '.join(problems)}"
             )
-        return [each.model_dump(mode="json") for each in attached]
+        return [attachment.model_dump(mode="json") for attachment in attached]
 
 
 class CodeOceanDetachDataAssetsOperator(CodeOceanAttachmentBase):
@@ -160,27 +139,24 @@ class CodeOceanDetachDataAssetsOperator(CodeOceanAttachmentBase):
     def __init__(self, *, data_asset_ids: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_asset_ids = data_asset_ids
-        self._ids(known_now)
+        self._read_ids(static_value)
 
-    def _ids(self, read: ReadField = as_rendered) -> list[str]:
-        given = _listed("data_asset_ids", read(self.data_asset_ids, instead=None), read)
-        return [check_identifier(f"data_asset_ids.{number}", each) for number, each in enumerate(given)]
+    def _read_ids(self, read: FieldReader = rendered_value) -> list[str]:
+        ids = _check_nonempty_list("data_asset_ids", read(self.data_asset_ids, placeholder=None), read)
+        return [check_identifier(f"data_asset_ids.{number}", value) for number, value in enumerate(ids)]
 
-    def act(self, resource: Any, id: str) -> None:  # noqa: A002
-        """Detach the data assets; see the base class."""
-        ids = self._ids()
-        resource.detach_data_assets(id, ids)
-        log.info("Detached from %s: %s", id, ", ".join(ids))
-
-
-def _resource(client: CodeOceanClient, name: str) -> Any:
-    return getattr(client, _TO[name])
+    @override
+    def perform(self, client: CodeOceanClient) -> None:
+        resource, target_id = self.resolve_target(client)
+        ids = self._read_ids()
+        resource.detach_data_assets(target_id, ids)
+        log.info("Detached from %s: %s", target_id, ", ".join(ids))
 
 
-def _listed(name: str, value: Any, read: ReadField) -> list[Any]:
-    if value is None and read is not as_rendered:
+def _check_nonempty_list(name: str, value: Any, read: FieldReader) -> list[Any]:
+    if value is None and read is not rendered_value:
         return []
-    listed = as_list(value)
-    if not isinstance(listed, list) or not listed:
+    items = to_list(value)
+    if not isinstance(items, list) or not items:
         raise ValueError(f"{name} must be a list that is not empty, got {value!r}")
-    return listed
+    return items

@@ -6,35 +6,32 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from typing_extensions import override
 
-from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
 from airflow_provider_codeocean.api import text
-from airflow_provider_codeocean.deletion import Fate, remove_computation
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.deletion import DeletionStatus, delete_computation
+from airflow_provider_codeocean.operators._base import CodeOceanActionBase
 from airflow_provider_codeocean.operators._run_base import (
-    ARGUMENTS,
+    ARGUMENT_NAMES,
     CodeOceanRunBase,
-    by_order_or_name,
-    with_floats_as_text,
+    floats_to_str,
+    parameter_fields,
 )
 from airflow_provider_codeocean.submission.keys import append_key, extract_key
 from airflow_provider_codeocean.validation import (
-    KnowsTemplates,
-    ReadField,
-    as_rendered,
+    FieldReader,
+    build_params_model,
     check_identifier,
-    check_identifier_early,
     check_text,
-    checked,
-    known_now,
+    check_unrendered_identifier,
+    rendered_value,
+    static_value,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.computation import RunParams
 
 log = logging.getLogger(__name__)
@@ -47,8 +44,7 @@ class CodeOceanRunCapsuleOperator(CodeOceanRunBase):
     "Run a capsule".
 
     :param capsule_id: id of the capsule. (templated)
-    :param **kwargs: what every operator that runs something takes: see
-        :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
     """
 
     template_fields: Sequence[str] = ("capsule_id", *CodeOceanRunBase.template_fields)
@@ -56,15 +52,17 @@ class CodeOceanRunCapsuleOperator(CodeOceanRunBase):
     def __init__(self, *, capsule_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.capsule_id = capsule_id
-        check_identifier_early("capsule_id", capsule_id)
-        self.run_params(known_now)
+        check_unrendered_identifier("capsule_id", capsule_id)
+        self.build_run_params(static_value)
 
-    def run_params(self, read: ReadField = as_rendered) -> RunParams:
-        """Build what to run; see the base class."""
+    @override
+    def build_run_params(self, read_field: FieldReader = rendered_value) -> RunParams:
         from airflow_provider_codeocean.api.models.computation import RunParams
 
-        capsule_id = check_identifier("capsule_id", read(self.capsule_id))
-        return checked(RunParams, ARGUMENTS, {"capsule_id": capsule_id, **self.shared_params(read)})
+        capsule_id = check_identifier("capsule_id", read_field(self.capsule_id))
+        return build_params_model(
+            RunParams, ARGUMENT_NAMES, {"capsule_id": capsule_id, **self.common_param_fields(read_field)}
+        )
 
 
 class CodeOceanRunPipelineOperator(CodeOceanRunBase):
@@ -74,12 +72,11 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
     guide "Run a pipeline".
 
     :param pipeline_id: id of the pipeline. (templated)
-    :param processes: parameters of processes: by the name of each a list of values in order, or a mapping of
-        values by name. (templated)
-    :param nextflow_profile: profile of Nextflow to run with. (templated)
+    :param processes: parameters of processes, as a mapping: for each process name, a list of values in order,
+        or a mapping of values by name. (templated)
+    :param nextflow_profile: Nextflow profile to run with. (templated)
     :param resume_run_id: computation of the same pipeline to resume. (templated)
-    :param **kwargs: what every operator that runs something takes: see
-        :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -105,80 +102,69 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
     ) -> None:
         super().__init__(**kwargs)
         self.pipeline_id = pipeline_id
-        self.processes = with_floats_as_text(processes)
+        self.processes = floats_to_str(processes)
         self.nextflow_profile = nextflow_profile
         self.resume_run_id = resume_run_id
-        check_identifier_early("pipeline_id", pipeline_id)
-        self.run_params(known_now)
+        check_unrendered_identifier("pipeline_id", pipeline_id)
+        self.build_run_params(static_value)
 
-    def run_params(self, read: ReadField = as_rendered) -> RunParams:
-        """Build what to run; see the base class."""
+    @override
+    def build_run_params(self, read_field: FieldReader = rendered_value) -> RunParams:
         from airflow_provider_codeocean.api.models.computation import RunParams
 
-        pipeline_id = check_identifier("pipeline_id", read(self.pipeline_id))
-        processes = read(self.processes)
-        arguments = dict(ARGUMENTS)
+        pipeline_id = check_identifier("pipeline_id", read_field(self.pipeline_id))
+        processes = read_field(self.processes)
+        argument_names = dict(ARGUMENT_NAMES)
         if isinstance(processes, Mapping):
-            arguments |= {
-                f"processes.{i}.parameters": f"processes.{each}" for i, each in enumerate(processes)
-            }
+            for number, name in enumerate(processes):
+                argument_names[f"processes.{number}.parameters"] = f"processes.{name}"
             processes = [
-                {"name": name, **by_order_or_name(f"processes.{name}", each)}
-                for name, each in processes.items()
+                {"name": name, **parameter_fields(f"processes.{name}", parameters)}
+                for name, parameters in processes.items()
             ]
-        return checked(
+        return build_params_model(
             RunParams,
-            arguments,
+            argument_names,
             {
                 "pipeline_id": pipeline_id,
                 "processes": processes,
-                "nextflow_profile": read(self.nextflow_profile),
-                "resume_run_id": read(self.resume_run_id),
-                **self.shared_params(read),
+                "nextflow_profile": read_field(self.nextflow_profile),
+                "resume_run_id": read_field(self.resume_run_id),
+                **self.common_param_fields(read_field),
             },
         )
 
 
-class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
+class CodeOceanRenameComputationOperator(CodeOceanActionBase):
     """Change the display name of a computation.
 
     Source: ``PATCH computations/{id}``. If a task submitted the computation, its idempotency key stays in the
     name.
 
+    The result, in XCom, is the name that Code Ocean reports after the change.
+
     :param computation_id: id of the computation. (templated)
     :param name: display name. (templated)
-    :param codeocean_conn_id: id of the connection. (templated)
-    :param **kwargs: what every operator takes.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
-    template_fields: Sequence[str] = ("computation_id", "name", "codeocean_conn_id")
-    ui_color = "#e8f1fb"
+    template_fields: Sequence[str] = ("computation_id", "name", *CodeOceanActionBase.template_fields)
 
-    def __init__(
-        self,
-        *,
-        computation_id: str,
-        name: str,
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, computation_id: str, name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.computation_id = computation_id
         self.name = name
-        self.codeocean_conn_id = codeocean_conn_id
-        check_identifier_early("computation_id", computation_id)
-        check_text("name", known_now(name), text.to_name)
+        check_unrendered_identifier("computation_id", computation_id)
+        check_text("name", static_value(name), text.to_display_name)
 
-    def execute(self, context: Context) -> str:  # noqa: ARG002 - as every operator
-        """Rename it, and return the name that Code Ocean reports then."""
-        with no_retry_for_what_it_cannot_mend(self):
-            self.computation_id = check_identifier("computation_id", self.computation_id)
-            name = check_text("name", self.name, text.to_name)
-            with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                key = extract_key(client.computations.get(self.computation_id).name)
-                name = append_key(name, key) if key else name
-                client.computations.rename(self.computation_id, name)
-                renamed = client.computations.get(self.computation_id).name or ""
+    @override
+    def perform(self, client: CodeOceanClient) -> str:
+        self.computation_id = check_identifier("computation_id", self.computation_id)
+        name = check_text("name", self.name, text.to_display_name)
+        key = extract_key(client.computations.get(self.computation_id).name)
+        name = append_key(name, key) if key else name
+        client.computations.rename(self.computation_id, name)
+        renamed = client.computations.get(self.computation_id).name or ""
         if renamed == name:
             log.info("Renamed computation %s to %r", self.computation_id, name)
         else:
@@ -186,38 +172,27 @@ class CodeOceanRenameComputationOperator(KnowsTemplates, BaseOperator):
         return renamed
 
 
-class CodeOceanDeleteComputationOperator(KnowsTemplates, BaseOperator):
+class CodeOceanDeleteComputationOperator(CodeOceanActionBase):
     """Delete a computation with its results, which stops it. A computation that does not exist is no error.
 
-    Source: ``DELETE computations/{id}``. Data assets that were captured from it stay.
+    Source: ``DELETE computations/{id}``. Data assets captured from the computation stay.
 
-    The result, in XCom, is whether it existed.
+    The result, in XCom, is whether the computation existed.
 
     :param computation_id: id of the computation. (templated)
-    :param codeocean_conn_id: id of the connection. (templated)
-    :param **kwargs: what every operator takes.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
-    template_fields: Sequence[str] = ("computation_id", "codeocean_conn_id")
-    ui_color = "#e8f1fb"
+    template_fields: Sequence[str] = ("computation_id", *CodeOceanActionBase.template_fields)
 
-    def __init__(
-        self,
-        *,
-        computation_id: str,
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, computation_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.computation_id = computation_id
-        self.codeocean_conn_id = codeocean_conn_id
-        check_identifier_early("computation_id", computation_id)
+        check_unrendered_identifier("computation_id", computation_id)
 
-    def execute(self, context: Context) -> bool:  # noqa: ARG002 - as every operator
-        """Delete it."""
-        with no_retry_for_what_it_cannot_mend(self):
-            self.computation_id = check_identifier("computation_id", self.computation_id)
-            with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                removed = remove_computation(client, self.computation_id, even_if_over=True)
-        log.info("%s", removed)
-        return removed.fate is Fate.DELETED
+    @override
+    def perform(self, client: CodeOceanClient) -> bool:
+        self.computation_id = check_identifier("computation_id", self.computation_id)
+        deletion = delete_computation(client, self.computation_id, only_if_pending=False)
+        log.info("%s", deletion)
+        return deletion.status is DeletionStatus.DELETED

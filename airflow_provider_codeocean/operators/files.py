@@ -8,32 +8,36 @@ from abc import abstractmethod
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import (
     OnEmpty,
-    end_as_asked_for,
-    no_retry_for_what_it_cannot_mend,
+    fail_without_retry_on_permanent_errors,
+    handle_empty_result,
 )
 from airflow_provider_codeocean.api import text
-from airflow_provider_codeocean.hooks._files import DEFAULT_PARALLEL, check_download, local_path
+from airflow_provider_codeocean.hooks._files import (
+    DEFAULT_PARALLEL_FILES,
+    check_download_arguments,
+    parse_local_path,
+)
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.links import ShowsDataAsset
+from airflow_provider_codeocean.links import DataAssetLinkMixin
+from airflow_provider_codeocean.operators._base import CodeOceanOperatorBase
 from airflow_provider_codeocean.validation import (
-    KnowsTemplates,
-    ReadField,
-    as_rendered,
+    FieldReader,
     check_choice,
     check_count,
+    check_exactly_one,
     check_flags,
     check_identifier,
-    check_identifier_early,
-    check_one_of,
-    check_optional,
-    check_pattern,
+    check_optional_text,
+    check_patterns,
     check_text,
-    is_given,
-    known_now,
+    check_unrendered_identifier,
+    has_value,
+    rendered_value,
+    static_value,
 )
 
 if TYPE_CHECKING:
@@ -46,27 +50,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The highest limit of a listing, whose result goes to XCom.
-MAX_LISTED = 100_000
+#: Highest ``limit`` of a listing: its result goes to XCom.
+MAX_LISTED_FILES = 100_000
 
 
-class CodeOceanFilesBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
-    """Base of the operators for files of a data asset, or results of a computation: exactly one of the two.
+class CodeOceanFilesBase(DataAssetLinkMixin, CodeOceanOperatorBase):
+    """Base of operators on the files of a data asset, or on the results of a computation.
 
-    Errors that a retry cannot fix (invalid input, nothing there, no permission, files outside Code Ocean)
-    fail the task permanently. If a server is in trouble, the task keeps its retries.
+    A permanent error (invalid input, no such data asset, no permission, files outside Code Ocean) fails the
+    task without retries. Other errors keep its retries.
 
-    :param data_asset_id: id of the data asset, which is neither external nor combined. (templated)
+    :param data_asset_id: id of the data asset, which must be neither external nor combined; give either this
+        or ``computation_id``. (templated)
     :param computation_id: id of the computation. (templated)
     :param path: folder to start from, or a file; empty means all. (templated)
     :param pattern: glob for the paths below ``path``, or a list of globs of which one must match: ``*`` and
         ``?`` stand for text without a slash, ``**`` for any folders (``*.csv``, ``**/*.nwb``); None means
         all. (templated)
     :param exclude: glob of files to leave out, or a list of globs. (templated)
-    :param on_empty: what to do if there are no such files: ``return`` as if there were, ``skip`` the
-        task or ``fail`` it, which keeps its retries.
-    :param codeocean_conn_id: id of the connection. (templated)
-    :param **kwargs: what every operator takes.
+    :param on_empty: if there are no such files: ``return`` an empty result, ``skip`` the task, or ``fail``
+        it, which keeps its retries.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -75,7 +79,7 @@ class CodeOceanFilesBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
         "path",
         "pattern",
         "exclude",
-        "codeocean_conn_id",
+        *CodeOceanOperatorBase.template_fields,
     )
 
     def __init__(
@@ -87,7 +91,6 @@ class CodeOceanFilesBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
         pattern: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
         on_empty: OnEmpty = "return",
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,30 +101,24 @@ class CodeOceanFilesBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
         self.exclude = exclude
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
-        self.codeocean_conn_id = codeocean_conn_id
-        which = self.which_files(known_now)
+        selection = self.file_selection(static_value)
         for name in ("data_asset_id", "computation_id"):
-            if which[name] is not None:
-                check_identifier_early(name, getattr(self, name))
+            if selection[name] is not None:
+                check_unrendered_identifier(name, getattr(self, name))
 
-    def which_files(self, read: ReadField = as_rendered) -> dict[str, Any]:
-        """Return the selection of files, as arguments of the hook.
-
-        :param read: reads the value of a template field.
-        :returns: keyword arguments.
-        :raises ValueError: if an argument is invalid, naming it.
-        """
-        from airflow_provider_codeocean.files.paths import Selection
+    def file_selection(self, read: FieldReader = rendered_value) -> dict[str, Any]:
+        """Return the selection of files, as arguments of the hook."""
+        from airflow_provider_codeocean.files.paths import GlobFilter
 
         ids = {"data_asset_id": read(self.data_asset_id), "computation_id": read(self.computation_id)}
-        given = check_one_of(**ids)
-        pattern = check_pattern("pattern", read(self.pattern))
-        exclude = check_pattern("exclude", read(self.exclude))
-        Selection(pattern, exclude)
+        id_argument = check_exactly_one(**ids)
+        pattern = check_patterns("pattern", read(self.pattern))
+        exclude = check_patterns("exclude", read(self.exclude))
+        GlobFilter(pattern, exclude)
         return {
             **dict.fromkeys(ids),
-            given: check_identifier(given, ids[given]),
-            "path": check_optional("path", read(self.path), text.to_path) or "",
+            id_argument: check_identifier(id_argument, ids[id_argument]),
+            "path": check_optional_text("path", read(self.path), text.to_file_path) or "",
             "pattern": pattern,
             "exclude": exclude,
         }
@@ -129,23 +126,23 @@ class CodeOceanFilesBase(ShowsDataAsset, KnowsTemplates, BaseOperator):
     def execute(self, context: Context) -> Any:
         """List or download the files, and link to the data asset in the UI."""
         self.codeocean_url = ""
-        with no_retry_for_what_it_cannot_mend(self):
-            which = self.which_files()
+        with fail_without_retry_on_permanent_errors(self):
+            selection = self.file_selection()
             hook = CodeOceanHook(self.codeocean_conn_id)
-            if which["data_asset_id"] is not None:
-                self.show_data_asset(context, hook.url, which["data_asset_id"])
-            count, result = self.act(hook, which)
-        log.info("%d files", count)
+            if selection["data_asset_id"] is not None:
+                self.set_data_asset_link(context, hook.url, selection["data_asset_id"])
+            count, result = self.perform(hook, selection)
+        log.info("Found %d files", count)
         if not count:
-            end_as_asked_for(self.on_empty, "There are no such files")
+            handle_empty_result(self.on_empty, "No file was found")
         return result
 
     @abstractmethod
-    def act(self, hook: CodeOceanHook, which: dict[str, Any]) -> tuple[int, Any]:
+    def perform(self, hook: CodeOceanHook, selection: dict[str, Any]) -> tuple[int, Any]:
         """List or download the files.
 
         :param hook: the hook.
-        :param which: the selection of files, as arguments of the hook.
+        :param selection: the selection of files, as arguments of the hook.
         :returns: the number of files, and the task's result as JSON values.
         """
 
@@ -156,60 +153,57 @@ class CodeOceanListFilesOperator(CodeOceanFilesBase):
     Source: ``POST data_assets/{id}/files`` and ``POST computations/{id}/results``, a request for each folder.
 
     The result, in XCom, is a list of ``{"path", "name", "size"}``, to ``.expand()`` over: the path from the
-    root, and the size in bytes (None if the server does not list it). Empty objects that stand for folders
-    are left out.
+    root, and the size in bytes (None if the server does not return it). Empty objects that stand for folders
+    are omitted.
 
-    :param recursive: whether to list the contents of folders, too.
-    :param limit: the most files that there may be, up to 100,000; if there are more, the task fails, because
-        a part of them could be mistaken for all.
-    :param **kwargs: the arguments of :class:`CodeOceanFilesBase`.
+    :param recursive: also list the contents of subfolders.
+    :param limit: maximum number of files, from 1 to 100,000. If there are more, the task fails instead of
+        returning an incomplete list.
+    :param **kwargs: arguments of :class:`CodeOceanFilesBase`.
     """
 
     def __init__(self, *, recursive: bool = True, limit: int = 10_000, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_flags(recursive=recursive)
         self.recursive = recursive
-        check_count("limit", limit, MAX_LISTED)
+        check_count("limit", limit, MAX_LISTED_FILES)
         self.limit = limit
 
-    def act(self, hook: CodeOceanHook, which: dict[str, Any]) -> tuple[int, Any]:
-        """List."""
-        files = hook.list_files(**which, recursive=self.recursive, limit=self.limit)
+    @override
+    def perform(self, hook: CodeOceanHook, selection: dict[str, Any]) -> tuple[int, Any]:
+        files = hook.list_files(**selection, recursive=self.recursive, limit=self.limit)
         return len(files), [{"path": file.path, "name": file.name, "size": file.size} for file in files]
 
 
 class CodeOceanDownloadFilesOperator(CodeOceanFilesBase):
     """Download files of a data asset, or results of a computation, to a folder or an object store.
 
-    Source: ``GET data_assets/{id}/files/urls`` and ``GET computations/{id}/results/urls``; on a server older
-    than 4.0, ``GET data_assets/{id}/files/download_url`` and
-    ``GET computations/{id}/results/download_url``. The files are listed as by
-    :class:`CodeOceanListFilesOperator`.
+    Source: ``GET data_assets/{id}/files/urls`` and ``GET computations/{id}/results/urls``; on servers before
+    4.0, ``GET data_assets/{id}/files/download_url`` and ``GET computations/{id}/results/download_url``. The
+    files are listed as by :class:`CodeOceanListFilesOperator`.
 
     Folders below ``path`` are kept below ``target``. A file appears when it is complete: it has the listed
-    size and, if its host states a checksum, that checksum. A retry continues where the attempt before broke
-    off: with the files that are missing, and in a local folder in the middle of a file. A file that is there
-    already is kept if an earlier attempt or task downloaded it from the same source and nobody changed it
-    since.
+    size and, if its host states a checksum, that checksum. A retry continues with the missing files and, in a
+    local folder, in the middle of a file. It keeps files that were downloaded from the same source and have
+    not changed since.
 
-    The result, in XCom, is ``{"target", "files", "bytes", "fetched", "skipped"}``: the number of files that
-    are there now, their bytes, how many of them this attempt fetched, and how many were left out by
-    ``on_unsafe``.
+    The result, in XCom, is ``{"target", "files", "bytes", "downloaded", "skipped"}``: the number of files in
+    the target, their bytes, how many of them this attempt downloaded, and how many ``on_unsafe`` skipped.
 
-    :param target: an absolute path on the worker, or an address that Airflow's ``ObjectStoragePath`` takes,
-        such as ``s3://bucket/prefix``. (templated)
+    :param target: absolute path on the worker, or an address that Airflow's ``ObjectStoragePath`` takes, such
+        as ``s3://bucket/prefix``. (templated)
     :param target_conn_id: Airflow's connection to the object store. (templated)
-    :param overwrite: whether to replace files in the target that are not known to come from this source.
-        False fails the task permanently, before anything is fetched, and lists them.
-    :param on_unsafe: ``fail`` the task permanently if a name is not safe to write below a folder on all
-        systems (``..``, backslashes, control characters, drives), before anything is fetched; or ``skip``
+    :param overwrite: whether to replace files in the target that were not downloaded from this source. False
+        fails the task permanently, before anything is fetched, and lists them.
+    :param on_unsafe: if a name is not safe to write below a folder on all systems (``..``, backslashes,
+        control characters, drives): ``fail`` the task permanently, before anything is fetched, or ``skip``
         such files.
-    :param max_parallel: how many files are fetched at the same time, from 1 to 32.
-    :param **kwargs: the arguments of :class:`CodeOceanFilesBase`.
+    :param max_parallel: maximum number of files that are fetched at the same time, from 1 to 32.
+    :param **kwargs: arguments of :class:`CodeOceanFilesBase`.
     """
 
     template_fields: Sequence[str] = (*CodeOceanFilesBase.template_fields, "target", "target_conn_id")
-    _stop: threading.Event | None = None
+    _stop_event: threading.Event | None = None
 
     def __init__(
         self,
@@ -218,37 +212,37 @@ class CodeOceanDownloadFilesOperator(CodeOceanFilesBase):
         target_conn_id: str | None = None,
         overwrite: bool = True,
         on_unsafe: OnUnsafe = "fail",
-        max_parallel: int = DEFAULT_PARALLEL,
+        max_parallel: int = DEFAULT_PARALLEL_FILES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.target = target
         self.target_conn_id = target_conn_id
-        check_download(overwrite, on_unsafe, max_parallel)
+        check_download_arguments(overwrite, on_unsafe, max_parallel)
         self.overwrite = overwrite
         self.on_unsafe: OnUnsafe = on_unsafe
         self.max_parallel = max_parallel
-        if isinstance(known_now(target, instead=None), str):
-            local_path(str(target))
-        check_text("target", known_now(target))
+        if isinstance(static_value(target, placeholder=None), str):
+            parse_local_path(str(target))
+        check_text("target", static_value(target))
 
-    def act(self, hook: CodeOceanHook, which: dict[str, Any]) -> tuple[int, Any]:
-        """Download."""
+    @override
+    def perform(self, hook: CodeOceanHook, selection: dict[str, Any]) -> tuple[int, Any]:
         check_text("target", str(self.target))
-        self._stop = threading.Event()
-        done = hook.download_files(
+        self._stop_event = threading.Event()
+        download = hook.download_files(
             self.target,
-            **which,
-            target_conn_id=self.target_conn_id if is_given(self.target_conn_id) else None,
+            **selection,
+            target_conn_id=self.target_conn_id if has_value(self.target_conn_id) else None,
             overwrite=self.overwrite,
             on_unsafe=self.on_unsafe,
             max_parallel=self.max_parallel,
-            stop=self._stop,
+            stop=self._stop_event,
         )
-        return done.files, asdict(done)
+        return download.files, asdict(download)
 
     def on_kill(self) -> None:
         """Stop the download. The next attempt continues it."""
-        if self._stop is not None:
-            self._stop.set()
-            log.warning("Killed: the download stops; the next attempt continues with the missing files")
+        if self._stop_event is not None:
+            self._stop_event.set()
+            log.warning("Killed: stopping the download; the next attempt continues with the missing files")

@@ -3,88 +3,94 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from typing_extensions import override
+
 from airflow_provider_codeocean.api.errors import CodeOceanError, Forbidden
-from airflow_provider_codeocean.api.models.permissions import EveryoneRole, Permissions, PermissionsParams
-from airflow_provider_codeocean.operators._data_asset_base import CodeOceanActOnDataAssetBase, check_effect
-from airflow_provider_codeocean.validation import ReadField, as_rendered, check_choice, checked, known_now
+from airflow_provider_codeocean.operators._base import CodeOceanDataAssetActionBase, verify_change
+from airflow_provider_codeocean.validation import (
+    FieldReader,
+    build_params_model,
+    check_choice,
+    rendered_value,
+    static_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.api.models.permissions import Permissions
+    from airflow_provider_codeocean.api.models.permissions import Permissions, PermissionsParams
 
-_CHECK_SPELLING = (
+log = logging.getLogger(__name__)
+
+#: Send all permissions, or read the current ones and send the difference.
+PermissionsMode = Literal["merge", "ensure"]
+
+#: Responses of servers that have no endpoint to read permissions.
+_MISSING_ENDPOINT_STATUSES = (404, 405)
+_SPELLING_HINT = (
     "check the spelling of groups and email addresses: Code Ocean ignores unknown ones without an error"
 )
 
 
-def missing_permissions(wanted: PermissionsParams, current: Permissions) -> PermissionsParams | None:
+def permissions_to_add(requested: PermissionsParams, current: Permissions) -> PermissionsParams | None:
     """Return the permissions to send so that all requested ones are set.
 
-    Email addresses and groups are compared without regard to case. The API can change and add roles but
-    cannot remove them, except from everyone, so other permissions stay as they are.
-
-    :param wanted: the requested permissions.
-    :param current: the permissions that are set.
-    :returns: the permissions that are missing, or None if there are none.
+    Email addresses and groups are compared without regard to case. None means that all are set.
     """
-    users, groups = _roles(current)
-    missing = PermissionsParams.model_construct(
-        users=[user for user in wanted.users or () if users.get(user.email.lower()) != user.role] or None,
-        groups=[one for one in wanted.groups or () if groups.get(one.group.lower()) != one.role] or None,
-        everyone=None if wanted.everyone in (None, _everyone(current)) else wanted.everyone,
-        share_assets=wanted.share_assets,
-    )
-    if missing.users or missing.groups or missing.everyone:
-        return missing
+    user_roles, group_roles = _roles_by_name(current)
+    users = [user for user in requested.users or () if user_roles.get(user.email.lower()) != user.role]
+    groups = [group for group in requested.groups or () if group_roles.get(group.group.lower()) != group.role]
+    everyone = None if requested.everyone in (None, _everyone_role(current)) else requested.everyone
+    if users or groups or everyone:
+        changes = {"users": users or None, "groups": groups or None, "everyone": everyone}
+        return requested.model_copy(update=changes)
     # share_assets takes effect only together with a permission, so all of them are sent.
-    return wanted if wanted.share_assets and not current.share_assets else None
+    return requested if requested.share_assets and not current.share_assets else None
 
 
-def describe_missing(wanted: PermissionsParams, current: Permissions) -> list[str]:
-    """Describe each requested permission that is not set.
-
-    :param wanted: the requested permissions.
-    :param current: the permissions that are set.
-    :returns: a clause for each, such as ``group 'imaging' has no role instead of viewer``, and the remedy if
-        a user or group has no role.
-    """
-    users, groups = _roles(current)
-    roles = [
-        *((f"user {one.email!r}", one.role, users.get(one.email.lower())) for one in wanted.users or ()),
-        *((f"group {one.group!r}", one.role, groups.get(one.group.lower())) for one in wanted.groups or ()),
-        *([("everyone", wanted.everyone, _everyone(current))] if wanted.everyone else []),
+def describe_missing_permissions(requested: PermissionsParams, current: Permissions) -> list[str]:
+    """Describe, in clauses, each requested permission that is not set, and the remedy."""
+    users, groups = _roles_by_name(current)
+    roles: list[tuple[str, str, str | None]] = [
+        *(
+            (f"user {user.email!r}", user.role, users.get(user.email.lower()))
+            for user in requested.users or ()
+        ),
+        *(
+            (f"group {group.group!r}", group.role, groups.get(group.group.lower()))
+            for group in requested.groups or ()
+        ),
     ]
-    missing = [f"{who} has {has or 'no role'} instead of {role}" for who, role, has in roles if has != role]
-    if any(has is None for _, _, has in roles):
-        missing.append(_CHECK_SPELLING)
-    if wanted.share_assets and current.share_assets is False:
-        missing.append("share_assets is false instead of true")
-    return missing
+    if requested.everyone:
+        roles.append(("everyone", requested.everyone, _everyone_role(current)))
+    clauses = [
+        f"{holder} has {actual or 'no role'} instead of {role}"
+        for holder, role, actual in roles
+        if actual != role
+    ]
+    if any(actual is None for _, _, actual in roles):
+        clauses.append(_SPELLING_HINT)
+    if requested.share_assets and current.share_assets is False:
+        clauses.append("share_assets is false instead of true")
+    return clauses
 
 
-def _roles(current: Permissions) -> tuple[dict[str, str | None], dict[str, str | None]]:
+def _roles_by_name(current: Permissions) -> tuple[dict[str, str | None], dict[str, str | None]]:
     return (
         {user.email.lower(): user.role for user in current.users},
         {group.group.lower(): group.role for group in current.groups},
     )
 
 
-def _everyone(current: Permissions) -> str:
-    return current.everyone or EveryoneRole.NONE
+def _everyone_role(current: Permissions) -> str:
+    return current.everyone or "none"
 
 
-log = logging.getLogger(__name__)
-#: Statuses with which a server answers if it has no endpoint that returns permissions.
-_NO_ENDPOINT = (404, 405)
-#: Send all permissions, or read the current ones and send the difference.
-PermissionsMode = Literal["merge", "ensure"]
-
-
-class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
+class CodeOceanSetDataAssetPermissionsOperator(CodeOceanDataAssetActionBase):
     """Give users, groups, or everyone permissions on a data asset. Other permissions stay as they are.
 
     Source: ``POST data_assets/{id}/permissions``. The token's user must own the data asset.
@@ -106,8 +112,7 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
     :param share_assets: also share the data assets that a combined one consists of. (templated)
     :param mode: ``merge`` sends all permissions; ``ensure`` reads the current ones first (servers from 4.3
         on) and sends the difference, if there is any.
-    :param **kwargs: arguments of
-        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -115,7 +120,7 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
         "groups",
         "everyone",
         "share_assets",
-        *CodeOceanActOnDataAssetBase.template_fields,
+        *CodeOceanDataAssetActionBase.template_fields,
     )
 
     def __init__(
@@ -136,103 +141,82 @@ class CodeOceanSetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
         self.share_assets = share_assets
         check_choice("mode", mode, get_args(PermissionsMode))
         self.mode: PermissionsMode = mode
-        self.permissions_params(known_now)
+        self.permissions_params(static_value)
 
-    def permissions_params(self, read: ReadField = as_rendered) -> PermissionsParams:
-        """Return the permissions to set.
-
-        :param read: reads the value of a template field.
-        :returns: the parameters.
-        :raises ValueError: if an argument is invalid.
-        """
+    def permissions_params(self, read: FieldReader = rendered_value) -> PermissionsParams:
+        """Return the permissions to set."""
         from airflow_provider_codeocean.api.models.permissions import PermissionsParams
 
-        return checked(
-            PermissionsParams,
-            {},
-            {
-                "users": read(self.users),
-                "groups": read(self.groups),
-                "everyone": read(self.everyone),
-                "share_assets": read(self.share_assets),
-            },
-        )
+        names = ("users", "groups", "everyone", "share_assets")
+        return build_params_model(PermissionsParams, {}, {name: read(getattr(self, name)) for name in names})
 
-    def act(self, client: CodeOceanClient) -> dict[str, Any]:
-        """Set the permissions and verify them; see the base class."""
-        from airflow_provider_codeocean.operators.permissions import missing_permissions
-
-        wanted = self.permissions_params()
-        to_send: PermissionsParams | None = wanted
+    @override
+    def perform(self, client: CodeOceanClient) -> dict[str, Any]:
+        requested = self.permissions_params()
+        to_send: PermissionsParams | None = requested
         if self.mode == "ensure":
-            to_send = missing_permissions(wanted, self._current(client))
+            to_send = permissions_to_add(requested, self._get_current(client))
         if to_send is None:
             log.info("All permissions on data asset %s are set already", self.data_asset_id)
             return {}
         client.data_assets.update_permissions(self.data_asset_id, to_send)
         sent = to_send.to_json()
         log.info("Sent permissions on data asset %s: %s", self.data_asset_id, sent)
-        self._verify(client, wanted)
+        self._verify(client, requested)
         return sent
 
-    def _verify(self, client: CodeOceanClient, wanted: PermissionsParams) -> None:
-        from airflow_provider_codeocean.operators.permissions import describe_missing
-
-        unverified: object = None
+    def _verify(self, client: CodeOceanClient, requested: PermissionsParams) -> None:
+        reason: object = None
         try:
-            current = check_effect(
+            current = verify_change(
                 client,
                 f"the permissions on data asset {self.data_asset_id}",
                 lambda: client.data_assets.get_permissions(self.data_asset_id),
-                lambda current: describe_missing(wanted, current),
+                partial(describe_missing_permissions, requested),
             )
         except CodeOceanError as error:
-            if not isinstance(error, Forbidden) and not self._lacks_endpoint(client, error):
+            if not isinstance(error, Forbidden) and not self._is_endpoint_missing(client, error):
                 raise
-            unverified = error
+            reason = error
         else:
-            if wanted.share_assets and current.share_assets is None:
-                unverified = "the server does not return share_assets"
-        if unverified:
+            if requested.share_assets and current.share_assets is None:
+                reason = "the server does not return share_assets"
+        if reason:
             log.warning(
                 "The permissions on data asset %s were sent but could not be verified: %s",
                 self.data_asset_id,
-                unverified,
+                reason,
             )
 
-    def _current(self, client: CodeOceanClient) -> Permissions:
+    def _get_current(self, client: CodeOceanClient) -> Permissions:
         try:
             return client.data_assets.get_permissions(self.data_asset_id)
         except CodeOceanError as error:
-            if not self._lacks_endpoint(client, error):
+            if not self._is_endpoint_missing(client, error):
                 raise
             raise ValueError(
-                f"mode='ensure' needs a server that returns permissions (4.3 or later): use mode='merge'. "
+                "mode='ensure' needs a server that returns permissions (4.3 or later): use mode='merge'. "
                 f"{error}"
             ) from error
 
-    def _lacks_endpoint(self, client: CodeOceanClient, error: CodeOceanError) -> bool:
-        """Return whether reading permissions failed because the server is older than 4.3.
-
-        Older servers answer in Code Ocean's way or in that of their web framework. That the data asset itself
-        can be read shows that it exists, and that nothing else answers in Code Ocean's place.
-        """
-        if getattr(error, "status", None) not in _NO_ENDPOINT:
+    def _is_endpoint_missing(self, client: CodeOceanClient, error: CodeOceanError) -> bool:
+        """Return whether reading permissions failed because the server is older than 4.3."""
+        if getattr(error, "status", None) not in _MISSING_ENDPOINT_STATUSES:
             return False
+        # Raises if the data asset does not exist, or if a proxy answers instead of Code Ocean.
         client.data_assets.get(self.data_asset_id)
         return True
 
 
-class CodeOceanGetDataAssetPermissionsOperator(CodeOceanActOnDataAssetBase):
+class CodeOceanGetDataAssetPermissionsOperator(CodeOceanDataAssetActionBase):
     """Read the permissions on a data asset.
 
     Source: ``GET data_assets/{id}/permissions``, which servers have from 4.3 on.
 
     The result, in XCom, has the fields ``users``, ``groups``, ``everyone``, and ``share_assets``. The
-    arguments are those of
-    :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
+    arguments are those of :class:`~airflow_provider_codeocean.operators._base.CodeOceanDataAssetActionBase`.
     """
 
-    def act(self, client: CodeOceanClient) -> dict[str, Any]:
-        """Read the permissions; see the base class."""
+    @override
+    def perform(self, client: CodeOceanClient) -> dict[str, Any]:
         return client.data_assets.get_permissions(self.data_asset_id).model_dump(mode="json")

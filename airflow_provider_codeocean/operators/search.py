@@ -1,4 +1,4 @@
-"""Operators that search."""
+"""Operators that search for data assets, and for what uses them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,23 @@ import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from typing_extensions import override
 
-from airflow_provider_codeocean.airflow_errors import (
-    OnEmpty,
-    end_as_asked_for,
-    no_retry_for_what_it_cannot_mend,
-)
-from airflow_provider_codeocean.api.models.search import MAX_PAGE
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.hooks.uses import USE_KINDS, check_use_kinds, uses_of
-from airflow_provider_codeocean.operators._data_asset_base import CodeOceanActOnDataAssetBase
+from airflow_provider_codeocean.airflow_errors import OnEmpty, handle_empty_result
+from airflow_provider_codeocean.api.models.search import MAX_PAGE_SIZE
+from airflow_provider_codeocean.hooks.uses import USE_KINDS, check_use_kinds, search_uses
+from airflow_provider_codeocean.operators._base import CodeOceanActionBase, CodeOceanDataAssetActionBase
 from airflow_provider_codeocean.validation import (
-    KnowsTemplates,
-    ReadField,
-    as_rendered,
+    FieldReader,
+    build_data_asset_search,
     check_choice,
     check_flags,
-    data_asset_search,
-    known_now,
+    rendered_value,
+    static_value,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
@@ -41,11 +33,11 @@ log = logging.getLogger(__name__)
 OnMore = Literal["warn", "fail", "ignore"]
 
 
-class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
+class CodeOceanSearchDataAssetsOperator(CodeOceanActionBase):
     """Search data assets.
 
-    Source: ``POST data_assets/search``, user guide "Search data assets". All pages are read, and a data asset
-    that is on two of them is returned once.
+    Source: ``POST data_assets/search``, user guide "Search data assets". All pages are read, and each data
+    asset is returned once.
 
     The result, in XCom, is a list of data assets with the fields of Code Ocean's API, or of their ids, to
     ``.expand()`` over. Search may not find data assets that were created seconds ago.
@@ -65,13 +57,12 @@ class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
     :param sort_field: order by ``created``, ``type``, ``name``, or ``size``. (templated)
     :param sort_order: ``asc`` or ``desc``; together with ``sort_field``. (templated)
     :param limit: maximum number of data assets to return, from 1; None returns all.
-    :param only_ids: return ids.
+    :param return_ids: return ids.
     :param on_empty: if nothing is found: ``return`` an empty list, ``skip`` the task, or ``fail`` it, which
         keeps its retries.
     :param on_more: if there are more matches than ``limit``: ``warn`` in the log, ``fail`` the task
         permanently, or ``ignore`` them, for example to return the newest ten.
-    :param codeocean_conn_id: id of the connection. (templated)
-    :param **kwargs: arguments of Airflow's ``BaseOperator``.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
     template_fields: Sequence[str] = (
@@ -82,10 +73,9 @@ class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
         "origin",
         "sort_field",
         "sort_order",
-        "codeocean_conn_id",
+        *CodeOceanActionBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
-    ui_color = "#e8f1fb"
 
     def __init__(
         self,
@@ -100,10 +90,9 @@ class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
         sort_field: str | None = None,
         sort_order: str | None = None,
         limit: int | None = 1000,
-        only_ids: bool = False,
+        return_ids: bool = False,
         on_empty: OnEmpty = "return",
         on_more: OnMore = "warn",
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -119,54 +108,46 @@ class CodeOceanSearchDataAssetsOperator(KnowsTemplates, BaseOperator):
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit must be a whole number from 1, or None for all, got {limit!r}")
         self.limit = limit
-        check_flags(favorite=favorite, archived=archived, only_ids=only_ids)
-        self.only_ids = only_ids
+        check_flags(favorite=favorite, archived=archived, return_ids=return_ids)
+        self.return_ids = return_ids
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
         check_choice("on_more", on_more, get_args(OnMore))
         self.on_more: OnMore = on_more
-        self.codeocean_conn_id = codeocean_conn_id
-        self.search_params(known_now)
+        self.search_params(static_value)
 
-    def search_params(self, read: ReadField = as_rendered) -> DataAssetSearchParams:
-        """Return the search.
-
-        :param read: reads the value of a template field.
-        :returns: the parameters of the first page.
-        :raises ValueError: if an argument is invalid.
-        """
-        return data_asset_search(self, read, limit=min(self._most or MAX_PAGE, MAX_PAGE))
+    def search_params(self, read: FieldReader = rendered_value) -> DataAssetSearchParams:
+        """Return the search."""
+        page_size = min(self._max_results or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
+        return build_data_asset_search(self, read, limit=page_size)
 
     @property
-    def _most(self) -> int | None:
+    def _max_results(self) -> int | None:
         """How many results to read: one more than the limit, to know whether there are more."""
         return self.limit if self.limit is None or self.on_more == "ignore" else self.limit + 1
 
-    def execute(self, context: Context) -> list[Any]:  # noqa: ARG002 - as every operator
-        """Search data assets."""
-        from airflow_provider_codeocean.custom_metadata import fit_filters
+    @override
+    def perform(self, client: CodeOceanClient) -> list[Any]:
+        from airflow_provider_codeocean.custom_metadata import coerce_filters
 
-        with no_retry_for_what_it_cannot_mend(self):
-            params = self.search_params()
-            with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                params = fit_filters(client, params)
-                found = list(islice(client.data_assets.search_all(params), self._most))
-            if self.limit is not None and len(found) > self.limit:
-                found.pop()
-                more = (
-                    f"more than {self.limit} data assets match: set limit=None to return all, or a higher "
-                    "limit, or narrow the search; on_more='ignore' accepts the first ones"
-                )
-                if self.on_more == "fail":
-                    raise ValueError(f"limit: {more}")
-                log.warning("Returning %d data assets, but %s", self.limit, more)
-        log.info("Found %d data assets", len(found))
-        if not found:
-            end_as_asked_for(self.on_empty, "No data asset was found")
-        return [asset.id if self.only_ids else asset.model_dump(mode="json") for asset in found]
+        params = coerce_filters(client, self.search_params())
+        assets = list(islice(client.data_assets.search_all(params), self._max_results))
+        if self.limit is not None and len(assets) > self.limit:
+            assets.pop()
+            problem = (
+                f"more than {self.limit} data assets match: set limit=None to return all, or a higher "
+                "limit, or narrow the search; on_more='ignore' accepts the first ones"
+            )
+            if self.on_more == "fail":
+                raise ValueError(f"limit: {problem}")
+            log.warning("Returning %d data assets, but %s", self.limit, problem)
+        log.info("Found %d data assets", len(assets))
+        if not assets:
+            handle_empty_result(self.on_empty, "No data asset was found")
+        return [asset.id if self.return_ids else asset.model_dump(mode="json") for asset in assets]
 
 
-class CodeOceanSearchDataAssetUsesOperator(CodeOceanActOnDataAssetBase):
+class CodeOceanSearchDataAssetUsesOperator(CodeOceanDataAssetActionBase):
     """Search the capsules, pipelines, and combined data assets that use a data asset, archived ones too.
 
     Source: ``POST capsules/search``, ``POST pipelines/search``, and ``POST data_assets/search``; see
@@ -178,12 +159,11 @@ class CodeOceanSearchDataAssetUsesOperator(CodeOceanActOnDataAssetBase):
     mentions the id, for example in its description, may be among the results.
 
     :param data_asset_id: id of the data asset. (templated)
-    :param kinds: where to search: any of ``capsule``, ``pipeline``, and ``data_asset``.
-    :param only_ids: return ids.
+    :param kinds: kinds of objects to search: any of ``capsule``, ``pipeline``, and ``data_asset``.
+    :param return_ids: return ids.
     :param on_empty: if nothing is found: ``return`` an empty list, ``skip`` the task, or ``fail`` it, which
         keeps its retries.
-    :param **kwargs: arguments of
-        :class:`~airflow_provider_codeocean.operators._data_asset_base.CodeOceanOneDataAssetBase`.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._base.CodeOceanOperatorBase`.
     """
 
     def __init__(
@@ -191,24 +171,24 @@ class CodeOceanSearchDataAssetUsesOperator(CodeOceanActOnDataAssetBase):
         *,
         data_asset_id: str,
         kinds: Sequence[str] = USE_KINDS,
-        only_ids: bool = False,
+        return_ids: bool = False,
         on_empty: OnEmpty = "return",
         **kwargs: Any,
     ) -> None:
         super().__init__(data_asset_id=data_asset_id, **kwargs)
         check_use_kinds(kinds)
         self.kinds = kinds
-        check_flags(only_ids=only_ids)
-        self.only_ids = only_ids
+        check_flags(return_ids=return_ids)
+        self.return_ids = return_ids
         check_choice("on_empty", on_empty, get_args(OnEmpty))
         self.on_empty: OnEmpty = on_empty
 
-    def act(self, client: CodeOceanClient) -> list[Any]:
-        """Search the uses; see the base class."""
-        uses = uses_of(client, self.data_asset_id, self.kinds)
+    @override
+    def perform(self, client: CodeOceanClient) -> list[Any]:
+        uses = search_uses(client, self.data_asset_id, self.kinds)
         log.info("Found %d uses of data asset %s", len(uses), self.data_asset_id)
         if not uses:
-            end_as_asked_for(self.on_empty, f"No use of data asset {self.data_asset_id} was found")
-        if self.only_ids:
+            handle_empty_result(self.on_empty, f"No use of data asset {self.data_asset_id} was found")
+        if self.return_ids:
             return [use.id for _, use in uses]
         return [{"kind": kind, **use.model_dump(mode="json")} for kind, use in uses]

@@ -1,1 +1,1 @@
-"""Waiting: what a look means and when to take the next, and one poller for all waits of a connection."""
+"""Waits and watches, and the poller that all of them share on a connection. Independent of Airflow."""

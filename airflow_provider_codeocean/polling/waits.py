@@ -1,4 +1,4 @@
-"""What there is to wait for: data assets, transfers, computations, and what a search finds."""
+"""Waits for data assets, transfers, computations, and search results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from airflow_provider_codeocean.api.errors import (
-    VISIBILITY_SECONDS,
+    NOT_FOUND_GRACE_SECONDS,
     CodeOceanError,
     ComputationFailed,
     DataAssetFailed,
@@ -21,13 +23,13 @@ from airflow_provider_codeocean.api.errors import (
     WaitTimeout,
 )
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.clock import SteadyClock
+from airflow_provider_codeocean.clock import MonotonicUnixClock
 from airflow_provider_codeocean.outcomes import (
-    Verdict,
-    computation_verdict,
-    data_asset_verdict,
-    describe_failure,
-    transfer_verdict,
+    Outcome,
+    computation_outcome,
+    data_asset_outcome,
+    describe_data_asset_failure,
+    transfer_outcome,
 )
 
 if TYPE_CHECKING:
@@ -36,58 +38,59 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.models.computation import Computation
     from airflow_provider_codeocean.api.models.search import Page
-    from airflow_provider_codeocean.api.request import Call
-    from airflow_provider_codeocean.outcomes import SeenDataAsset, WaitEvent
+    from airflow_provider_codeocean.api.request import Request
+    from airflow_provider_codeocean.outcomes import DataAssetStatus, WaitEvent
 
 log = logging.getLogger(__name__)
-#: Seconds until the first poll, and between two polls at least.
-_MIN_INTERVAL = 1.0
-#: The part of its age by which a wait may notice its end late, if early polls cost next to nothing.
+_MIN_INTERVAL_SECONDS = 1.0
+#: Fraction of the age of a wait by which its end may be detected late, if early polls cost next to nothing.
 _AGE_FRACTION = 0.1
-#: How many polls more than with a fixed interval a young wait may take otherwise.
+#: Additional polls of a young wait, compared with a fixed interval, if early polls are not free.
 MAX_EARLY_POLLS = 6
-#: Ends the message of a timeout, unless the job is stopped.
+#: End of the message of a timeout, unless the job is stopped.
 CONTINUES = " It is left as it is."
-#: The longest that a ``Retry-After`` is believed, in seconds: after that, it is looked at again.
-LONGEST_RETRY_AFTER = 600.0
+#: Limit of ``Retry-After``.
+MAX_RETRY_AFTER_SECONDS = 600.0
 
 
-class Kind(enum.StrEnum):
-    """What is looked at; its value names it in a sentence."""
+class TargetKind(enum.StrEnum):
+    """Kind of a polled resource, as messages name it."""
 
     DATA_ASSET = "data asset"
     COMPUTATION = "computation"
     SEARCH = "search"
-    COMPUTATIONS = "computations of"
-    MATCHES = "data assets that match"
+    COMPUTATION_LIST = "computations of"
+    DATA_ASSET_LIST = "data assets that match"
 
 
-#: One look: yields each request that it takes, is sent the answer, and returns what they show together.
-Look = Generator["Call[Any]", Any, Any]
+#: One poll: yields requests, receives their responses, and returns the combined result.
+PollRequests = Generator["Request[Any]", Any, Any]
 
 
 class Wait(ABC):
-    """One wait for one thing to end.
+    """A wait for one target.
 
-    :param id: identifier of the thing.
-    :param poll_interval: the most seconds between two looks, above 0: a young wait looks more often.
+    :param id: identifier of the target.
+    :param poll_interval: maximum seconds between two polls, above 0. Young waits poll more often.
     :param deadline: when to give up, in Unix seconds; None never gives up.
-    :param submitted_at: when this Airflow submitted the job, in Unix seconds; None if it did not. For some
-        minutes after it, Code Ocean's 404 means that the job is not visible yet.
-    :ivar clock: the time, in Unix seconds, whatever becomes of the machine's clock during the wait.
-    :ivar last_state: the state that was seen last.
-    :ivar last_error: why no look has succeeded since.
-    :ivar wants_to_read: whether it ends with a look that shows the thing in whole, and not with a search's
-        line.
-    :ivar seen: the thing, as the look showed it in whole with which the wait ended.
+    :param submitted_at: when this Airflow submitted the job, in Unix seconds, if it did. For some minutes
+        after that, a 404 means that the job is not visible yet.
+    :ivar clock: the time in Unix seconds, unaffected by changes of the machine's clock.
+    :ivar last_state: the state in the last successful poll.
+    :ivar last_error: the error of the last poll, if it failed.
+    :ivar needs_full_read: whether the wait must end with a full read instead of a search result.
+    :ivar result: the target, if a full read ended the wait.
     """
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[TargetKind]
+    #: Messages about the target; ``{}`` stands for its id.
+    _success_message: ClassVar[str]
+    _pending_message: ClassVar[str]
 
     @property
     @abstractmethod
-    def call(self) -> Call[Any]:
-        """The request that looks at the thing."""
+    def request(self) -> Request[Any]:
+        """The request that reads the target."""
 
     def __init__(
         self,
@@ -103,233 +106,214 @@ class Wait(ABC):
         self.deadline = deadline
         self.last_state: str | None = None
         self.last_error: CodeOceanError | None = None
-        self.wants_to_read = False
-        self.seen: Any = None
-        self.clock = SteadyClock()
-        self._began = started = self.clock()
-        self._polls = 0
-        # In between two of a fixed interval, so that waits that start together are not polled together.
-        self._paced_from = started + random.uniform(0, poll_interval)  # noqa: S311
-        self._asked_to_wait = 0.0
+        self.needs_full_read = False
+        self.result: Any = None
+        self.clock = MonotonicUnixClock()
+        self._started_at = self.clock()
+        self._poll_count = 0
+        # Random, so that waits that start together are not polled together.
+        self._pacing_start = self._started_at + random.uniform(0, poll_interval)  # noqa: S311
+        self._retry_after = 0.0
 
     @abstractmethod
-    def verdict(self, seen: Any) -> Verdict:
-        """Tell what a look means.
-
-        :param seen: what it showed.
-        :returns: the verdict.
-        """
+    def outcome(self, result: Any) -> Outcome:
+        """Return the outcome for the result of a poll."""
 
     @abstractmethod
-    def failure(self, seen: Any) -> CodeOceanError:
-        """Make the error that a look means.
+    def to_error(self, result: Any) -> CodeOceanError:
+        """Return the error for the result of a full read with a failed outcome."""
 
-        :param seen: what it showed, in whole.
-        :returns: the error.
+    def check(self, result: Any) -> bool:
+        """Record the result of a full read, and return whether the wait succeeded.
+
+        :param result: the target.
+        :returns: true if it succeeded, false if it is pending.
+        :raises CodeOceanError: if it failed.
         """
+        self.observe(result)
+        outcome = self.outcome(result)
+        if outcome is Outcome.FAILED:
+            raise self.to_error(result)
+        if outcome is Outcome.SUCCEEDED:
+            self.result = result
+        return outcome is Outcome.SUCCEEDED
 
-    def is_over(self, seen: Any) -> bool:
-        """Take what a look showed, in whole.
+    def reconcile(self, event: WaitEvent, result: Any) -> None:
+        """Combine the event of another wait for the target with a later read, which takes precedence.
 
-        :param seen: what it showed.
-        :returns: whether the wait is over, with success.
-        :raises CodeOceanError: where it ended otherwise.
+        :param event: how the other wait ended.
+        :param result: the target, read afterwards.
+        :raises WaitTimeout: if the deadline passed and the target is still pending.
+        :raises CodeOceanError: if the target failed, or if the other wait did and the target is pending.
         """
-        self.note(seen)
-        verdict = self.verdict(seen)
-        if verdict is Verdict.FAILED:
-            raise self.failure(seen)
-        if verdict is Verdict.SUCCEEDED:
-            self.seen = seen
-        return verdict is Verdict.SUCCEEDED
-
-    def conclude(self, event: WaitEvent, seen: Any) -> None:
-        """Conclude from how another wait for the thing ended, and from what it is by now, which weighs more.
-
-        :param event: how the wait ended.
-        :param seen: the thing, read after that.
-        :raises WaitTimeout: where the deadline passed and it is still not over.
-        :raises CodeOceanError: where it ended otherwise, or the wait did, and it is still not over.
-        """
-        if not self.is_over(seen):
+        if not self.check(result):
             error = WaitTimeout if event["status"] == "timeout" else CodeOceanError
             now = "" if self.last_state == event["state"] else f" It is in state {self.last_state} now."
             raise error(event["message"] + now)
 
-    def note(self, seen: Any) -> None:
-        """Record what a poll showed."""
-        self._polls += 1
-        self.last_state = seen.state
+    def observe(self, result: Any) -> None:
+        """Record the result of a successful poll, either a full read or a search result."""
+        self._poll_count += 1
+        self.last_state = result.state
         self.last_error = None
 
-    def look(self) -> Look:
-        """Look at the thing, with one request unless a subclass needs more."""
-        return (yield self.call)
+    def poll_requests(self) -> PollRequests:
+        """Return the requests of one poll; by default, a single one."""
+        return (yield self.request)
 
-    def miss(self, error: CodeOceanError) -> None:
-        """Remember that a look did not succeed, but may the next time.
-
-        :param error: why it did not.
-        """
-        self._polls += 1
+    def record_error(self, error: CodeOceanError) -> None:
+        """Record a failed poll."""
+        self._poll_count += 1
         self.last_error = error
 
-    def bear(self, error: CodeOceanError) -> None:
-        """Take that a look did not succeed: a server in trouble or out of reach is waited for.
+    def handle_error(self, error: CodeOceanError) -> None:
+        """Record a failed poll if another one may succeed.
 
-        :param error: why it did not.
-        :raises CodeOceanError: the error, where looking again cannot help.
+        :param error: why the poll failed.
+        :raises CodeOceanError: the error, if it is permanent.
         """
         if not self.tolerates(error):
             raise error
-        self.miss(error)
-        self._asked_to_wait = min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
+        self.record_error(error)
+        self._retry_after = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER_SECONDS)
 
     def tolerates(self, error: CodeOceanError) -> bool:
-        """Return whether the wait continues after a failed poll.
-
-        :param error: why the poll failed.
-        :returns: true if the error is transient, or if the job may not be visible yet.
-        """
+        """Return whether an error is transient, or the job may not be visible yet."""
         if isinstance(error, NotFound) and self.submitted_at is not None:
-            return self.clock() < self.submitted_at + VISIBILITY_SECONDS
-        return error.transient
+            return self.clock() < self.submitted_at + NOT_FOUND_GRACE_SECONDS
+        return error.is_transient
 
-    def interval(
+    def poll_delay(
         self, now: float, *, early_polls: int | None = MAX_EARLY_POLLS, jitter: float = 1.0
     ) -> float:
-        """Return the seconds until the next poll: few while the wait is young, ``poll_interval`` later.
+        """Return the seconds until the next poll: few for a young wait, ``poll_interval`` for an old one.
 
         :param now: the time, in Unix seconds.
-        :param early_polls: how many more polls it may take, over its whole life, than with a fixed interval;
-            they are spread evenly over the logarithm of its age. None is as many as its age suggests.
-        :param jitter: the part of an interval shorter than ``poll_interval`` to wait.
+        :param early_polls: total number of polls in addition to those of a fixed interval. They are spread
+            evenly over the logarithm of the age. None allows any number.
+        :param jitter: factor for delays shorter than ``poll_interval``.
         :returns: seconds, at most ``poll_interval``.
         """
-        age = now - self._began
+        age = now - self._started_at
         if early_polls is None:
-            return jitter * min(self.poll_interval, max(_MIN_INTERVAL, _AGE_FRACTION * age))
+            return jitter * min(self.poll_interval, max(_MIN_INTERVAL_SECONDS, _AGE_FRACTION * age))
         growth = float(self.poll_interval ** (1 / (early_polls + 1))) - 1
-        early = jitter * max(_MIN_INTERVAL, growth * age)
-        affordable = self._paced_from + (self._polls - early_polls) * self.poll_interval - now
+        early = jitter * max(_MIN_INTERVAL_SECONDS, growth * age)
+        affordable = self._pacing_start + (self._poll_count - early_polls) * self.poll_interval - now
         return min(self.poll_interval, max(early, affordable))
 
-    def pause(self) -> float:
-        """Return the seconds to sleep before the next look.
-
-        It is longer where the server asked for it, and never beyond the deadline.
+    def next_delay(self) -> float:
+        """Return the seconds until the next poll, with regard to ``Retry-After`` and the deadline.
 
         :returns: seconds.
-        :raises WaitTimeout: where the deadline has passed.
+        :raises WaitTimeout: if the deadline has passed.
         """
-        seconds = max(self.interval(self.clock()), self._asked_to_wait)
-        self._asked_to_wait = 0.0
-        left = self.left()
-        if left is None:
+        seconds = max(self.poll_delay(self.clock()), self._retry_after)
+        self._retry_after = 0.0
+        remaining = self.remaining()
+        if remaining is None:
             return seconds
-        if left <= 0:
-            raise WaitTimeout(self.describe())
-        return min(seconds, left)
+        if remaining <= 0:
+            raise WaitTimeout(self.describe_timeout())
+        return min(seconds, remaining)
 
-    def left(self) -> float | None:
-        """Return the seconds until the deadline: 0 or less where it has passed, None where there is none."""
+    def remaining(self) -> float | None:
+        """Return the seconds until the deadline (0 or less if it has passed), or None without a deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
 
     def has_expired(self) -> bool:
-        """Tell whether the deadline has passed."""
+        """Return whether the deadline has passed."""
         return self.deadline is not None and self.deadline <= self.clock()
 
-    def describe_begin(self, connection: str) -> str:
-        """Say what is waited for.
-
-        :param connection: name of the connection.
-        :returns: a sentence, without its full stop.
-        """
+    def describe_start(self, connection: str) -> str:
+        """Return a log line for the start of the wait."""
         return (
             f"Waiting for {self.kind.value} {self.id} on connection {connection}, "
-            f"looking at it at least every {self.poll_interval:g} s"
+            f"polling at least every {self.poll_interval:g} s"
         )
 
-    def describe(self) -> str:
-        """Say what has not come true, and what was seen last."""
-        why = self.last_error or (None if self.last_state else "not looked at yet")
-        state = (self.last_state or "unknown") + (f" ({why})" if why else "")
-        return f"{self._what_did_not_happen()} in time; its last state was {state}.{CONTINUES}"
+    def describe_timeout(self) -> str:
+        """Return the message of a timeout, with the last state."""
+        reason = self.last_error or (None if self.last_state else "not polled yet")
+        state = (self.last_state or "unknown") + (f" ({reason})" if reason else "")
+        return f"{self._describe_pending()} in time; its last state was {state}.{CONTINUES}"
 
-    @abstractmethod
     def describe_success(self) -> str:
-        """Say what has come true."""
+        """Return the message of a success."""
+        return self._success_message.format(self.id)
 
-    @abstractmethod
-    def _what_did_not_happen(self) -> str: ...
+    def _describe_pending(self) -> str:
+        return self._pending_message.format(self.id)
 
-    def _is_older(self, created: float | None) -> None:
-        """Take what is waited for to have begun when it was created: a wait may be begun anew."""
+    def _backdate_start(self, created: float | None) -> None:
+        """Count the age from the creation of the target, because the wait may have been restarted."""
         if created is not None:
-            self._began = min(self._began, created)
+            self._started_at = min(self._started_at, created)
 
 
-def deadline_after(
-    timeout: float, *, execution_timeout: timedelta | None = None, started: datetime | None = None
+def compute_deadline(
+    timeout: float, *, execution_timeout: timedelta | None = None, started_at: datetime | None = None
 ) -> float:
-    """Return when a wait that begins now is to end.
+    """Return the deadline of a wait that starts now.
 
     :param timeout: seconds to wait.
-    :param execution_timeout: how long the task may run, which ends the wait as well.
-    :param started: when the task was started.
-    :returns: the time, in Unix seconds.
+    :param execution_timeout: limit for the whole task, if any.
+    :param started_at: when the task started.
+    :returns: the deadline, in Unix seconds.
     """
     deadline = time.time() + timeout
-    if execution_timeout is None or started is None:
+    if execution_timeout is None or started_at is None:
         return deadline
-    return min(deadline, started.timestamp() + execution_timeout.total_seconds())
+    return min(deadline, started_at.timestamp() + execution_timeout.total_seconds())
 
 
-class DataAssetWait(Wait):
-    """A wait for a data asset to be ready. It takes what :class:`Wait` takes."""
-
-    kind = Kind.DATA_ASSET
+class _DataAssetTargetWait(Wait):
+    kind = TargetKind.DATA_ASSET
 
     @property
-    def call(self) -> Call[Any]:
-        """The request that looks at it."""
-        return _read_data_asset(self.id)
+    @override
+    def request(self) -> Request[Any]:
+        from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 
-    def verdict(self, seen: SeenDataAsset) -> Verdict:
-        """Tell what a look means; see the base class."""
-        return data_asset_verdict(seen)
-
-    def failure(self, seen: DataAsset) -> DataAssetFailed:
-        """Make the error that a look means; see the base class."""
-        return DataAssetFailed(describe_failure(seen))
-
-    def note(self, seen: SeenDataAsset) -> None:
-        """Record what a poll showed."""
-        super().note(seen)
-        self._is_older(seen.created)
-
-    def describe_success(self) -> str:
-        """Say what has come true."""
-        return f"Data asset {self.id} is ready"
-
-    def _what_did_not_happen(self) -> str:
-        return f"Data asset {self.id} was not ready"
+        return DataAssets.get.build_request(DataAssets.path_prefix, self.id)
 
 
-class TransferWait(Wait):
-    """A wait for the files of a data asset to be moved.
+class DataAssetWait(_DataAssetTargetWait):
+    """A wait until a data asset is ready, with the parameters of :class:`Wait`.
+
+    Source: ``GET data_assets/{id}``.
+    """
+
+    _success_message = "Data asset {} is ready"
+    _pending_message = "Data asset {} was not ready"
+
+    @override
+    def outcome(self, result: DataAssetStatus) -> Outcome:
+        return data_asset_outcome(result)
+
+    @override
+    def to_error(self, result: DataAsset) -> DataAssetFailed:
+        return DataAssetFailed(describe_data_asset_failure(result))
+
+    @override
+    def observe(self, result: DataAssetStatus) -> None:
+        super().observe(result)
+        self._backdate_start(result.created)
+
+
+class TransferWait(_DataAssetTargetWait):
+    """A wait until the files of a data asset are transferred. Source: ``GET data_assets/{id}``.
 
     :param id: identifier of the data asset.
     :param poll_interval: see :class:`Wait`.
     :param deadline: see :class:`Wait`.
-    :param last_transferred: the data asset's field of that name before the transfer was begun: when an
-        earlier one was done.
-    :param transfer_error: the data asset's field of that name before the transfer was begun: why an earlier
-        one failed. It is forgotten once the data asset is seen without it.
+    :param last_transferred: the data asset's field of that name before the transfer: time of an earlier one.
+    :param transfer_error: the data asset's field of that name before the transfer: error of an earlier one.
+        It no longer counts once the data asset was read without it.
     :param submitted_at: see :class:`Wait`; when the data asset itself was created.
     """
 
-    kind = Kind.DATA_ASSET
+    _success_message = "The files of data asset {} were transferred"
 
     def __init__(
         self,
@@ -345,121 +329,100 @@ class TransferWait(Wait):
         self.last_transferred = last_transferred
         self.transfer_error = transfer_error
 
-    @property
-    def call(self) -> Call[Any]:
-        """The request that looks at it."""
-        return _read_data_asset(self.id)
+    @override
+    def outcome(self, result: DataAssetStatus) -> Outcome:
+        return transfer_outcome(result, self.last_transferred, self.transfer_error)
 
-    def verdict(self, seen: SeenDataAsset) -> Verdict:
-        """Tell what a look means; see the base class."""
-        return transfer_verdict(seen, self.last_transferred, self.transfer_error)
+    @override
+    def to_error(self, result: DataAsset) -> TransferFailed:
+        return TransferFailed(f"The transfer of data asset {self.id} failed: {result.transfer_error}")
 
-    def failure(self, seen: DataAsset) -> TransferFailed:
-        """Make the error that a look means; see the base class."""
-        return TransferFailed(f"The transfer of data asset {self.id} failed: {seen.transfer_error}")
-
-    def note(self, seen: SeenDataAsset) -> None:
-        """Record what a poll showed."""
-        super().note(seen)
-        # The same error again is another one, then; but a line of a search may just lack it.
-        if not seen.transfer_error and isinstance(seen, DataAsset):
+    @override
+    def observe(self, result: DataAssetStatus) -> None:
+        super().observe(result)
+        # After that, the same error is a new one. Search results may lack the field.
+        if not result.transfer_error and isinstance(result, DataAsset):
             self.transfer_error = None
 
-    def conclude(self, event: WaitEvent, seen: DataAsset) -> None:
-        """Conclude from how another wait for the transfer ended; see the base class."""
-        if event["status"] == "failed" and self.verdict(seen) is not Verdict.SUCCEEDED:
-            raise TransferFailed(event["message"])  # which may have come and gone since
-        super().conclude(event, seen)
+    @override
+    def reconcile(self, event: WaitEvent, result: DataAsset) -> None:
+        if event["status"] == "failed" and self.outcome(result) is not Outcome.SUCCEEDED:
+            raise TransferFailed(event["message"])  # the read may no longer show the error
+        super().reconcile(event, result)
 
-    def describe_success(self) -> str:
-        """Say what has come true."""
-        return f"The files of data asset {self.id} were transferred"
-
-    def _what_did_not_happen(self) -> str:
+    @override
+    def _describe_pending(self) -> str:
         earlier = f", which failed with {self.transfer_error!r} before," if self.transfer_error else ""
         return f"The transfer of data asset {self.id}{earlier} was not done"
 
 
 class ComputationWait(Wait):
-    """A wait for a computation to end. It takes what :class:`Wait` takes."""
+    """A wait until a computation has ended, with the parameters of :class:`Wait`.
 
-    kind = Kind.COMPUTATION
+    Source: ``GET computations/{id}``.
+    """
+
+    kind = TargetKind.COMPUTATION
+    _success_message = "Computation {} has succeeded"
+    _pending_message = "Computation {} did not end"
 
     @property
-    def call(self) -> Call[Any]:
-        """The request that looks at it."""
+    @override
+    def request(self) -> Request[Any]:
         from airflow_provider_codeocean.api.endpoints.computations import Computations
 
-        return Computations.get.call(Computations.root, self.id)
+        return Computations.get.build_request(Computations.path_prefix, self.id)
 
-    def verdict(self, seen: Computation) -> Verdict:
-        """Tell what a look means; see the base class."""
-        return computation_verdict(seen)
+    @override
+    def outcome(self, result: Computation) -> Outcome:
+        return computation_outcome(result)
 
-    def failure(self, seen: Computation) -> ComputationFailed:
-        """Make the error that a look means; see the base class."""
-        how = f"{seen.end_status or seen.state}, exit code {seen.exit_code}"
-        return ComputationFailed(f"Computation {self.id} ({seen.name!r}) did not succeed: {how}")
+    @override
+    def to_error(self, result: Computation) -> ComputationFailed:
+        status = f"{result.end_status or result.state}, exit code {result.exit_code}"
+        return ComputationFailed(f"Computation {self.id} ({result.name!r}) did not succeed: {status}")
 
-    def note(self, seen: Computation) -> None:
-        """Record what a poll showed."""
-        super().note(seen)
-        self._is_older(seen.created)
-
-    def describe_success(self) -> str:
-        """Say what has come true."""
-        return f"Computation {self.id} has succeeded"
-
-    def _what_did_not_happen(self) -> str:
-        return f"Computation {self.id} did not end"
+    @override
+    def observe(self, result: Computation) -> None:
+        super().observe(result)
+        self._backdate_start(result.created)
 
 
 class SearchWait(Wait):
-    """A wait for a search to find a data asset.
+    """A wait until a search finds a data asset. Source: ``POST data_assets/search``.
 
-    :param params: what to search for, as JSON values.
+    :param params: search parameters, as JSON values.
     :param poll_interval: see :class:`Wait`.
     :param deadline: see :class:`Wait`.
     """
 
-    kind = Kind.SEARCH
+    kind = TargetKind.SEARCH
+    _success_message = "The search {} found data assets"
+    _pending_message = "The search {} found no data asset"
 
     def __init__(self, params: Mapping[str, Any], *, poll_interval: float, deadline: float | None) -> None:
         super().__init__(json.dumps(params, sort_keys=True), poll_interval=poll_interval, deadline=deadline)
         self._params = params
 
     @property
-    def call(self) -> Call[Any]:
-        """The request that looks at it."""
+    @override
+    def request(self) -> Request[Any]:
         from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
         params = DataAssetSearchParams.model_validate(self._params)
-        return DataAssets.search.call(DataAssets.root, params)
+        return DataAssets.search.build_request(DataAssets.path_prefix, params)
 
-    def verdict(self, seen: Page[DataAsset]) -> Verdict:
-        """Tell what a look means; see the base class."""
-        return Verdict.SUCCEEDED if seen.results else Verdict.WAITING
+    @override
+    def outcome(self, result: Page[DataAsset]) -> Outcome:
+        return Outcome.SUCCEEDED if result.results else Outcome.PENDING
 
-    def failure(self, seen: Page[DataAsset]) -> CodeOceanError:
-        """Say that finding something is no failure; see the base class."""
+    @override
+    def to_error(self, result: Page[DataAsset]) -> CodeOceanError:
         raise NotImplementedError("a search does not fail")
 
-    def note(self, seen: Page[DataAsset]) -> None:
-        """Record what a poll showed."""
-        self._polls += 1
-        self.last_state = f"{len(seen.results)} found"
+    @override
+    def observe(self, result: Page[DataAsset]) -> None:
+        self._poll_count += 1
+        self.last_state = f"{len(result.results)} found"
         self.last_error = None
-
-    def describe_success(self) -> str:
-        """Say what has come true."""
-        return f"The search {self.id} found data assets"
-
-    def _what_did_not_happen(self) -> str:
-        return f"The search {self.id} found no data asset"
-
-
-def _read_data_asset(data_asset_id: str) -> Call[Any]:
-    from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-
-    return DataAssets.get.call(DataAssets.root, data_asset_id)

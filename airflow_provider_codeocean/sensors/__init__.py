@@ -1,1 +1,1 @@
-"""Tasks that wait for what others do in Code Ocean."""
+"""Sensors that wait for jobs and data in Code Ocean."""

@@ -1,10 +1,9 @@
-"""What sensors that wait for one thing have in common: look, or leave it to the triggerer, and conclude."""
+"""Base class of sensors."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -14,64 +13,61 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
+from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import (
-    naming_what_ran_out_of_time,
-    no_retry_for_what_it_cannot_mend,
+    add_context_to_task_timeout,
+    fail_without_retry_on_permanent_errors,
 )
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.outcomes import as_xcom
-from airflow_provider_codeocean.polling.waits import deadline_after
-from airflow_provider_codeocean.validation import KnowsTemplates, check_flags
+from airflow_provider_codeocean.outcomes import to_xcom
+from airflow_provider_codeocean.polling.waits import compute_deadline
+from airflow_provider_codeocean.validation import TemplateTrackingMixin, check_flags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_codeocean.api.client import CodeOceanClient
-    from airflow_provider_codeocean.api.request import Call
     from airflow_provider_codeocean.outcomes import WaitEvent
     from airflow_provider_codeocean.polling.waits import Wait
     from airflow_provider_codeocean.triggers._base import CodeOceanWaitTriggerBase
 
 
-class CodeOceanWaitSensorBase(KnowsTemplates, BaseSensorOperator):
-    """Wait until something is over, and return it.
+class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
+    """Wait until a target has succeeded, and return it.
 
-    It fails for good where what it waits for failed, or where Code Ocean refuses to tell (no such thing, no
-    permission); ``soft_fail`` skips the task instead. A server in trouble or out of reach is waited for.
+    The task fails permanently if the target fails, or if Code Ocean rejects the requests (unknown id, missing
+    permission). With ``soft_fail``, it is skipped instead. Outages are tolerated until the timeout.
 
     :param codeocean_conn_id: id of the connection. (templated)
-    :param deferrable: wait in the triggerer instead of in a worker; by default as Airflow is configured.
-    :param start_from_trigger: begin in the triggerer too, and end there where all went well, so that no
-        worker is needed. From Airflow 3.3 on; before, such a sensor is deferrable, and says so. ``mode`` and
-        ``deferrable`` do not matter then. Airflow looks at no pool, ``max_active_tasks`` or
-        ``max_active_tis_per_dag``, and calls no listener and no ``pre_execute`` or ``post_execute``; a task
-        with ``outlets``, ``on_execute_callback``, ``on_success_callback`` or ``multiple_outputs`` ends in a
-        worker, as does each that does not succeed.
-    :param **kwargs: what every sensor takes, such as ``poke_interval``, ``timeout``, ``mode`` and
-        ``soft_fail``.
+    :param deferrable: wait in the triggerer instead of in a worker. The default is Airflow's
+        ``[operators] default_deferrable``.
+    :param start_from_trigger: also start in the triggerer and, after success, end there, without a worker
+        (Airflow 3.3 and later; earlier versions log a warning and defer). ``mode`` and ``deferrable`` then
+        have no effect. Airflow ignores pools, ``max_active_tasks``, and ``max_active_tis_per_dag`` for such
+        tasks, and does not call listeners, ``pre_execute``, or ``post_execute``. A task ends in a worker if
+        it does not succeed, or has ``outlets``, ``on_execute_callback``, ``on_success_callback``, or
+        ``multiple_outputs``.
+    :param **kwargs: arguments of Airflow's ``BaseSensorOperator``, such as ``poke_interval``, ``timeout``,
+        ``mode``, and ``soft_fail``.
     """
 
     template_fields: Sequence[str] = ("codeocean_conn_id",)
+    trigger_class: ClassVar[type[CodeOceanWaitTriggerBase]]
     codeocean_url: str | None = None
     _wait: Wait | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse what makes Airflow start all mapped tasks with the arguments of the class.
-
-        :param **kwargs: what the class statement was given beside bases.
-        :raises TypeError: where the class itself has ``start_from_trigger`` or ``start_trigger_args``.
-        """
+        """Reject attributes with which Airflow starts all mapped tasks with the arguments of the class."""
         super().__init_subclass__(**kwargs)
         for name in ("start_from_trigger", "start_trigger_args"):
             if vars(cls).get(name):
                 raise TypeError(
-                    f"{cls.__name__}.{name}: give start_from_trigger=True to the sensors themselves, as "
-                    "Airflow would start all mapped tasks with the arguments of the class"
+                    f"{cls.__name__}.{name} applies the same arguments to all mapped tasks: pass "
+                    "start_from_trigger=True to the sensors instead"
                 )
 
     def __init__(
@@ -86,148 +82,135 @@ class CodeOceanWaitSensorBase(KnowsTemplates, BaseSensorOperator):
         self.codeocean_conn_id = codeocean_conn_id
         check_flags(deferrable=deferrable, start_from_trigger=start_from_trigger)
         self.deferrable = deferrable or start_from_trigger
-        self._asked_for_triggerer = start_from_trigger
+        self._start_from_trigger_requested = start_from_trigger
 
-    def start_as_asked_for(self) -> None:
-        """Start in the triggerer, if that was asked for. The last line of each sensor's constructor.
+    def enable_start_from_trigger(self) -> None:
+        """Start in the triggerer if requested. Each sensor calls it last in its constructor."""
+        if self._start_from_trigger_requested and Feature.START_FROM_TRIGGER.is_available:
+            from airflow_provider_codeocean.sensors._start_from_trigger import (
+                build_start_trigger_args,
+                task_only_params,
+            )
 
-        :raises ValueError: where the triggerer cannot know an argument, naming it.
-        """
-        if self._asked_for_triggerer and Feature.STARTS_IN_TRIGGERER.is_there:
-            from airflow_provider_codeocean.sensors._start_from_trigger import own_params, start_trigger_args
-
-            self.params = own_params(self.params, self.get_dag())
-            self.start_trigger_args = start_trigger_args(self)
+            self.params = task_only_params(self.params, self.get_dag())
+            self.start_trigger_args = build_start_trigger_args(self)
             self.start_from_trigger = True
 
     @classmethod
+    @override
     def partial(cls, **kwargs: Any) -> Any:
-        """Map the sensor; see Airflow's own. Each task starts in the triggerer if that is asked for."""
-        partial = super().partial(**kwargs)
-        if not Feature.STARTS_IN_TRIGGERER.is_there:
-            return partial
+        operator_partial = super().partial(**kwargs)
+        if not Feature.START_FROM_TRIGGER.is_available:
+            return operator_partial
         from airflow_provider_codeocean.sensors._start_from_trigger import SensorPartial
 
-        return SensorPartial.instead_of(partial)
+        return SensorPartial.from_partial(operator_partial)
 
     @abstractmethod
-    def new_wait(self, poll_interval: float) -> Wait:
-        """Make the wait, without a deadline.
+    def target_arguments(self) -> dict[str, Any]:
+        """Return the trigger's arguments that name the target, or raise ValueError if one is invalid."""
 
-        :param poll_interval: the most seconds between two looks, above 0.
-        :returns: the wait.
-        :raises ValueError: where an argument is wrong, naming it.
-        """
+    def build_trigger(self, poll_interval: float, deadline: float | None) -> CodeOceanWaitTriggerBase:
+        """Return the trigger that waits until the deadline, in Unix seconds."""
+        return self.trigger_class(
+            **self.target_arguments(),
+            codeocean_conn_id=self.codeocean_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+        )
 
-    @abstractmethod
-    def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanWaitTriggerBase:
-        """Make the trigger that waits.
+    def build_wait(self, poll_interval: float) -> Wait:
+        """Return the wait, without a deadline."""
+        return self.build_trigger(poll_interval, None).build_wait()
 
-        :param poll_interval: the most seconds between two looks, above 0.
-        :param deadline: when to give up, in Unix seconds.
-        :returns: the trigger.
-        """
-
-    def show(self, context: Context, deployment: str) -> str | None:  # noqa: ARG002 - for subclasses
-        """Show what it waits for in the UI, where there is a page of it.
-
-        :param context: context of the running task.
-        :param deployment: address of the deployment, without a slash at the end.
-        :returns: the address of the page.
-        """
+    def set_link(self, context: Context, deployment_url: str) -> str | None:  # noqa: ARG002
+        """Show the target's page as a link in the UI, if it has one, and return its address."""
         return None
 
-    def result(self, seen: Any, url: str | None) -> Any:
-        """Make the task's result.
+    def build_result(self, response: Any, url: str | None) -> Any:
+        """Return the task's result from the object that ended the wait, as JSON values."""
+        return to_xcom(response, url)
 
-        :param seen: what it waited for.
-        :param url: the address of its page, where there is one.
-        :returns: JSON values.
-        """
-        return as_xcom(seen, url)
+    @override
+    def poke(self, context: Context) -> PokeReturnValue:
+        return self._poll_once(context, with_auth_grace=True)
 
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look at it once; a refused access token is waited for, as the connection's ``token_grace`` says."""
+    def _poll_once(self, context: Context, *, with_auth_grace: bool) -> PokeReturnValue:
         hook = CodeOceanHook(self.codeocean_conn_id)
-        return self._look(context, partial(hook.send_patiently, at_most=self.timeout))
-
-    def _look(
-        self, context: Context, send: Callable[[CodeOceanClient, Call[Any]], Any]
-    ) -> bool | PokeReturnValue:
-        with no_retry_for_what_it_cannot_mend(self):
-            wait = self._wait = self.new_wait(self.poke_interval)
-            with CodeOceanHook(self.codeocean_conn_id).get_conn(retry_budget=0) as client:
-                url = self.show(context, client.url)
+        with fail_without_retry_on_permanent_errors(self):
+            wait = self._wait = self.build_wait(self.poke_interval)
+            with hook.get_conn(retry_budget=0) as client:
+                url = self.set_link(context, client.url)
                 try:
-                    seen = send(client, wait.call)
+                    if with_auth_grace:
+                        response = hook.send_with_auth_grace(client, wait.request, max_seconds=self.timeout)
+                    else:
+                        response = client.send(wait.request)
                 except CodeOceanError as error:
-                    wait.bear(error)
-                    self.log.warning(
-                        "Could not look at %s %s, waiting on: %s", wait.kind.value, wait.id, error
-                    )
-                    return False
-            over = wait.is_over(seen)
+                    wait.handle_error(error)
+                    self.log.warning("Could not poll %s %s, retrying: %s", wait.kind.value, wait.id, error)
+                    return PokeReturnValue(is_done=False)
+            is_done = wait.check(response)
             self.log.info("%s %s is in state %s", wait.kind.value.capitalize(), wait.id, wait.last_state)
-            return PokeReturnValue(is_done=over, xcom_value=self.result(seen, url))
+            return PokeReturnValue(is_done=is_done, xcom_value=self.build_result(response, url))
 
+    @override
     def execute(self, context: Context) -> Any:
-        """Wait in this process, or, if deferrable, take one look and leave the rest to the triggerer."""
         self.codeocean_url = ""
-        if self._asked_for_triggerer and not Feature.STARTS_IN_TRIGGERER.is_there:
-            self.log.warning("start_from_trigger needs Airflow 3.3: this wait begins and ends in a worker")
+        if self._start_from_trigger_requested and not Feature.START_FROM_TRIGGER.is_available:
+            self.log.warning("start_from_trigger needs Airflow 3.3: starting and ending in a worker")
         if not self.deferrable:
-            return self._wait_here(context)
-        deadline = deadline_after(
-            self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
+            return self._wait_in_worker(context)
+        deadline = compute_deadline(
+            self.timeout, execution_timeout=self.execution_timeout, started_at=context["ti"].start_date
         )
         try:
-            first_look = self._look(context, lambda client, call: client.send(call))
-        except (CodeOceanError, AirflowFailException) as error:  # the trigger meets it again: as is due then
-            self.log.warning("The first look failed: %s", error)
+            first_poll = self._poll_once(context, with_auth_grace=False)
+        except (CodeOceanError, AirflowFailException) as error:
+            self.log.warning("The first poll failed, leaving the error to the trigger: %s", error)
         else:
-            if isinstance(first_look, PokeReturnValue) and first_look.is_done:
-                return first_look.xcom_value
+            if first_poll.is_done:
+                return first_poll.xcom_value
         try:
-            with no_retry_for_what_it_cannot_mend(self):
-                trigger = self.new_trigger(max(self.poke_interval, 1.0), deadline)
+            with fail_without_retry_on_permanent_errors(self):
+                trigger = self.build_trigger(max(self.poke_interval, 1.0), deadline)
         except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:  # which Airflow does not see to here
-                raise _skip_instead_of(error) from error
+            if self.soft_fail or self.never_fail:  # Airflow handles them only in its own execute
+                raise _to_skip_exception(error) from error
             raise
-        trigger.end_without_worker(self, context)
-        return self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.patience)
+        trigger.enable_end_from_trigger(self, context)
+        return self.defer(trigger=trigger, method_name="execute_complete", timeout=trigger.defer_timeout)
 
-    def _wait_here(self, context: Context) -> Any:
-        """Wait as every sensor does; where time runs out, say for what."""
+    def _wait_in_worker(self, context: Context) -> Any:
         try:
-            with naming_what_ran_out_of_time(self._describe):
+            with add_context_to_task_timeout(self._describe_wait):
                 return super().execute(context)
         except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{self._describe()} {error}") from error
+            raise AirflowSensorTimeout(f"{self._describe_wait()} {error}") from error
 
-    def _describe(self) -> str:
-        return (self._wait or self.new_wait(self.poke_interval)).describe()
+    def _describe_wait(self) -> str:
+        return (self._wait or self.build_wait(self.poke_interval)).describe_timeout()
 
     def execute_complete(self, context: Context, event: WaitEvent) -> Any:
-        """Conclude from what the trigger saw, and from what is there by now."""
-        if event["status"] == "not_begun":
-            self.log.warning("This wait could not be begun in the triggerer: %s", event["message"])
+        """Return the result, from the trigger's event and the current state."""
+        if event["status"] == "not_started":
+            self.log.warning("The wait could not start in the triggerer: %s", event["message"])
             return self.execute(context)
         hook = CodeOceanHook(self.codeocean_conn_id)
         try:
-            with no_retry_for_what_it_cannot_mend(self):
-                wait = self.new_wait(max(self.poke_interval, 1.0))
-                url = self.show(context, hook.url)
-                seen = hook.conclude(event, wait)
+            with fail_without_retry_on_permanent_errors(self):
+                wait = self.build_wait(max(self.poke_interval, 1.0))
+                url = self.set_link(context, hook.url)
+                response = hook.resolve_wait(event, wait)
         except Exception as error:
             if self.never_fail or (self.soft_fail and isinstance(error, CodeOceanError)):
-                # Airflow sees to its own errors, and to never_fail not in all versions.
-                raise _skip_instead_of(error) from error
+                # Airflow handles its own errors, but never_fail not in all versions.
+                raise _to_skip_exception(error) from error
             if isinstance(error, WaitTimeout):
                 raise AirflowSensorTimeout(str(error)) from error
             raise
-        return self.result(seen, url)
+        return self.build_result(response, url)
 
 
-def _skip_instead_of(error: Exception) -> AirflowSkipException:
-    return AirflowSkipException(f"Skipping, as soft_fail or never_fail asks for: {error}")
+def _to_skip_exception(error: Exception) -> AirflowSkipException:
+    return AirflowSkipException(f"Skipping, because soft_fail or never_fail is set: {error}")

@@ -1,4 +1,4 @@
-"""Which templates cannot be rendered in the triggerer, found when a DAG is parsed."""
+"""Reject templates that the triggerer cannot render, when Airflow parses the DAG."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import nodes
 
-#: What of a template's context is not there in the triggerer of Airflow 3.3 as it is in a worker: it is
-#: empty, or asks the triggerer's supervisor what that never answers.
-_NOT_THERE = frozenset(
+#: Template variables that are empty in the triggerer of Airflow 3.3, or whose requests it never answers.
+_UNAVAILABLE_NAMES = frozenset(
     {
         "asset_state_store",
         "inlet_events",
@@ -25,11 +24,10 @@ _NOT_THERE = frozenset(
         "triggering_asset_events",
     }
 )
-_PULL = "xcom_pull"
-_ADD_MAP_INDEXES = "add map_indexes=-1 (for a task that is mapped, its index)"
-_OF_TASK_INSTANCE = frozenset({"dag_id", "map_index", "run_id", "task_id", "try_number", _PULL})
-#: What is there of things that are not whole.
-_THERE = {
+_XCOM_PULL = "xcom_pull"
+_TASK_INSTANCE_ATTRIBUTES = frozenset({"dag_id", "map_index", "run_id", "task_id", "try_number", _XCOM_PULL})
+#: Available attributes of variables that are incomplete in the triggerer.
+_AVAILABLE_ATTRIBUTES = {
     "dag": frozenset({"dag_id"}),
     "dag_run": frozenset(
         {
@@ -47,61 +45,57 @@ _THERE = {
         }
     ),
     "task": frozenset({"task_id"}),
-    "task_instance": _OF_TASK_INSTANCE,
-    "ti": _OF_TASK_INSTANCE,
+    "task_instance": _TASK_INSTANCE_ATTRIBUTES,
+    "ti": _TASK_INSTANCE_ATTRIBUTES,
 }
 
 
-def check_for_triggerer(name: str, value: Any) -> None:
-    """Check that an argument is rendered in the triggerer as it is in a worker.
+def check_renderable_in_triggerer(name: str, value: Any) -> None:
+    """Check that the triggerer renders the templates in an argument as a worker does.
 
-    There some of a template's context is empty, and a template that asks for what the triggerer's supervisor
-    does not know waits for ever: that is what ``xcom_pull`` without ``map_indexes`` does.
+    Parts of the context are empty in the triggerer, and its supervisor never answers some requests, such as
+    that of ``xcom_pull`` without ``map_indexes``.
 
     :param name: name of the argument.
-    :param value: a text, or lists and mappings with texts in them.
-    :raises ValueError: where it is not, saying what to write instead.
+    :param value: a text, or lists and mappings that contain texts.
+    :raises ValueError: if it cannot; the message contains the remedy.
     """
-    for template in _texts(value):
-        for problem in _problems(template):
+    for template in _find_templates(value):
+        for problem in _find_problems(template):
             raise ValueError(
-                f"{name}: {template!r} cannot be rendered in the triggerer, which {problem}, "
-                "or leave out start_from_trigger"
+                f"{name}: the triggerer cannot render {template!r}: {problem}, or remove start_from_trigger"
             )
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _find_templates(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if "{{" in value or "{%" in value:
             yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from _texts(item)
+    elif isinstance(value, Mapping | list | tuple | set):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _find_templates(item)
 
 
-def _problems(template: str) -> Iterator[str]:
+def _find_problems(template: str) -> Iterator[str]:
     from jinja2 import Environment, TemplateSyntaxError, nodes
 
     try:
         tree = Environment(extensions=["jinja2.ext.do"]).parse(template)  # noqa: S701 - nothing is rendered
-    except TemplateSyntaxError:  # which rendering it tells, wherever that is
+    except TemplateSyntaxError:  # the task reports it when it renders the template
         return
-    attributes = {id(each.node): each for each in tree.find_all(nodes.Getattr)}
-    answered = {id(call.node) for call in tree.find_all(nodes.Call) if _gives_map_indexes(call)}
-    for name in tree.find_all(nodes.Name):
-        attribute = attributes.get(id(name))
-        if name.name in _NOT_THERE:
-            yield f"does not know {name.name}: do without it"
-        elif name.name in _THERE:
-            if attribute is None or attribute.attr not in _THERE[name.name]:
-                what = name.name if attribute is None else f"{name.name}.{attribute.attr}"
-                yield f"does not know {what} as a worker does: do without it"
-            elif attribute.attr == _PULL and id(attribute) not in answered:
-                yield f"does not answer {_PULL} without map_indexes: {_ADD_MAP_INDEXES}"
+    attributes = {id(attribute.node): attribute for attribute in tree.find_all(nodes.Getattr)}
+    calls_with_indexes = {id(call.node) for call in tree.find_all(nodes.Call) if _has_map_indexes(call)}
+    for variable in tree.find_all(nodes.Name):
+        name, attribute = variable.name, attributes.get(id(variable))
+        if name in _UNAVAILABLE_NAMES:
+            yield f"{name} is not available; remove it"
+        elif name in _AVAILABLE_ATTRIBUTES:
+            if attribute is None or attribute.attr not in _AVAILABLE_ATTRIBUTES[name]:
+                path = name if attribute is None else f"{name}.{attribute.attr}"
+                yield f"{path} is not available; remove it"
+            elif attribute.attr == _XCOM_PULL and id(attribute) not in calls_with_indexes:
+                yield (f"{_XCOM_PULL} needs map_indexes; add map_indexes=-1 (for a mapped task, its index)")
 
 
-def _gives_map_indexes(call: nodes.Call) -> bool:
+def _has_map_indexes(call: nodes.Call) -> bool:
     return any(keyword.key == "map_indexes" for keyword in call.kwargs)

@@ -1,14 +1,15 @@
-"""Sensors of data assets."""
+"""Sensor of a data asset."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.links import ShowsDataAsset
-from airflow_provider_codeocean.polling.waits import DataAssetWait
+from typing_extensions import override
+
+from airflow_provider_codeocean.links import DataAssetLinkMixin
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
-from airflow_provider_codeocean.validation import check_identifier, check_identifier_early
+from airflow_provider_codeocean.validation import check_identifier, check_unrendered_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,42 +17,33 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class CodeOceanDataAssetSensor(ShowsDataAsset, CodeOceanWaitSensorBase):
+class CodeOceanDataAssetSensor(DataAssetLinkMixin, CodeOceanWaitSensorBase):
     """Wait until a data asset is ready, and return it.
 
-    Source: ``GET data_assets/{id}``. It fails for good where the creation of the data asset failed.
+    Source: ``GET data_assets/{id}``. If the creation of the data asset fails, the task fails permanently.
 
     The result, in XCom, is the data asset with the fields of Code Ocean's API and the address of its page as
     ``url``.
 
     :param data_asset_id: id of the data asset. (templated)
-    :param **kwargs: what every sensor that waits for one thing takes: see
-        :class:`~airflow_provider_codeocean.sensors._base.CodeOceanWaitSensorBase`.
+    :param **kwargs: arguments of :class:`~airflow_provider_codeocean.sensors._base.CodeOceanWaitSensorBase`.
     """
 
     template_fields: Sequence[str] = ("data_asset_id", *CodeOceanWaitSensorBase.template_fields)
-    returns_id_of: ClassVar[str] = "data_asset_id"
+    trigger_class = CodeOceanDataAssetTrigger
+    result_id_key: ClassVar[str] = "data_asset_id"
 
     def __init__(self, *, data_asset_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
-        check_identifier_early("data_asset_id", data_asset_id)
-        self.start_as_asked_for()
+        check_unrendered_identifier("data_asset_id", data_asset_id)
+        self.enable_start_from_trigger()
 
-    def new_wait(self, poll_interval: float) -> DataAssetWait:
-        """Make the wait, without a deadline; see the base class."""
+    @override
+    def target_arguments(self) -> dict[str, Any]:
         self.data_asset_id = check_identifier("data_asset_id", self.data_asset_id)
-        return DataAssetWait(self.data_asset_id, poll_interval=poll_interval, deadline=None)
+        return {"data_asset_id": self.data_asset_id}
 
-    def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanDataAssetTrigger:
-        """Make the trigger that waits; see the base class."""
-        return CodeOceanDataAssetTrigger(
-            check_identifier("data_asset_id", self.data_asset_id),
-            codeocean_conn_id=self.codeocean_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
-
-    def show(self, context: Context, deployment: str) -> str:
-        """Show the data asset in the UI; see the base class."""
-        return self.show_data_asset(context, deployment, self.data_asset_id)
+    @override
+    def set_link(self, context: Context, deployment_url: str) -> str:
+        return self.set_data_asset_link(context, deployment_url, self.data_asset_id)

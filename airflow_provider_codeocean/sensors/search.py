@@ -1,35 +1,35 @@
-"""A sensor that searches data assets."""
+"""Sensor of a search for data assets."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_codeocean.airflow_errors import no_retry_for_what_it_cannot_mend
+from airflow.providers.common.compat.sdk import PokeReturnValue
+from typing_extensions import override
+
+from airflow_provider_codeocean.airflow_errors import fail_without_retry_on_permanent_errors
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE
+from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE_SIZE
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.waits import SearchWait
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
 from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
 from airflow_provider_codeocean.validation import (
-    ReadField,
-    as_rendered,
+    FieldReader,
+    build_data_asset_search,
     check_flags,
-    data_asset_search,
-    known_now,
+    rendered_value,
+    static_value,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context, PokeReturnValue
+    from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
     from airflow_provider_codeocean.api.models.search import Page
-    from airflow_provider_codeocean.api.request import Call
     from airflow_provider_codeocean.outcomes import WaitEvent
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,10 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         "origin",
         *CodeOceanWaitSensorBase.template_fields,
     )
+    trigger_class = CodeOceanDataAssetSearchTrigger
     template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
     ui_color = "#e8f1fb"
-    _is_fitted = False
+    _has_coerced_filters = False
 
     def __init__(
         self,
@@ -90,72 +91,53 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         if query is None and filters is None and type is None and ownership is None and origin is None:
             raise ValueError("give at least one of query, filters, type, ownership and origin")
         check_flags(archived=archived)
-        self.search_params(known_now)
-        self.start_as_asked_for()
+        self.search_params(static_value)
+        self.enable_start_from_trigger()
 
-    def search_params(self, read: ReadField = as_rendered) -> DataAssetSearchParams:
-        """Return the search.
+    def search_params(self, read_field: FieldReader = rendered_value) -> DataAssetSearchParams:
+        """Return the search, or raise ValueError if an argument is invalid."""
+        return build_data_asset_search(self, read_field, limit=DEFAULT_PAGE_SIZE, require_condition=True)
 
-        :param read: reads the value of a template field.
-        :returns: the parameters.
-        :raises ValueError: if an argument is invalid.
-        """
-        return data_asset_search(self, read, limit=DEFAULT_PAGE, needs_condition=True)
-
-    def _look(
-        self, context: Context, send: Callable[[CodeOceanClient, Call[Any]], Any]
-    ) -> bool | PokeReturnValue:
+    @override
+    def _poll_once(self, context: Context, *, with_auth_grace: bool) -> PokeReturnValue:
         try:
-            self._fit_filters()
+            self._coerce_filters()
         except CodeOceanError as error:
-            self.log.warning("The fields of custom metadata could not be read: %s", error)
-            return False
-        return super()._look(context, send)
+            log.warning("Could not read the fields of custom metadata, retrying: %s", error)
+            return PokeReturnValue(is_done=False)
+        return super()._poll_once(context, with_auth_grace=with_auth_grace)
 
+    @override
     def execute_complete(self, context: Context, event: WaitEvent) -> Any:
-        """Return what the search found; see the base class."""
-        self._fit_filters()
+        self._coerce_filters()
         return super().execute_complete(context, event)
 
-    def _fit_filters(self) -> None:
-        """Convert the values of filters to the types of their custom fields: others would match nothing."""
-        from airflow_provider_codeocean.custom_metadata import fit_filters, has_ambiguous_filters
+    def _coerce_filters(self) -> None:
+        """Convert the values of filters to the types of their custom fields; other types match nothing."""
+        from airflow_provider_codeocean.custom_metadata import coerce_filters, has_ambiguous_filters
 
-        with no_retry_for_what_it_cannot_mend(self):
+        with fail_without_retry_on_permanent_errors(self):
             params = self.search_params()
-            if not self._is_fitted and has_ambiguous_filters(params):
+            if not self._has_coerced_filters and has_ambiguous_filters(params):
                 with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-                    self.filters = fit_filters(client, params).to_json()["filters"]
-        self._is_fitted = True
+                    self.filters = coerce_filters(client, params).to_json()["filters"]
+        self._has_coerced_filters = True
 
-    def _search(self) -> dict[str, Any]:
-        """Return the search to send, which in the triggerer must not need the fields of custom metadata."""
+    @override
+    def target_arguments(self) -> dict[str, Any]:
         from airflow_provider_codeocean.custom_metadata import has_ambiguous_filters
 
         params = self.search_params()
-        if not self._is_fitted and has_ambiguous_filters(params):
-            raise CodeOceanError("The fields of custom metadata, which the filters are about, were not read")
-        return params.to_json()
+        if not self._has_coerced_filters and has_ambiguous_filters(params):
+            raise CodeOceanError("the filters need the types of custom metadata, which could not be read")
+        return {"params": params.to_json()}
 
-    def new_wait(self, poll_interval: float) -> SearchWait:
-        """Return the wait, without a deadline; see the base class."""
-        return SearchWait(self._search(), poll_interval=poll_interval, deadline=None)
-
-    def new_trigger(self, poll_interval: float, deadline: float) -> CodeOceanDataAssetSearchTrigger:
-        """Return the trigger that waits; see the base class."""
-        return CodeOceanDataAssetSearchTrigger(
-            self._search(),
-            codeocean_conn_id=self.codeocean_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
-
-    def result(self, seen: Page[DataAsset], url: str | None) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Return the data assets that were found; see the base class."""
-        if seen.results and seen.has_more:
+    @override
+    def build_result(self, response: Page[DataAsset], url: str | None) -> list[dict[str, Any]]:
+        if response.results and response.has_more:
             log.warning(
                 "Returning the first %d data assets, but there are more: search for all of them with a "
                 "CodeOceanSearchDataAssetsOperator after this sensor, or narrow the search",
-                len(seen.results),
+                len(response.results),
             )
-        return [asset.model_dump(mode="json") for asset in seen.results]
+        return [asset.model_dump(mode="json") for asset in response.results]

@@ -1,1 +1,1 @@
-"""Submitting once: idempotency keys, and the protocol with its commands."""
+"""Exactly-once submission: idempotency keys and the protocol with its commands."""

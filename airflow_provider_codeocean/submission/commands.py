@@ -1,12 +1,15 @@
-"""The commands and the stored record of the submission protocol: data, carried out elsewhere."""
+"""Commands, results, and the stored record of the submission protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, astuple, dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from airflow_provider_codeocean.api.errors import CodeOceanError
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.submission.keys import IdempotencyKeys
 
 
 class Job(Protocol):
@@ -14,7 +17,7 @@ class Job(Protocol):
 
     @property
     def id(self) -> str:
-        """Its external id."""
+        """External id."""
         ...
 
     @property
@@ -23,36 +26,64 @@ class Job(Protocol):
         ...
 
 
-J = TypeVar("J", bound=Job)
+_JobT_contra = TypeVar("_JobT_contra", contravariant=True)
+
+
+class JobType(Protocol[_JobT_contra]):
+    """Rules for adopting one kind of job."""
+
+    def is_usable(self, job: _JobT_contra) -> bool:
+        """Return whether the job can be adopted. A failed job cannot."""
+        ...
+
+    def is_own(self, job: _JobT_contra, keys: IdempotencyKeys) -> bool:
+        """Return False if the job has the key of another task."""
+        ...
+
+
+JobT = TypeVar("JobT", bound=Job)
 T = TypeVar("T")
+
+#: Format number of a stored :class:`SubmissionRecord`.
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRecord:
-    """The state that an attempt saves before it submits, and completes as soon as it knows the external id.
+    """The durable state of a submission: saved before the request, completed with the external id.
 
-    :param key: the idempotency key.
-    :param submitted_at: just before the request was sent, in Unix seconds.
-    :param external_id: id of the job, as soon as it is known.
+    :param idempotency_key: the idempotency key.
+    :param submitted_at: time just before the request, in Unix seconds.
+    :param external_id: id of the job, if it is known.
     :param recheck_at: when to search for duplicates again, in Unix seconds; 0 for never.
-    :param may_have_duplicate: whether another request to submit may have been sent before.
+    :param may_have_duplicate: whether an earlier request may have submitted another job.
     """
 
-    key: str
+    idempotency_key: str
     submitted_at: float
     external_id: str | None = None
     recheck_at: float = 0.0
     may_have_duplicate: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return asdict(self)
+        """Return the record as JSON values."""
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def from_json(cls, value: Any) -> SubmissionRecord | None:
-        """Read a record; None for any other value."""
+        """Read a record.
+
+        :param value: the return value of :meth:`to_json`.
+        :returns: the record, or None if the value is not a record.
+        :raises ValueError: if the record has another format number. Ignoring it could submit a second job.
+        """
+        if not isinstance(value, dict):
+            return None
+        number = value.get("format")
+        if number != FORMAT:
+            raise ValueError(f"the submission record has format {number!r}, expected {FORMAT}: {value!r}")
         try:
-            record = cls(**value)
+            record = cls(**{name: item for name, item in value.items() if name != "format"})
         except TypeError:
             return None
         kinds = (str, int | float, str | None, int | float, bool)
@@ -60,16 +91,16 @@ class SubmissionRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Submission(Generic[J]):
-    """The job with which an attempt continues.
+class Submission(Generic[JobT]):
+    """The job that an attempt continues with.
 
-    :param job: the job, as it was seen last.
+    :param job: the job, as read last.
     :param adopted: whether an earlier or concurrent attempt submitted it.
     :param recheck_at: when :meth:`SubmitOnce.confirm` searches for duplicates again; 0 for never.
     :param submitted_at: when the task submitted or adopted it, in Unix seconds.
     """
 
-    job: J
+    job: JobT
     adopted: bool
     recheck_at: float = 0.0
     submitted_at: float = 0.0
@@ -77,12 +108,12 @@ class Submission(Generic[J]):
 
 @dataclass(frozen=True, slots=True)
 class LoadRecord:
-    """Read the :class:`SubmissionRecord` from the durable state. The result is None if there is none."""
+    """Read the durable state. The result is a :class:`SubmissionRecord` or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class SaveRecord:
-    """Write the record to the durable state, if there is one. It must not fail if it has an external id."""
+    """Write the durable state, if there is one. This must not fail if the external id is known."""
 
     record: SubmissionRecord
 
@@ -92,61 +123,61 @@ class FindByKey:
     """Find the jobs with one of the keys. The result is a :class:`FindResult`.
 
     :param keys: the keys.
-    :param unlabelled_since: if a job gets its key only after it was submitted: since when a process may have
-        submitted one and died before it could label it, in Unix seconds (0 if that is not known). Such a job
-        is labelled and found once no living process can label it any more. None if there is no such job.
+    :param unlabeled_since: for jobs that get their key only after submission: the earliest time, in Unix
+        seconds, at which a process may have submitted one and died before labeling it (0 if unknown). Once no
+        living process can label such a job, it is labeled and returned. None if there is no such job.
     """
 
     keys: tuple[str, ...]
-    unlabelled_since: float | None = None
+    unlabeled_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FindResult:
-    """The jobs that were found.
+    """Jobs that a search returned.
 
-    :param ids: their external ids. Some may be gone by now, others not visible yet.
-    :param claimable_at: when to search again at the latest, in Unix seconds: there is a job that may be the
-        task's, and only then can nobody else have labelled it; 0 if there is none.
-    :param confirmed_at: if a job was labelled just now: when it is certain that nobody else labels it, in
-        Unix seconds; else 0.
+    :param external_ids: their ids. Some may be gone, others not visible yet.
+    :param adoptable_at: when an unlabeled job that may be the task's can be adopted, in Unix seconds; 0 if
+        there is none. Search again at this time.
+    :param confirmed_at: if this search labeled a job: when no other process can label it any more, in Unix
+        seconds; otherwise 0.
     """
 
-    ids: Sequence[str]
-    claimable_at: float = 0.0
+    external_ids: Sequence[str]
+    adoptable_at: float = 0.0
     confirmed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Read a job. The result is None if Code Ocean itself responds that there is no such job."""
+    """Read a job. The result is None if Code Ocean itself responds with 404."""
 
     external_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Submit the job with this key. An error says whether it may have been submitted all the same."""
+    """Submit the job with this key. An error states whether the request may have been applied."""
 
-    key: str
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckSuperseded:
-    """Check whether Airflow has started a later attempt, but would accept the result of this one."""
+    """Check whether Airflow has started a later attempt but still accepts the result of this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete a duplicate, in favor of the job that stays."""
+    """Delete a duplicate of the job that stays."""
 
     external_id: str
-    instead: str
+    kept_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Let time pass, in seconds."""
+    """Sleep for some seconds."""
 
     seconds: float
 
@@ -155,13 +186,8 @@ Command = LoadRecord | SaveRecord | FindByKey | Get | Submit | CheckSuperseded |
 Commands = Generator[Command, Any, T]
 
 
-def execute(commands: Commands[T], do: Callable[[Command], Any]) -> T:
-    """Run a protocol.
-
-    :param commands: the protocol.
-    :param do: carries out one command and returns its result.
-    :returns: the result of the protocol.
-    """
+def execute(commands: Commands[T], execute_command: Callable[[Command], Any]) -> T:
+    """Run a protocol with a function that executes one command and returns its result."""
     send: Callable[[Any], Command] = commands.send
     value: Any = None
     while True:
@@ -171,6 +197,6 @@ def execute(commands: Commands[T], do: Callable[[Command], Any]) -> T:
             result: T = end.value
             return result
         try:
-            value, send = do(command), commands.send
+            value, send = execute_command(command), commands.send
         except CodeOceanError as error:
             value, send = error, commands.throw

@@ -1,39 +1,37 @@
-"""Submit once: whichever process is killed and whenever, one submitting task leaves one job.
+"""Exactly-once submission: a task leaves one job, whichever of its processes is killed at whatever time.
 
-The API has no idempotency keys, so a task supplies one. A data asset carries it as a tag, a computation in
-its display name. An attempt that may not be the first finds by it the job of an earlier attempt.
+The API has no idempotency keys, so the task supplies one: as a tag of a data asset, or in the display name of
+a computation. An attempt that may not be the first finds the job of an earlier attempt by this key.
 
 ::
 
-    start    the record has an external id ─ the job exists ───────────────────────────▶ continue with it
+    start    the record has an external id ─ the job exists ──────────────────────────▶ continue with it
                │ no, or the job is gone or failed
-             an earlier attempt may have submitted a job ─ found ──────────────────────▶ adopt it
-               │ no, or nothing is found
-             save the intent, submit ─ response lost: search until the index settles ──▶ adopt it
+             an earlier attempt may have submitted a job ─ found ─────────────────────▶ adopt it
+               │ no, or nothing found
+             save the record, submit ─ response lost: search until the index settles ─▶ adopt it
                │ submitted: save the external id
-             an older job with the key exists ─ another attempt was faster ─▶ delete ours, adopt that one
+             an older job with the key exists ─ another attempt was faster ─▶ delete ours, adopt the older one
                │ no
              continue with it
 
-    confirm  if another attempt may still have been running: search once more when all that it can have
-             submitted must be visible. The oldest job stays, duplicates are deleted. If the job has the key
-             of another task by then, it was adopted by mistake: start again.
+    confirm  if another attempt may still have been running: search again when all of its jobs must be
+             visible. Keep the oldest job and delete duplicates. If the job now has the key of another task,
+             it was adopted by mistake: start again.
 
-This module decides and does nothing. A protocol is a generator that yields a
-:data:`~airflow_provider_codeocean.submission.commands.Command` and is sent its result, so that the same code
-serves operators and the tests' model. A job (``J``) is anything that has an id and a creation time and can
-be found by its key.
+The protocol is pure. It yields a :data:`~airflow_provider_codeocean.submission.commands.Command` and is sent
+the result, so the operators and the model in the tests run the same code.
 
-**Not visible yet.** For :data:`~airflow_provider_codeocean.api.errors.VISIBILITY_SECONDS` after a submission,
-Code Ocean's 404 says nothing. The protocol polls a job whose id it knows for that long, and a job that search
-lists for that long after it was listed first, unless search stops listing it. Any other failed read raises,
-so that the attempt fails and a retry continues: no failed read ever leads to a second job.
+**Jobs that are not visible yet.** For :data:`~airflow_provider_codeocean.api.errors.NOT_FOUND_GRACE_SECONDS`
+after a submission, a 404 proves nothing. The protocol polls a job with a known id for this long, and also a
+job that a search lists, unless the search stops listing it. Any other failed read raises: the attempt fails
+and a retry continues. A failed read never leads to a second job.
 
-**Why two searches are enough.** A search shows all jobs that were submitted :data:`SETTLE` seconds before it,
-or earlier. An attempt that submits searches once after that, and yields to an older job. An attempt that
-submits although another one may be running searches again ``2 * SETTLE`` after its submission. If the other
-attempt submitted within ``SETTLE`` after that submission, this second search shows its job; if later, the
-other attempt's own search has shown it that it was not the first.
+**Why two searches suffice.** A search shows every job that is at least :data:`MAX_SEARCH_LAG_SECONDS` old.
+Each attempt searches once after it has submitted, and yields to an older job. An attempt that submits while
+another may be running searches again ``2 * MAX_SEARCH_LAG_SECONDS`` after its submission. If the other
+attempt submitted at most ``MAX_SEARCH_LAG_SECONDS`` after this one, the second search shows its job. If it
+submitted later, its own search has shown that it was not the first.
 """
 
 from __future__ import annotations
@@ -41,8 +39,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
-from airflow_provider_codeocean.api.errors import VISIBILITY_SECONDS, AlreadyExists, CodeOceanError
-from airflow_provider_codeocean.clock import SteadyClock
+from airflow_provider_codeocean.api.errors import NOT_FOUND_GRACE_SECONDS, AlreadyExists, CodeOceanError
+from airflow_provider_codeocean.clock import MonotonicUnixClock
 from airflow_provider_codeocean.submission.commands import (
     CheckSuperseded,
     Command,
@@ -51,7 +49,8 @@ from airflow_provider_codeocean.submission.commands import (
     FindByKey,
     FindResult,
     Get,
-    J,
+    JobT,
+    JobType,
     LoadRecord,
     SaveRecord,
     Sleep,
@@ -65,314 +64,316 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt
 
-#: Seconds after which every job that a process can have submitted before it died is found by its key: up to
-#: 30 for a lagging index, and 10 for a server that is still processing the request.
-SETTLE = 40.0
-#: Seconds from a saved intent to the moment when its request has certainly ended, despite differing clocks.
-SENDING = 120.0
+#: Seconds until a search by key shows every job of a dead process: 30 for a lagging index, and 10 for a
+#: server that is still processing the request.
+MAX_SEARCH_LAG_SECONDS = 40.0
+#: Seconds after the record was saved until the request has ended, including the difference between clocks.
+MAX_REQUEST_SECONDS = 120.0
 #: Submissions per attempt, if each response is lost and no job is found.
 _MAX_SUBMISSIONS = 3
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+_INITIAL_DELAY_SECONDS = 1.0
+_MAX_DELAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Doubt:
-    """The job that an earlier attempt may have submitted.
+class _PossibleJob:
+    """A job that an earlier attempt may have submitted.
 
-    :param until: until when to search for it, in Unix seconds.
-    :param unlabelled_since: since when there may be a job that does not have its key yet; None if there is
-        none.
-    :param may_be_several: whether the job that is found may not be the only one.
-    :param remains: whether there may be a job although none is found.
+    :param search_deadline: until when to search for it, in Unix seconds.
+    :param unlabeled_since: see :class:`FindByKey`.
+    :param may_have_duplicate: whether there may be more than one such job.
+    :param may_still_exist: whether the job may exist although no search shows it.
     """
 
-    until: float
-    unlabelled_since: float | None
-    may_be_several: bool
-    remains: bool
+    search_deadline: float
+    unlabeled_since: float | None
+    may_have_duplicate: bool
+    may_still_exist: bool
 
 
-class SubmitOnce(Generic[J]):
-    """The protocol of one attempt of one submission.
+class SubmitOnce(Generic[JobT]):
+    """The submission protocol for one attempt.
 
-    :param attempt: the task's attempt.
+    :param attempt: the attempt.
     :param keys: the keys of the submission.
-    :param has_durable_state: whether there is a state that survives an attempt.
-    :param is_usable: returns whether a job can be adopted. A failed one cannot.
-    :param is_own: returns whether a job does not have the key of another task; by default, none has.
-    :param now: the time, in Unix seconds; by default a clock that is steady during the attempt.
+    :param job_type: the rules for adopting a job.
+    :param has_durable_state: whether the task has durable state.
+    :param now: returns the time in Unix seconds; by default, a clock that nobody can set.
     """
 
     def __init__(
         self,
         attempt: TaskAttempt,
         keys: IdempotencyKeys,
+        job_type: JobType[JobT],
         *,
         has_durable_state: bool,
-        is_usable: Callable[[J], bool],
-        is_own: Callable[[J], bool] = lambda _: True,
         now: Callable[[], float] | None = None,
     ) -> None:
         self.attempt = attempt
         self.keys = keys
-        # Whether an attempt is the first since a Clear cannot be known: retries may have been edited.
+        # Also true for the first attempt after a Clear, which cannot be detected if retries were edited.
         self._is_retry = attempt.try_number > 1
         self._has_durable_state = has_durable_state
-        self._is_usable = is_usable
-        self._is_own = is_own
-        self.now = now or SteadyClock()
-        self._gone: set[str] = set()
+        self._job_type = job_type
+        self.now = now or MonotonicUnixClock()
+        self._gone_ids: set[str] = set()
 
-    def start(self) -> Generator[Command, Any, Submission[J]]:
+    def start(self) -> Generator[Command, Any, Submission[JobT]]:
         """Continue with the job of an earlier attempt, or submit one.
 
         :returns: the job to continue with.
-        :raises AlreadyExists: if a job with one of the previous keys exists.
-        :raises CodeOceanError: if it is not certain whether there is a job, or it cannot be submitted.
+        :raises AlreadyExists: if a job has one of the previous keys.
+        :raises CodeOceanError: if the search or the submission fails.
         """
         record: SubmissionRecord | None = yield LoadRecord()
-        own = record if record and record.key == self.keys.current else None
+        own = record if record and record.idempotency_key == self.keys.current else None
         if own and own.external_id:
             job = yield from self._get(own.external_id, own.submitted_at)
-            if job is not None and self._is_usable(job) and self._is_own(job):
+            if job is not None and self._job_type.is_usable(job) and self._job_type.is_own(job, self.keys):
                 return Submission(job, True, own.recheck_at, own.submitted_at)
-        doubt = self._doubt(own)
-        found = yield from self._settle(doubt)
-        if found is None and self.keys.previous:
+        possible_job = self._find_possible_job(own)
+        adopted = yield from self._adopt_if_found(possible_job)
+        if adopted is None and self.keys.previous:
             yield from self._check_previous_keys(record)
-            found = yield from self._settle(doubt)  # another attempt may have submitted in the meantime
-        return found or (yield from self._submit(doubtful=doubt is not None and doubt.remains))
+            # Another attempt may have submitted in the meantime.
+            adopted = yield from self._adopt_if_found(possible_job)
+        if adopted is not None:
+            return adopted
+        may_have_duplicate = possible_job is not None and possible_job.may_still_exist
+        return (yield from self._submit(may_have_duplicate=may_have_duplicate))
 
-    def confirm(self, submission: Submission[J]) -> Generator[Command, Any, J | None]:
-        """Make sure that the job is the only one, and the task's own.
+    def confirm(self, submission: Submission[JobT]) -> Generator[Command, Any, JobT | None]:
+        """Make sure that the job is the only one and belongs to this task.
 
         :param submission: the job that the attempt has continued with.
-        :returns: the job that stays, which may be that of another attempt. None if it turned out to be
-            another task's: :meth:`start` again.
-        :raises CodeOceanError: if it is gone, and there is no other.
+        :returns: the job that stays, which another attempt may have submitted. None if the job belongs to
+            another task: :meth:`start` again.
+        :raises CodeOceanError: if the job is gone and there is no other.
         """
         if not submission.recheck_at:
             return submission.job
-        # Never longer than the recheck can have been deferred: the clock may have been set back since.
-        wait = min(submission.recheck_at - self.now(), SENDING)
-        if wait > 0:
-            yield Sleep(wait)
+        # The clock may have been set back, so limit the delay to the longest one that is ever planned.
+        delay = min(submission.recheck_at - self.now(), MAX_REQUEST_SECONDS)
+        if delay > 0:
+            yield Sleep(delay)
         job = submission.job
-        seen = yield from self._get(job.id, submission.submitted_at)
-        if seen is not None and not self._is_own(seen):
-            self._is_retry = True  # this attempt's own job, if there is one, is still to be found
+        current = yield from self._get(job.id, submission.submitted_at)
+        if current is not None and not self._job_type.is_own(current, self.keys):
+            self._is_retry = True  # the job of this attempt, if any, must still be found
             return None
-        usable, _ = yield from self._find_usable(job if seen is not None else None, is_patient=True)
-        if seen is None and not usable:
-            raise CodeOceanError(f"{job.id} is gone by now; a retry submits another one")
+        usable, _ = yield from self._find_usable(None if current is None else job, wait_until_visible=True)
+        if current is None and not usable:
+            raise CodeOceanError(f"{job.id} is gone; a retry submits another one")
         first, *duplicates = usable or [job]
         for duplicate in duplicates:
-            yield from self._delete(duplicate, first)
-        # Without a time to recheck: there is no doubt any more.
+            yield from self._delete_duplicate(duplicate, first)
         yield SaveRecord(SubmissionRecord(self.keys.current, submission.submitted_at, first.id))
         return first
 
-    def find_replacement(self) -> Generator[Command, Any, Submission[J] | None]:
-        """Find the job with the key, in place of one that got a 404. Nothing is submitted.
+    def find_replacement(self) -> Generator[Command, Any, Submission[JobT] | None]:
+        """Find the job with the key after a 404, without submitting one; it may be the same job."""
+        usable, _ = yield from self._find_usable(wait_until_visible=True)
+        return (yield from self._adopt(usable[0], self.now() + MAX_SEARCH_LAG_SECONDS)) if usable else None
 
-        If searches still list that job, and it can be read again, the 404 was false.
-
-        :returns: the job to continue with, None if there is none.
-        """
-        usable, _ = yield from self._find_usable(is_patient=True)
-        return (yield from self._adopt(usable[0], self.now() + SETTLE)) if usable else None
-
-    def _settle(self, doubt: _Doubt | None) -> Commands[Submission[J] | None]:
-        """Search for the job of an earlier attempt, and adopt it."""
-        if doubt is None:
+    def _adopt_if_found(self, possible_job: _PossibleJob | None) -> Commands[Submission[JobT] | None]:
+        if possible_job is None:
             return None
-        since = doubt.unlabelled_since
-        job, recheck_at = yield from self._search((self.keys.current,), doubt.until, since)
+        since = possible_job.unlabeled_since
+        job, recheck_at = yield from self._search((self.keys.current,), possible_job.search_deadline, since)
         if job is None:
             return None
-        recheck_at = max(recheck_at, doubt.until if doubt.may_be_several else 0.0)
+        recheck_at = max(recheck_at, possible_job.search_deadline if possible_job.may_have_duplicate else 0.0)
         return (yield from self._adopt(job, recheck_at, since))
 
-    def _submit(self, *, doubtful: bool) -> Commands[Submission[J]]:
+    def _submit(self, *, may_have_duplicate: bool) -> Commands[Submission[JobT]]:
         key = self.keys.current
         for number in range(1, _MAX_SUBMISSIONS + 1):
             submitted_at = self.now()
-            yield SaveRecord(SubmissionRecord(key, submitted_at, may_have_duplicate=doubtful))
+            yield SaveRecord(SubmissionRecord(key, submitted_at, may_have_duplicate=may_have_duplicate))
             try:
-                job: J = yield Submit(key)
+                job: JobT = yield Submit(key)
             except CodeOceanError as error:
-                if not error.maybe_applied:
+                if not error.may_have_been_applied:
                     raise
-                doubtful = True
-                settled_at = self.now() + SETTLE
+                may_have_duplicate = True
+                settled_at = self.now() + MAX_SEARCH_LAG_SECONDS
                 found, recheck_at = yield from self._search((key,), settled_at, submitted_at)
                 if found is not None:
                     return (yield from self._adopt(found, max(recheck_at, settled_at), submitted_at))
                 if number == _MAX_SUBMISSIONS:
                     raise
             else:
-                doubtful = (yield CheckSuperseded()) or doubtful
-                recheck_at = self.now() + 2 * SETTLE if doubtful else 0.0
+                may_have_duplicate = (yield CheckSuperseded()) or may_have_duplicate
+                recheck_at = self.now() + 2 * MAX_SEARCH_LAG_SECONDS if may_have_duplicate else 0.0
                 yield SaveRecord(SubmissionRecord(key, submitted_at, job.id, recheck_at))
                 return (yield from self._yield_to_older(Submission(job, False, recheck_at, submitted_at)))
         raise AssertionError("unreachable: the last submission returns or raises")  # pragma: no cover
 
-    def _yield_to_older(self, submission: Submission[J]) -> Commands[Submission[J]]:
-        """Delete this attempt's job if another attempt was faster; recheck later if that is not certain."""
+    def _yield_to_older(self, submission: Submission[JobT]) -> Commands[Submission[JobT]]:
+        """Delete this attempt's job if another attempt was faster; plan a recheck if this is uncertain."""
         job, recheck_at, submitted_at = submission.job, submission.recheck_at, submission.submitted_at
         try:
             usable, is_uncertain = yield from self._find_usable(job)
         except CodeOceanError as error:
-            if not error.transient:  # without permission to search, a recheck cannot help
+            if not error.is_transient:  # a recheck would fail as well
                 return Submission(job, False, 0.0, submitted_at)
             usable, is_uncertain = [job], True
         first = usable[0] if usable else job
-        if not _is_same(first, job):
-            if any(_is_same(each, job) for each in usable):
-                yield from self._delete(job, first)
-            return (yield from self._adopt(first, self.now() + SETTLE))
+        if not _is_same_job(first, job):
+            if any(_is_same_job(other, job) for other in usable):
+                yield from self._delete_duplicate(job, first)
+            return (yield from self._adopt(first, self.now() + MAX_SEARCH_LAG_SECONDS))
         if is_uncertain:
             recheck_at = recheck_at or self.now()
             yield SaveRecord(SubmissionRecord(self.keys.current, submitted_at, job.id, recheck_at))
         return Submission(job, False, recheck_at, submitted_at)
 
-    def _adopt(self, job: J, recheck_at: float, since: float | None = None) -> Commands[Submission[J]]:
-        submitted_at = since or self.now()
+    def _adopt(
+        self, job: JobT, recheck_at: float, earliest_submitted_at: float | None = None
+    ) -> Commands[Submission[JobT]]:
+        submitted_at = earliest_submitted_at or self.now()
         yield SaveRecord(SubmissionRecord(self.keys.current, submitted_at, job.id, recheck_at))
         return Submission(job, True, recheck_at, submitted_at)
 
-    def _delete(self, duplicate: J, stays: J) -> Commands[None]:
-        self._gone.add(duplicate.id.lower())
-        yield Delete(duplicate.id, instead=stays.id)
+    def _delete_duplicate(self, duplicate: JobT, kept_job: JobT) -> Commands[None]:
+        self._gone_ids.add(duplicate.id.lower())
+        yield Delete(duplicate.id, kept_id=kept_job.id)
 
     def _check_previous_keys(self, record: SubmissionRecord | None) -> Commands[None]:
         previous = self.keys.previous
-        if not previous:
-            return
-        job: J | None = None
-        if record and record.key in previous and record.external_id:
+        job: JobT | None = None
+        if record and record.idempotency_key in previous and record.external_id:
             job = yield from self._get(record.external_id, record.submitted_at)
-        if job is None or not self._is_usable(job):
-            job, _ = yield from self._search(previous, self._settled_at(record))
+        if job is None or not self._job_type.is_usable(job):
+            job, _ = yield from self._search(previous, self._searchable_at(record))
         if job is not None:
             raise AlreadyExists(
                 f"on_existing='fail': the task submitted {job.id} before it was cleared. Delete that job, or "
                 "set on_existing to 'adopt' to continue with it or to 'create' to submit another one."
             )
 
-    def _doubt(self, own: SubmissionRecord | None) -> _Doubt | None:
-        """Return which job an earlier attempt may have submitted whose id is not known, or is of no use."""
-        if own is None:
+    def _find_possible_job(self, record: SubmissionRecord | None) -> _PossibleJob | None:
+        """Return the job that an earlier attempt may have submitted, if its id is unknown or useless."""
+        if record is None:
             if not self._is_retry:
                 return None
-            # Without an intent no request was sent, if an intent would have been kept.
-            unlabelled_since = None if self._has_durable_state else 0.0
-            return _Doubt(self._settled_at(None), unlabelled_since, may_be_several=True, remains=True)
-        if own.external_id is None:
-            since, several = own.submitted_at, own.may_have_duplicate
-            return _Doubt(self._settled_at(own), since, may_be_several=several, remains=True)
-        # It is gone, failed, or another task's. There is another one only if two attempts were running, or if
-        # it was taken for this task's own.
-        rivals = own.recheck_at > 0
-        until = self._settled_at(own) if rivals else self.now()
-        return _Doubt(until, own.submitted_at if rivals else None, may_be_several=True, remains=rivals)
+            # An attempt with durable state sends no request before it has saved a record.
+            unlabeled_since = None if self._has_durable_state else 0.0
+            return _PossibleJob(
+                self._searchable_at(None), unlabeled_since, may_have_duplicate=True, may_still_exist=True
+            )
+        if record.external_id is None:
+            return _PossibleJob(
+                self._searchable_at(record),
+                record.submitted_at,
+                may_have_duplicate=record.may_have_duplicate,
+                may_still_exist=True,
+            )
+        # The recorded job is gone, has failed, or belongs to another task. There is another one only if two
+        # attempts were running or if the recorded job was adopted by mistake.
+        is_uncertain = record.recheck_at > 0
+        return _PossibleJob(
+            self._searchable_at(record) if is_uncertain else self.now(),
+            record.submitted_at if is_uncertain else None,
+            may_have_duplicate=True,
+            may_still_exist=is_uncertain,
+        )
 
-    def _settled_at(self, record: SubmissionRecord | None) -> float:
-        """Return when a search certainly shows the job that an earlier attempt can have submitted."""
+    def _searchable_at(self, record: SubmissionRecord | None) -> float:
+        """Return when a search must show every job of an earlier attempt."""
         now = self.now()
         if record is not None:
-            return min(now, record.submitted_at + SENDING) + SETTLE
-        return now if self._has_durable_state else now + SETTLE
+            return min(now, record.submitted_at + MAX_REQUEST_SECONDS) + MAX_SEARCH_LAG_SECONDS
+        return now if self._has_durable_state else now + MAX_SEARCH_LAG_SECONDS
 
     def _search(
-        self, keys: tuple[str, ...], until: float, unlabelled_since: float | None = None
-    ) -> Commands[tuple[J | None, float]]:
-        """Search until a job is found, and return it with the time to recheck it, 0 if that is not needed.
+        self, keys: tuple[str, ...], deadline: float, unlabeled_since: float | None = None
+    ) -> Commands[tuple[JobT | None, float]]:
+        """Search until a job is found or the deadline has passed; return the job and the time to recheck it.
 
-        Transient errors are tolerated before the last search.
+        Transient errors are tolerated except in the last search.
         """
-        pause, hidden_until, confirmed_at, is_last_claim = _FIRST_PAUSE, 0.0, 0.0, False
+        pause, hidden_until, confirmed_at, is_extended = _INITIAL_DELAY_SECONDS, 0.0, 0.0, False
         listed_at: dict[str, float] = {}
         while True:
             searched_at = self.now()
-            is_last = searched_at >= max(until, hidden_until)
+            is_last = searched_at >= max(deadline, hidden_until)
             try:
-                found: FindResult = yield FindByKey(keys, unlabelled_since)
-                confirmed_at = max(confirmed_at, found.confirmed_at)  # also if it cannot be read just now
-                usable, hidden = yield from self._read(found.ids)
+                found: FindResult = yield FindByKey(keys, unlabeled_since)
+                confirmed_at = max(confirmed_at, found.confirmed_at)
+                usable, hidden = yield from self._read_jobs(found.external_ids)
             except CodeOceanError as error:
-                if not error.transient or is_last:
+                if not error.is_transient or is_last:
                     raise
             else:
-                hidden_until = self._hidden_until(hidden, listed_at)
+                hidden_until = self._visibility_deadline(hidden, listed_at)
                 if usable:
-                    recheck_at = self.now() + SETTLE if hidden_until else 0.0
+                    recheck_at = self.now() + MAX_SEARCH_LAG_SECONDS if hidden_until else 0.0
                     return usable[0], max(confirmed_at, recheck_at)
-                if searched_at >= max(until, hidden_until):
-                    # A job that appears only later was not submitted by an earlier attempt: do not wait for
-                    # it.
-                    if is_last_claim or found.claimable_at <= searched_at:
+                if searched_at >= max(deadline, hidden_until):
+                    # Extend the search only once: jobs that appear later are not of an earlier attempt.
+                    if is_extended or found.adoptable_at <= searched_at:
                         return None, 0.0
-                    until, is_last_claim = found.claimable_at, True
-            yield Sleep(min(pause, max(0.0, max(until, hidden_until) - self.now())))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+                    deadline, is_extended = found.adoptable_at, True
+            yield Sleep(min(pause, max(0.0, max(deadline, hidden_until) - self.now())))
+            pause = min(2 * pause, _MAX_DELAY_SECONDS)
 
     def _find_usable(
-        self, known: J | None = None, *, is_patient: bool = False
-    ) -> Commands[tuple[list[J], bool]]:
-        """Find the jobs that can be adopted, the oldest first, and whether others may not be visible yet.
+        self, known_job: JobT | None = None, *, wait_until_visible: bool = False
+    ) -> Commands[tuple[list[JobT], bool]]:
+        """Return the jobs that can be adopted, oldest first, and whether others may not be visible yet.
 
-        A known job is read only to compare it with a rival. A patient search lasts until all jobs that it
-        lists are visible or gone.
+        A known job exists; it is read only to compare it with others.
         """
         listed_at: dict[str, float] = {}
         while True:
             found: FindResult = yield FindByKey((self.keys.current,))
-            usable, hidden = yield from self._read(found.ids, known)
-            if not self._hidden_until(hidden, listed_at) or not is_patient:
+            usable, hidden = yield from self._read_jobs(found.external_ids, known_job)
+            if not self._visibility_deadline(hidden, listed_at) or not wait_until_visible:
                 return usable, bool(hidden)
-            yield Sleep(_LONGEST_PAUSE)
+            yield Sleep(_MAX_DELAY_SECONDS)
 
-    def _hidden_until(self, hidden: Iterable[str], listed_at: dict[str, float]) -> float:
-        """Return until when jobs that search lists may not be visible yet, 0 if they are gone."""
+    def _visibility_deadline(self, hidden_ids: Iterable[str], first_listed_at: dict[str, float]) -> float:
+        """Return the latest time at which a listed but hidden job may become visible; 0 if all are gone."""
         now = self.now()
-        until = {each: listed_at.setdefault(each, now) + VISIBILITY_SECONDS for each in hidden}
-        self._gone |= {each for each, at in until.items() if at <= now}
-        return max((at for at in until.values() if at > now), default=0.0)
+        deadlines = {
+            job_id: first_listed_at.setdefault(job_id, now) + NOT_FOUND_GRACE_SECONDS for job_id in hidden_ids
+        }
+        self._gone_ids |= {job_id for job_id, deadline in deadlines.items() if deadline <= now}
+        return max((deadline for deadline in deadlines.values() if deadline > now), default=0.0)
 
-    def _read(
-        self, external_ids: Iterable[str], known: J | None = None
-    ) -> Commands[tuple[list[J], list[str]]]:
-        """Read jobs: those that can be adopted, the oldest first, and the ids of those that are hidden."""
-        ids = {each.lower(): each for each in external_ids if each.lower() not in self._gone}
-        if known is not None:
-            ids[known.id.lower()] = known.id
+    def _read_jobs(
+        self, external_ids: Iterable[str], known_job: JobT | None = None
+    ) -> Commands[tuple[list[JobT], list[str]]]:
+        """Return the jobs that can be adopted, oldest first, and the ids of those that are not visible."""
+        ids = {job_id.lower(): job_id for job_id in external_ids if job_id.lower() not in self._gone_ids}
+        if known_job is not None:
+            ids[known_job.id.lower()] = known_job.id
             if len(ids) == 1:
-                return [known], []
-        usable: list[J] = []
+                return [known_job], []
+        usable: list[JobT] = []
         hidden: list[str] = []
-        for same_id, external_id in sorted(ids.items()):
-            job: J | None = yield Get(external_id)
-            if job is None and known is not None and external_id == known.id:
-                job = known
+        for normalized_id, external_id in sorted(ids.items()):
+            job: JobT | None = yield Get(external_id)
+            if job is None and known_job is not None and external_id == known_job.id:
+                job = known_job
             if job is None:
-                hidden.append(same_id)
-            elif self._is_usable(job) and self._is_own(job):
+                hidden.append(normalized_id)
+            elif self._job_type.is_usable(job) and self._job_type.is_own(job, self.keys):
                 usable.append(job)
         return sorted(usable, key=lambda job: (job.created or 0.0, job.id)), hidden
 
-    def _get(self, external_id: str, submitted_at: float) -> Commands[J | None]:
-        """Read a job, for as long as it may not be visible yet; None if it is gone."""
-        visible_at = min(submitted_at, self.now()) + VISIBILITY_SECONDS
+    def _get(self, external_id: str, submitted_at: float) -> Commands[JobT | None]:
+        """Read a job, polling while it may not be visible yet; return None if it is gone."""
+        visible_at = min(submitted_at, self.now()) + NOT_FOUND_GRACE_SECONDS
         while True:
-            job: J | None = yield Get(external_id)
-            left = visible_at - self.now()
-            if job is not None:
+            job: JobT | None = yield Get(external_id)
+            remaining = visible_at - self.now()
+            if job is not None or remaining <= 0:
                 return job
-            if left <= 0:
-                return None  # if a search still lists it, the 404 is in doubt, and it is polled again
-            yield Sleep(min(_LONGEST_PAUSE, left))
+            yield Sleep(min(_MAX_DELAY_SECONDS, remaining))
 
 
-def _is_same(one: J, other: J) -> bool:
-    return one.id.lower() == other.id.lower()
+def _is_same_job(first: JobT, second: JobT) -> bool:
+    return first.id.lower() == second.id.lower()

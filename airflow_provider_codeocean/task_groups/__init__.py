@@ -1,1 +1,1 @@
-"""Tasks that belong together."""
+"""Task groups."""

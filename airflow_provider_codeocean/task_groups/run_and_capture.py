@@ -1,4 +1,4 @@
-"""Run a capsule or pipeline, capture its results, share and move them."""
+"""A task group that runs a capsule or pipeline and captures, shares, and transfers the results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
-from airflow_provider_codeocean.task_groups.steps import about, capture_steps, refuse_misplaced
+from airflow_provider_codeocean.task_groups._capture_tasks import (
+    create_capture_tasks,
+    prefix_errors,
+    reject_misplaced_args,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,31 +26,31 @@ if TYPE_CHECKING:
 
 
 class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
-    """Run a capsule or pipeline, wait, capture its results, and if asked to share and move them.
+    """Run a capsule or pipeline, capture the results, and optionally share and transfer them.
 
-    Its tasks are ``run``, ``capture``, ``share`` and ``transfer``, the last two only where they are asked
-    for. What is run and captured is so once, however often a task is killed and tried again. Where the run
+    The tasks are ``run``, ``capture``, ``share``, and ``transfer``; the last two exist only if requested. The
+    capsule or pipeline runs once and is captured once, however often a task is killed and retried. If the run
     leaves no results, the tasks after it are skipped.
 
-    Each argument that is a mapping holds arguments of that task's operator, templated as they are there.
+    The mappings hold arguments of the operator of that task, templated as there.
 
     :param group_id: id of the group.
     :param name: display name of the data asset. (templated)
-    :param capsule_id: id of the capsule; either this or ``pipeline_id``. (templated)
+    :param capsule_id: id of the capsule; give either this or ``pipeline_id``. (templated)
     :param pipeline_id: id of the pipeline. (templated)
-    :param run: for the run: ``parameters``, ``data_assets``, ``version``, ``on_timeout`` and so on.
-    :param capture: for the capture: ``tags``, ``target``, ``name_file``, ``custom_metadata`` and so on.
-    :param share: for the permissions: ``users``, ``groups``, ``everyone``; None shares with nobody.
-    :param transfer: for the transfer: ``target``, ``force``; None leaves the files where they are.
-    :param task_arguments: for all of them that take it: ``codeocean_conn_id``, ``retries``, ``pool``,
-        ``timeout`` and so on.
-    :param deferrable: wait in the triggerer instead of in a worker; None does as Airflow is configured.
-    :param **kwargs: what every task group takes.
-    :ivar run: the task that runs it.
+    :param run: arguments of the run, such as ``parameters``, ``data_assets``, ``version``, ``on_timeout``.
+    :param capture: arguments of the capture, such as ``tags``, ``target``, ``name_file``, ``mount``.
+    :param share_with: arguments of the permissions: ``users``, ``groups``, ``everyone``; None does not share.
+    :param transfer: arguments of the transfer: ``target``, ``force``; None leaves the files in place.
+    :param operator_kwargs: arguments of all tasks that accept them, such as ``codeocean_conn_id``,
+        ``retries``, ``pool``, ``timeout``.
+    :param deferrable: wait in the triggerer instead of in a worker; None follows Airflow's configuration.
+    :param **kwargs: arguments of Airflow's ``TaskGroup``.
+    :ivar run: the task that runs the capsule or pipeline.
     :ivar capture: the task that captures; its ``output`` is the data asset.
     :ivar share: the task that shares, or None.
-    :ivar transfer: the task that moves the files, or None.
-    :raises ValueError: where an argument is wrong, naming it.
+    :ivar transfer: the task that transfers the files, or None.
+    :raises ValueError: if an argument is invalid.
     :raises TypeError: if an argument of a task is not in the mapping of that task.
     """
 
@@ -64,41 +68,38 @@ class CodeOceanRunAndCaptureTaskGroup(TaskGroup):
         pipeline_id: str | None = None,
         run: Mapping[str, Any] | None = None,
         capture: Mapping[str, Any] | None = None,
-        share: Mapping[str, Any] | None = None,
+        share_with: Mapping[str, Any] | None = None,
         transfer: Mapping[str, Any] | None = None,
-        task_arguments: Mapping[str, Any] | None = None,
+        operator_kwargs: Mapping[str, Any] | None = None,
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         if (capsule_id is None) == (pipeline_id is None):
             raise ValueError("give exactly one of capsule_id and pipeline_id")
-        refuse_misplaced(
+        reject_misplaced_args(
             kwargs,
             "CodeOceanRunAndCaptureTaskGroup",
             TaskGroup,
-            share_is="share",
             run=(CodeOceanRunCapsuleOperator, CodeOceanRunPipelineOperator),
         )
         super().__init__(group_id=group_id, **kwargs)
-        waiting = dict(task_arguments or {}) | ({} if deferrable is None else {"deferrable": deferrable})
+        shared = dict(operator_kwargs or {}) | ({} if deferrable is None else {"deferrable": deferrable})
+        run_class: type[CodeOceanRunBase] = CodeOceanRunCapsuleOperator
+        run_id: dict[str, Any] = {"capsule_id": capsule_id}
+        if capsule_id is None:
+            run_class, run_id = CodeOceanRunPipelineOperator, {"pipeline_id": pipeline_id}
         with self:
-            with about("run", run):
-                if capsule_id is not None:
-                    what: dict[str, Any] = {"task_id": "run", "capsule_id": capsule_id}
-                    self.run = CodeOceanRunCapsuleOperator(**what, **waiting | dict(run or {}))
-                else:
-                    what = {"task_id": "run", "pipeline_id": pipeline_id}
-                    self.run = CodeOceanRunPipelineOperator(**what, **waiting | dict(run or {}))
-            run_left: Any = self.run.output  # its item is one of the XComs that the task leaves
-            steps = capture_steps(
+            with prefix_errors("run", run):
+                self.run = run_class(**{"task_id": "run", **run_id, **shared, **(run or {})})
+            output: Any = self.run.output  # indexing it by a name yields another XCom of the task
+            self.capture, self.share, self.transfer = create_capture_tasks(
                 {
-                    "computation_id": run_left["computation_id"],
+                    "computation_id": output["computation_id"],
                     "name": name,
                     "capsule_id": capsule_id or pipeline_id,
                 },
                 capture=capture,
-                share=share,
+                share_with=share_with,
                 transfer=transfer,
-                task_arguments={name: value for name, value in waiting.items() if name != "on_timeout"},
+                operator_kwargs={name: value for name, value in shared.items() if name != "on_timeout"},
             )
-        self.capture, self.share, self.transfer = steps.capture, steps.share, steps.transfer

@@ -1,1 +1,1 @@
-"""Waits in the triggerer."""
+"""Deferred waits and asset watchers, which run in the triggerer."""

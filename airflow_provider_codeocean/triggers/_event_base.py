@@ -1,66 +1,71 @@
-"""What triggers have in common that watch for events: one event for all that a look shows to be new."""
+"""Base class of triggers that watch for events, and the state in which they store the reported ids."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import TriggerEvent
+from typing_extensions import override
 
 from airflow_provider_codeocean.compat.event_trigger import BaseEventTrigger
+from airflow_provider_codeocean.compat.state import watched_asset_states
 from airflow_provider_codeocean.events.baseline import Baseline
-from airflow_provider_codeocean.events.seen_set import Seen, look
+from airflow_provider_codeocean.events.seen_set import BASELINE_KEY, SEEN_KEY, SeenSet, intersection
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.watches import follow
+from airflow_provider_codeocean.polling.watches import stream_results
 from airflow_provider_codeocean.triggers._base import wait_in_triggerer
-from airflow_provider_codeocean.triggers._event_state import Memory
 from airflow_provider_codeocean.validation import (
-    check_moment,
+    check_duration,
     check_no_template,
-    check_seconds,
     check_text,
+    check_timestamp,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
+    from airflow_provider_codeocean.compat.state import AsyncDurableState
     from airflow_provider_codeocean.polling.watches import Watch
 
+log = logging.getLogger(__name__)
 
+#: Pause before the first retry of an access to an asset's state.
+_INITIAL_RETRY_SECONDS = 1.0
+#: Maximum pause between two retries.
+_MAX_RETRY_SECONDS = 60.0
+
+
+@dataclass(eq=False)
 class Snapshot:
-    """What a look has shown, on its way to all triggers that watch the same.
+    """The results of one poll, and callbacks by trigger for after Airflow has stored the events."""
 
-    :param found: what it has shown.
-    :ivar afterwards: what is to be done for each trigger once the events are stored that it led to.
-    """
-
-    def __init__(self, found: Sequence[Any]) -> None:
-        self.found = found
-        self.afterwards: dict[object, Callable[[], Awaitable[None]]] = {}
+    results: Sequence[Any]
+    on_stored: dict[object, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
 
 class CodeOceanWatchTriggerBase(BaseEventTrigger):
-    """Watch for ever, and tell of all that is new at a look in one event.
+    """Watch forever, and report the new results of a poll in one event.
 
-    Triggers that watch the same thing with the same interval share one stream of looks from Airflow 3.3 on,
-    and with all others the poller of their connection: a thing is asked for once, whoever watches it. Nothing
-    ends a watch: no permission, no connection, a server out of reach. What it cannot see today it will look
-    at again.
+    From Airflow 3.3 on, triggers that watch the same target with the same interval share one stream of polls,
+    and the ids of reported results are stored in the state of the asset once Airflow has stored the event. If
+    the triggerer is killed in between, the trigger reports the results again. No error ends a watch: it polls
+    again after a missing permission, a missing connection, or an outage.
 
-    What has been told of is remembered from Airflow 3.3 on in the state of the asset, and written down once
-    the event is in Airflow's database: a triggerer that is killed between the two tells it again.
-
-    :param since: tell of what was created at this moment or later: a time with a zone, as a datetime or as an
-        ISO 8601 text, or Unix seconds. None tells of what is not there yet at the first look. It must be the
-        same each time that the DAG is parsed.
-    :param watcher: tells watchers apart that are otherwise the same: each has a memory of its own.
+    :param since: report only results created at this time or later: a datetime or an ISO 8601 text with a
+        time zone, or Unix seconds. None reports the results that the first poll does not return. The value
+        must be the same each time Airflow parses the DAG.
+    :param watcher: distinguishes watchers with otherwise equal arguments, which then store their state
+        separately.
     :param codeocean_conn_id: id of the connection.
-    :param poll_interval: seconds between two looks, above 0.
+    :param poll_interval: seconds between two polls, above 0.
     """
 
     def __init__(
@@ -72,46 +77,38 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
         poll_interval: float = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.since = None if since is None else check_moment("since", since)
+        self.since = None if since is None else check_timestamp("since", since)
         self.watcher = watcher
         check_text("codeocean_conn_id", codeocean_conn_id)
         self.codeocean_conn_id = check_no_template("codeocean_conn_id", codeocean_conn_id)
-        self.poll_interval = check_seconds("poll_interval", poll_interval)
+        self.poll_interval = check_duration("poll_interval", poll_interval)
 
     @abstractmethod
-    def new_watch(self) -> Watch:
-        """Make the watch."""
+    def build_watch(self) -> Watch:
+        """Return the watch."""
 
     @abstractmethod
-    def choose(self, found: Sequence[Any]) -> list[Any]:
-        """Choose what there is something to tell of, now or never, the oldest first.
+    def select(self, results: Sequence[Any]) -> list[Any]:
+        """Return the terminal results of a poll, the oldest first."""
 
-        :param found: what a look has shown.
-        :returns: those.
-        """
-
-    def is_wanted(self, one: Any) -> bool:  # noqa: ARG002 - for subclasses
-        """Tell whether to tell of one that was chosen."""
+    def matches(self, result: Any) -> bool:  # noqa: ARG002
+        """Return whether to report a selected result."""
         return True
 
     @abstractmethod
-    def payload(self, new: Sequence[Any]) -> dict[str, Any]:
-        """Say what an event is to say.
-
-        :param new: what it is to tell of, the oldest first.
-        :returns: JSON values.
-        """
+    def build_payload(self, results: Sequence[Any]) -> dict[str, Any]:
+        """Return the payload of an event that reports these results, as JSON values."""
 
     @abstractmethod
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
+    def trigger_kwargs(self) -> dict[str, Any]:
+        """Return the arguments of the subclass, as JSON values."""
 
+    @override
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and the arguments, as JSON values: the same at each parsing of the DAG."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
-                **self.arguments(),
+                **self.trigger_kwargs(),
                 "since": self.since,
                 "watcher": self.watcher,
                 "codeocean_conn_id": self.codeocean_conn_id,
@@ -119,119 +116,168 @@ class CodeOceanWatchTriggerBase(BaseEventTrigger):
             },
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch, before Airflow 3.3: with the poller shared, but not the stream."""
-        async for event in self.filter_shared_stream(self.snapshots()):
+    @override
+    async def run(self) -> AsyncIterator[TriggerEvent]:  # before Airflow 3.3
+        async for event in self.filter_shared_stream(self.iter_snapshots()):
             yield event
 
     def shared_stream_key(self) -> tuple[str, ...]:
-        """Return what those have in common that share one stream of looks."""
-        watch = self.new_watch()
+        """Return the key of the stream; triggers with equal keys share it."""
+        watch = self.build_watch()
         return (self.codeocean_conn_id, watch.kind.name, watch.id, str(self.poll_interval))
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> Any:
-        """Make what looks for all that share a stream.
-
-        :param kwargs: the arguments of one of them.
-        :returns: it.
-        """
-        return Looks(cls(**kwargs))
+        """Return the producer of a stream, from the arguments of one of the triggers that share it."""
+        return SnapshotProducer(cls(**kwargs))
 
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[Snapshot]
     ) -> AsyncIterator[TriggerEvent]:
-        """Tell of all that is new at a look in one event.
-
-        :param shared_stream: the looks.
-        :yields: the events.
-        """
-        memory = Memory(self, from_now_on=self.since is None)
-        seen, has_begun = await memory.read(), False
-        baseline = Baseline(time.time()) if self.since is None and seen is None else None
+        """Yield one event for each poll that returns new results."""
+        ignore_existing = self.since is None
+        state = EventState(watched_asset_states(self), ignore_existing=ignore_existing)
+        seen_set = await state.load()
+        baseline = Baseline(time.time()) if ignore_existing and seen_set is None else None
+        is_baseline_saved = False
         async for snapshot in shared_stream:
-            there = self.choose(snapshot.found)
+            selected = self.select(snapshot.results)
             old: set[str] = set()
             if baseline is not None:
-                if seen is None and baseline.has_confirmed_empty(snapshot.found):
-                    await memory.begin(Seen())
-                if seen is None and not snapshot.found:
+                if seen_set is None and baseline.record_poll(snapshot.results):
+                    await state.save_baseline(SeenSet())
+                if seen_set is None and not snapshot.results:
                     continue
-                old = baseline.old_ids(snapshot.found, there)
-                if seen is None:
-                    seen = Seen().with_all(old)
-                    await memory.begin(seen)
-                    has_begun = True
-            seen, new = look(seen, there, attrgetter("id"), from_now_on=self.since is None)
-            new = [each for each in new if each.id not in old]
-            if not has_begun:
-                await memory.begin(seen)
-                has_begun = True
-            if seen != memory.told:
-                snapshot.afterwards[self] = partial(memory.write, seen)
-            wanted = [each for each in new if self.is_wanted(each)]
-            if wanted:
-                yield TriggerEvent(self.payload(wanted))
+                old = baseline.old_ids(snapshot.results, selected)
+            if seen_set is None:
+                seen_set = SeenSet().updated_with(old)
+                await state.save_baseline(seen_set)
+                is_baseline_saved = True
+            new = [result for result in selected if result.id not in seen_set and result.id not in old]
+            seen_set = seen_set.updated_with(result.id for result in selected)
+            if not is_baseline_saved:  # of assets that were added to the watcher
+                await state.save_baseline(seen_set)
+                is_baseline_saved = True
+            if seen_set != state.persisted:
+                snapshot.on_stored[self] = partial(state.save, seen_set)
+            matching = [result for result in new if self.matches(result)]
+            if matching:
+                yield TriggerEvent(self.build_payload(matching))
 
-    async def snapshots(self) -> AsyncIterator[Snapshot]:
-        """Look for ever.
-
-        :yields: what each look shows.
-        """
-        wait = partial(wait_in_triggerer, self.codeocean_conn_id)
-        watch = self.new_watch()
+    async def iter_snapshots(self) -> AsyncIterator[Snapshot]:
+        """Poll forever."""
+        watch = self.build_watch()
         watch.connection = self.codeocean_conn_id
-        async for found in follow(watch, wait):
-            yield Snapshot(found)
+        async for results in stream_results(watch, partial(wait_in_triggerer, self.codeocean_conn_id)):
+            yield Snapshot(results)
 
 
-class Looks:
-    """The looks that triggers share, for Airflow 3.3 and later.
+class SnapshotProducer:
+    """The polls of a stream, as a ``SharedStreamProducer`` of Airflow 3.3.
 
-    It has the methods of Airflow's ``SharedStreamProducer``, which is not there before, and which nobody asks
-    for more.
+    It does not inherit from that class, which older versions of Airflow lack.
 
-    :param trigger: one of the triggers.
+    :param trigger: one of the triggers that share the stream.
     """
 
     def __init__(self, trigger: CodeOceanWatchTriggerBase) -> None:
         self._trigger = trigger
-        self._number = 0
-        self._void: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._last_number = 0
+        self._discarded_up_to: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     async def open_stream(self) -> AsyncIterator[tuple[Snapshot, tuple[int, Snapshot]]]:
-        """Look for ever; also what shows nothing new is passed on, for those who have just come.
-
-        :yields: what each look shows, and the same with its number, to be told what became of it.
-        """
-        async for snapshot in self._trigger.snapshots():
-            self._number += 1
-            yield snapshot, (self._number, snapshot)
+        """Yield each snapshot, and the value that :meth:`advance` receives for it."""
+        async for snapshot in self._trigger.iter_snapshots():
+            self._last_number += 1
+            yield snapshot, (self._last_number, snapshot)
 
     async def advance(self, batch: Sequence[Any]) -> None:
-        """Take that what some looks led to is stored, or never will be.
+        """Store the state of triggers whose events Airflow has stored.
 
-        Of which trigger it is not, Airflow does not say, but it ends that trigger: those that go on will have
-        more to do after a later look. What they would do after those that there have been is void, because
-        what the later ones led to may be stored all the same.
-
-        :param batch: the looks, in their order, and how many triggers have failed to have their events
-            stored.
+        If an event could not be stored, Airflow ends its trigger but does not name it. Then no trigger of
+        that snapshot stores its state for the polls so far, because later events of the failed trigger may
+        be stored nevertheless. The other triggers store their state after a later poll.
         """
-        afterwards: dict[object, Callable[[], Awaitable[None]]] = {}
+        callbacks: dict[object, Callable[[], Awaitable[None]]] = {}
         for (number, snapshot), outcome in batch:
             if outcome.failed:
-                self._void.update(dict.fromkeys(snapshot.afterwards, self._number))
-            afterwards |= {
-                trigger: each
-                for trigger, each in snapshot.afterwards.items()
-                if number > self._void.get(trigger, 0)
+                self._discarded_up_to.update(dict.fromkeys(snapshot.on_stored, self._last_number))
+            callbacks |= {
+                trigger: callback
+                for trigger, callback in snapshot.on_stored.items()
+                if number > self._discarded_up_to.get(trigger, 0)
             }
-        for each in afterwards.values():
-            await each()
+        for callback in callbacks.values():
+            await callback()
 
     def get_advance_lane(self, broker_payload: Any) -> None:
-        """Return what tells apart what is stored in an order of its own: nothing does."""
+        """Return None: all snapshots are stored in one order."""
 
     async def aclose(self) -> None:
-        """Close nothing: the looks end when they are no longer asked for."""
+        """Do nothing: the polls end when nothing iterates over them."""
+
+
+class EventState:
+    """The ids that a trigger has reported, in the state of each asset that it watches for.
+
+    Before Airflow 3.3, assets have no state, and nothing survives the triggerer.
+
+    :param asset_states: the states of the assets.
+    :param ignore_existing: whether the results of the first poll are old.
+    :ivar persisted: the ids that are stored.
+    """
+
+    def __init__(self, asset_states: list[AsyncDurableState], *, ignore_existing: bool) -> None:
+        self.persisted: SeenSet | None = None
+        self._asset_states = asset_states
+        self._new_asset_states: list[AsyncDurableState] = []
+        self._ignore_existing = ignore_existing
+
+    async def load(self) -> SeenSet | None:
+        """Return the ids that were reported for all assets, or None before the first poll."""
+        seen_sets = []
+        for state in self._asset_states:
+            seen_set = await _retry_forever(partial(_load, state))
+            if seen_set is None:
+                self._new_asset_states.append(state)
+            else:
+                seen_sets.append(seen_set)
+        if self._ignore_existing or not self._new_asset_states:
+            self.persisted = intersection(seen_sets)
+        return self.persisted
+
+    async def save_baseline(self, seen_set: SeenSet) -> None:
+        """Store the ids that are old to assets without a state."""
+        if not self._ignore_existing:
+            return
+        for state in self._new_asset_states:
+            # In this order, as the second key marks the state as complete.
+            await _retry_forever(partial(state.aset, BASELINE_KEY, seen_set.to_json()))
+            await _retry_forever(partial(state.aset, SEEN_KEY, seen_set.to_json()))
+        self.persisted = self.persisted or seen_set
+
+    async def save(self, seen_set: SeenSet) -> None:
+        """Store the ids that were reported. If that fails, a later poll stores them."""
+        try:
+            for state in self._asset_states:
+                await state.aset(SEEN_KEY, seen_set.to_json())
+        except Exception as error:  # noqa: BLE001 - no error ends a watch
+            log.warning("Could not store the reported ids in the asset's state; retrying: %s", error)
+        else:
+            self.persisted = seen_set
+
+
+async def _load(state: AsyncDurableState) -> SeenSet | None:
+    stored = await state.aget(SEEN_KEY)
+    return None if stored is None else SeenSet.from_json(stored)
+
+
+async def _retry_forever(access: Callable[[], Awaitable[Any]]) -> Any:
+    pause = _INITIAL_RETRY_SECONDS
+    while True:
+        try:
+            return await access()
+        except Exception as error:  # noqa: BLE001 - no error ends a watch
+            log.warning("Could not access the asset's state; retrying: %s", error)
+        await asyncio.sleep(pause)
+        pause = min(_MAX_RETRY_SECONDS, 2 * pause)

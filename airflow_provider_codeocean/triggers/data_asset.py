@@ -1,73 +1,41 @@
-"""The wait for a data asset, in the triggerer."""
+"""Trigger that waits for a data asset."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_codeocean.deletion import removal_of_data_asset
-from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from typing_extensions import override
+
+from airflow_provider_codeocean.deletion import data_asset_deletion
 from airflow_provider_codeocean.polling.waits import DataAssetWait
-from airflow_provider_codeocean.triggers._on_kill import CodeOceanOwnWaitTriggerBase
+from airflow_provider_codeocean.triggers._on_kill import CodeOceanJobTriggerBase
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.deletion import Removal
-    from airflow_provider_codeocean.triggers._base import Completion
-    from airflow_provider_codeocean.triggers._on_kill import OnKill
+    from airflow_provider_codeocean.deletion import DeletionProcedure
 
 
-class CodeOceanDataAssetTrigger(CodeOceanOwnWaitTriggerBase):
+class CodeOceanDataAssetTrigger(CodeOceanJobTriggerBase):
     """Wait until a data asset is ``ready`` or ``failed``.
 
-    Its event is a :class:`~airflow_provider_codeocean.outcomes.DataAssetEvent`. What all triggers that wait
-    have in common: :class:`~airflow_provider_codeocean.triggers._base.CodeOceanWaitTriggerBase`.
+    Its event is a :class:`~airflow_provider_codeocean.outcomes.DataAssetEvent`.
 
     :param data_asset_id: id of the data asset.
-    :param codeocean_conn_id: id of the connection.
-    :param poll_interval: the most seconds between two looks, above 0: a young wait is looked at more often.
-    :param deadline: when to give up, in Unix seconds; None never gives up. An absolute time, because a wait
-        that moves to another triggerer starts anew.
-    :param on_kill: what becomes of the data asset if a user ends the task that waits and the data asset is
-        not ready then: ``leave`` names it in the task's log, ``delete`` deletes it. None where the task did
-        not make it.
-    :param submitted_at: when the task submitted the data asset, in Unix seconds; None if it did not. For some
-        minutes after that, Code Ocean's 404 means that it is not visible yet.
-    :param completion: how to end the task in the triggerer; see the base class.
+    :param **kwargs: arguments of
+        :class:`~airflow_provider_codeocean.triggers._on_kill.CodeOceanJobTriggerBase`.
     """
 
-    def __init__(
-        self,
-        data_asset_id: str,
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
-        poll_interval: float = 60.0,
-        deadline: float | None = None,
-        on_kill: OnKill | None = None,
-        *,
-        submitted_at: float | None = None,
-        completion: Completion | None = None,
-    ) -> None:
-        super().__init__(
-            codeocean_conn_id=codeocean_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-            on_kill=on_kill,
-            submitted_at=submitted_at,
-            completion=completion,
-        )
+    def __init__(self, data_asset_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.data_asset_id = data_asset_id
 
-    def new_wait(self) -> DataAssetWait:
-        """Make the wait."""
-        return DataAssetWait(
-            self.data_asset_id,
-            poll_interval=self.poll_interval,
-            deadline=self.deadline,
-            submitted_at=self.submitted_at,
-        )
+    @override
+    def build_wait(self) -> DataAssetWait:
+        return DataAssetWait(self.data_asset_id, submitted_at=self.submitted_at, **self.wait_options)
 
-    def about(self) -> dict[str, Any]:
-        """Return what the event says of what was waited for, as JSON values."""
+    @override
+    def event_fields(self) -> dict[str, Any]:
         return {"data_asset_id": self.data_asset_id}
 
-    def removal(self) -> Removal:
-        """Return the procedure that deletes it, unless it is ready by then."""
-        return removal_of_data_asset(self.data_asset_id, even_if_ready=False, submitted_at=self.submitted_at)
+    @override
+    def build_deletion(self) -> DeletionProcedure:
+        return data_asset_deletion(self.data_asset_id, only_if_pending=True, submitted_at=self.submitted_at)

@@ -1,31 +1,29 @@
-"""Triggers for asset watchers: computations that have finished, data assets that have become ready.
-
-Airflow has asset watchers from 3.0 on.
-"""
+"""Triggers for asset watchers (Airflow 3.0 and later)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
+from typing_extensions import override
+
 from airflow_provider_codeocean.events.filters import (
-    TOLD_OF_COMPUTATIONS,
-    TOLD_OF_DATA_ASSETS,
-    EndStatus,
-    described,
-    ended,
-    has_ended_as,
-    ready,
+    COMPUTATION_EVENT_FIELDS,
+    DATA_ASSET_EVENT_FIELDS,
+    StatusFilter,
+    matches_filters,
+    select_ready_data_assets,
+    select_terminal_computations,
+    to_event_item,
 )
 from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch
-from airflow_provider_codeocean.submission.keys import extract_key
 from airflow_provider_codeocean.triggers._event_base import CodeOceanWatchTriggerBase
 from airflow_provider_codeocean.validation import (
+    build_params_model,
     check_choice,
+    check_exactly_one,
     check_flags,
-    check_identifier_early,
     check_no_template,
-    check_one_of,
-    checked,
+    check_unrendered_identifier,
 )
 
 if TYPE_CHECKING:
@@ -34,26 +32,27 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.computation import Computation
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
 
-#: What of a search is not for a DAG's author to say: all pages are asked for.
-_OF_THE_WATCH = frozenset({"offset", "limit", "next_token"})
+#: Fields of a search that the trigger sets, as it reads all pages.
+_RESERVED_SEARCH_FIELDS = frozenset({"offset", "limit", "next_token"})
 
 
 class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
-    """Tell of computations of a capsule or pipeline that have finished.
+    """Report computations of a capsule or pipeline that have finished, without cloud workstations.
 
-    Source: ``GET capsules/{id}/computations``, one request a look. Cloud workstations are left out.
+    Source: ``GET capsules/{id}/computations``, one request per poll.
 
-    An event's payload has ``capsule_id`` and ``pipeline_id``, of which one is None, and ``computations``: a
-    list, the oldest first, of ``id``, ``name``, ``created``, ``run_time``, ``state``, ``end_status``,
-    ``exit_code``, ``has_results``, ``owner``, ``parameters``, ``data_assets`` and ``nextflow_profile``.
+    The payload of an event has ``capsule_id`` and ``pipeline_id``, one of which is None, and
+    ``computations``: a list, the oldest first, with ``id``, ``name``, ``created``, ``run_time``, ``state``,
+    ``end_status``, ``exit_code``, ``has_results``, ``owner``, ``parameters``, ``data_assets``, and
+    ``nextflow_profile``.
 
     :param capsule_id: id of the capsule; either this or ``pipeline_id``.
     :param pipeline_id: id of the pipeline.
-    :param status: tell of those that have ``succeeded``, that have ``failed`` (or were stopped), or of
+    :param status: report computations that have ``succeeded``, that have ``failed`` (or were stopped), or
         ``any``.
     :param include_own: also report computations that a task of this provider submitted: their display names
         contain an idempotency key.
-    :param **kwargs: what every trigger takes that watches: see
+    :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.triggers._event_base.CodeOceanWatchTriggerBase`.
     """
 
@@ -62,22 +61,22 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
         *,
         capsule_id: str | None = None,
         pipeline_id: str | None = None,
-        status: EndStatus = "succeeded",
+        status: StatusFilter = "succeeded",
         include_own: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        which = check_one_of(capsule_id=capsule_id, pipeline_id=pipeline_id)
-        check_identifier_early(which, capsule_id if which == "capsule_id" else pipeline_id)
+        name = check_exactly_one(capsule_id=capsule_id, pipeline_id=pipeline_id)
+        check_unrendered_identifier(name, capsule_id if name == "capsule_id" else pipeline_id)
         self.capsule_id = check_no_template("capsule_id", capsule_id)
         self.pipeline_id = check_no_template("pipeline_id", pipeline_id)
-        check_choice("status", status, get_args(EndStatus))
-        self.status: EndStatus = status
+        check_choice("status", status, get_args(StatusFilter))
+        self.status: StatusFilter = status
         check_flags(include_own=include_own)
         self.include_own = include_own
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
+    @override
+    def trigger_kwargs(self) -> dict[str, Any]:
         return {
             "capsule_id": self.capsule_id,
             "pipeline_id": self.pipeline_id,
@@ -85,40 +84,41 @@ class CodeOceanComputationsFinishedTrigger(CodeOceanWatchTriggerBase):
             "include_own": self.include_own,
         }
 
-    def new_watch(self) -> ComputationsWatch:
-        """Make the watch."""
-        root = "capsules" if self.capsule_id else "pipelines"
-        watched = self.capsule_id or self.pipeline_id or ""
-        return ComputationsWatch(root, watched, poll_interval=self.poll_interval)
+    @override
+    def build_watch(self) -> ComputationsWatch:
+        path_prefix = "capsules" if self.capsule_id else "pipelines"
+        resource_id = self.capsule_id or self.pipeline_id or ""
+        return ComputationsWatch(path_prefix, resource_id, poll_interval=self.poll_interval)
 
-    def choose(self, found: Sequence[Computation]) -> list[Computation]:
-        """Choose those that have ended; see the base class."""
-        return ended(found, self.since)
+    @override
+    def select(self, results: Sequence[Computation]) -> list[Computation]:
+        return select_terminal_computations(results, self.since)
 
-    def is_wanted(self, one: Computation) -> bool:
-        """Return whether it has ended as requested, and is not an own one to skip; see the base class."""
-        return has_ended_as(one, self.status) and (self.include_own or extract_key(one.name) is None)
+    @override
+    def matches(self, result: Computation) -> bool:
+        return matches_filters(result, self.status, include_own=self.include_own)
 
-    def payload(self, new: Sequence[Computation]) -> dict[str, Any]:
-        """Return what the event says; see the base class."""
+    @override
+    def build_payload(self, results: Sequence[Computation]) -> dict[str, Any]:
         return {
             "capsule_id": self.capsule_id,
             "pipeline_id": self.pipeline_id,
-            "computations": [described(each, TOLD_OF_COMPUTATIONS) for each in new],
+            "computations": [to_event_item(result, COMPUTATION_EVENT_FIELDS) for result in results],
         }
 
 
 class CodeOceanDataAssetsReadyTrigger(CodeOceanWatchTriggerBase):
-    """Tell of data assets that match a search and have become ready.
+    """Report data assets that match a search and have become ready.
 
-    Source: ``POST data_assets/search``, a request a look for each thousand that match: search for little.
+    Source: ``POST data_assets/search``, one request per poll and 1,000 matches: use a narrow search.
 
-    An event's payload has the ``params`` and ``data_assets``: a list, the oldest first, of ``id``, ``name``,
-    ``created``, ``type``, ``mount``, ``tags``, ``size``, ``files``, ``custom_metadata`` and ``provenance``.
+    The payload of an event has the ``params`` and ``data_assets``: a list, the oldest first, with ``id``,
+    ``name``, ``created``, ``type``, ``mount``, ``tags``, ``size``, ``files``, ``custom_metadata``, and
+    ``provenance``.
 
-    :param params: what to search for: the fields of a search of Code Ocean's API (``query``, ``filters``,
-        ``type`` and so on), as JSON values.
-    :param **kwargs: what every trigger takes that watches: see
+    :param params: fields of a search of Code Ocean's API (such as ``query``, ``filters``, and ``type``), as
+        JSON values.
+    :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.triggers._event_base.CodeOceanWatchTriggerBase`.
     """
 
@@ -126,27 +126,27 @@ class CodeOceanDataAssetsReadyTrigger(CodeOceanWatchTriggerBase):
         super().__init__(**kwargs)
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
-        # Airflow has params of its own.
-        self.search_params = checked(DataAssetSearchParams, {"": "params"}, params).to_json()
+        # ``params`` is an attribute of Airflow's triggers.
+        self.search_params = build_params_model(DataAssetSearchParams, {"": "params"}, params).to_json()
         check_no_template("params", self.search_params)
-        for name in _OF_THE_WATCH & self.search_params.keys():
-            raise ValueError(f"params: {name!r} is given by the trigger itself")
+        for name in _RESERVED_SEARCH_FIELDS & self.search_params.keys():
+            raise ValueError(f"params: remove {name!r}, which the trigger sets itself")
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, as JSON values."""
+    @override
+    def trigger_kwargs(self) -> dict[str, Any]:
         return {"params": self.search_params}
 
-    def new_watch(self) -> DataAssetsWatch:
-        """Make the watch."""
+    @override
+    def build_watch(self) -> DataAssetsWatch:
         return DataAssetsWatch(self.search_params, poll_interval=self.poll_interval)
 
-    def choose(self, found: Sequence[DataAsset]) -> list[DataAsset]:
-        """Choose those that are ready; see the base class."""
-        return ready(found, self.since)
+    @override
+    def select(self, results: Sequence[DataAsset]) -> list[DataAsset]:
+        return select_ready_data_assets(results, self.since)
 
-    def payload(self, new: Sequence[DataAsset]) -> dict[str, Any]:
-        """Return what the event says; see the base class."""
+    @override
+    def build_payload(self, results: Sequence[DataAsset]) -> dict[str, Any]:
         return {
             "params": self.search_params,
-            "data_assets": [described(each, TOLD_OF_DATA_ASSETS) for each in new],
+            "data_assets": [to_event_item(result, DATA_ASSET_EVENT_FIELDS) for result in results],
         }

@@ -1,4 +1,4 @@
-"""Certificates for real TLS servers: of an authority of the test's own, and of nobody's."""
+"""Certificates for TLS servers, signed by a test authority or by themselves."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _KEY_USAGE = dict.fromkeys(
 )
 
 
-class Authority:
-    """Signs certificates, its own too."""
+class CertificateAuthority:
+    """An authority that signs certificates."""
 
     def __init__(self, name="authority.test"):
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._own = self._sign(self._name, self._key, [LOOPBACK], days=1, ca=True)
+        self._certificate = self._sign(self._name, self._key, [LOOPBACK], days=1, ca=True)
 
-    def write(self, folder):
-        """Write its certificate, in a file named as OpenSSL finds it in a folder, and return the path."""
+    def write_certificate(self, folder):
+        """Write the authority's certificate, with the file name that OpenSSL expects in a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        # OpenSSL's hash is that of the name in one form: lower case, UTF8String.
-        name = f"{_subject_hash(self._own):08x}.0"
-        (folder / name).write_bytes(self._own.public_bytes(serialization.Encoding.PEM))
+        # The canonical form is lower case, as UTF8String.
+        name = f"{_subject_hash(self._certificate):08x}.0"
+        (folder / name).write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
         return folder / name
 
     def write_with_key(self, path):
-        """Write its certificate and key into one file, for a server that nobody else vouches for."""
-        return _write(path, self._own, self._key)
+        """Write the authority's own certificate and key, for a server with a self-signed certificate."""
+        return _write(path, self._certificate, self._key)
 
     def issue(self, path, name=LOOPBACK, days=1):
-        """Write a certificate for a server and its key into one file, and return its path."""
+        """Write a server's certificate and key to one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server.test")])
         return _write(path, self._sign(subject, key, [name], days=days, ca=False), key)
@@ -76,7 +76,7 @@ class Authority:
 
 
 def _subject_hash(certificate):
-    """Return X509_NAME_hash: SHA-1 of the subject's parts in canonical form, its first bytes reversed."""
+    """Return OpenSSL's X509_NAME_hash: SHA-1 of the canonical subject, with its first bytes reversed."""
     text = certificate.subject.rfc4514_string().removeprefix("CN=").lower()
     value = b"\x0c" + bytes([len(text)]) + text.encode()
     oid = b"\x06\x03\x55\x04\x03"

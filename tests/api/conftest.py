@@ -1,4 +1,4 @@
-"""What the tests of the API client share: a server, both clients, and a clock that need not be waited for."""
+"""Fixtures for tests of the API client: a server, both clients, and a clock."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.api.fake_server import BOTH, Ask, FakeServer
+from tests.api.fake_server import CALLERS, ClientCaller, FakeServer
 
-# How long an example takes says more of the machine than of the code.
+# The duration of an example depends on the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
 @pytest.fixture
 def server() -> FakeServer:
-    """A server that has no answers yet."""
+    """A server without responses; set ``responders``."""
     return FakeServer()
 
 
-@pytest.fixture(params=BOTH)
-def ask(request: pytest.FixtureRequest, server: FakeServer) -> Ask:
-    """Ask the server by means of either client: ``ask(lambda client: client.data_assets.get("a1"))``."""
-    return partial(BOTH[request.param], server)
+@pytest.fixture(params=CALLERS)
+def ask(request: pytest.FixtureRequest, server: FakeServer) -> ClientCaller:
+    """Call the server with one of the clients: ``ask(lambda client: client.data_assets.get("a1"))``."""
+    return partial(CALLERS[request.param], server)
 
 
-class Clock:
-    """The time that passes between attempts: it passes at once, and is kept."""
+class FakeClock:
+    """Records the delays between attempts, which end at once."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -44,9 +44,9 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that tenacity reads and sleeps by."""
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """A fake clock for tenacity."""
+    clock = FakeClock()
     monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=clock.sleep))
     monkeypatch.setattr(asyncio, "sleep", clock.sleep_async)

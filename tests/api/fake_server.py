@@ -1,4 +1,4 @@
-"""A server at the end of httpx's transport, and clients that talk to it."""
+"""A fake server behind httpx's transport, and clients for it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import httpx
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 
-Answer = Callable[[httpx.Request], httpx.Response]
+Responder = Callable[[httpx.Request], httpx.Response]
 
 
-def reply(status: int = 200, **parts: Any) -> Answer:
-    """Respond with this status; ``parts`` are the arguments of httpx.Response.
+def reply(status: int = 200, **response_arguments: Any) -> Responder:
+    """Respond with this status; ``response_arguments`` are the arguments of httpx.Response.
 
-    An error without a body of its own is Code Ocean's: it has a message.
+    An error without a body gets one with a message, as Code Ocean's errors have.
     """
-    if status >= 400 and not parts.keys() & {"content", "json", "text", "html", "stream"}:
-        parts["json"] = {"message": "on purpose"}
-    return lambda request: httpx.Response(status, **parts)
+    if status >= 400 and not response_arguments.keys() & {"content", "json", "text", "html", "stream"}:
+        response_arguments["json"] = {"message": "on purpose"}
+    return lambda request: httpx.Response(status, **response_arguments)
 
 
 def succeed(request: httpx.Request) -> httpx.Response:
@@ -33,8 +33,8 @@ def succeed(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"id": "x", "results": []})
 
 
-def fail(error: type[httpx.HTTPError], message: str = "on purpose") -> Answer:
-    """No answer but an error on the way."""
+def fail(error: type[httpx.HTTPError], message: str = "on purpose") -> Responder:
+    """Raise a network error."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         raise error(message, request=request) if issubclass(error, httpx.RequestError) else error(message)
@@ -43,19 +43,19 @@ def fail(error: type[httpx.HTTPError], message: str = "on purpose") -> Answer:
 
 
 class FakeServer:
-    """Gives the answers in order, the last one for ever, and keeps the requests."""
+    """Responds in order, repeats the last response, and records the requests."""
 
     url = "https://codeocean.test"
     token = "cop_s3cret"
 
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
+    def __init__(self, *answers: Responder) -> None:
+        self.responders = list(answers)
         self.requests: list[httpx.Request] = []
-        self.transport = httpx.MockTransport(self.answer)
+        self.transport = httpx.MockTransport(self.respond)
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = self.responders.pop(0) if len(self.responders) > 1 else self.responders[0]
         return answer(request)
 
     @property
@@ -64,7 +64,7 @@ class FakeServer:
 
 
 class SearchServer(FakeServer):
-    """Answers a search page by page: by token, as servers of today do, or by offset, as those of 2.x."""
+    """Returns search pages by token, or by offset as a 2.x server."""
 
     def __init__(self, pages: list[list[str]], *, by_token: bool) -> None:
         super().__init__(self.search)
@@ -72,9 +72,9 @@ class SearchServer(FakeServer):
         self.by_token = by_token
 
     def search(self, request: httpx.Request) -> httpx.Response:
-        asked = json.loads(request.content)
+        params = json.loads(request.content)
         starts = [sum(map(len, self.pages[:number])) for number in range(len(self.pages))]
-        number = int(asked.get("next_token", 0)) if self.by_token else starts.index(asked.get("offset", 0))
+        number = int(params.get("next_token", 0)) if self.by_token else starts.index(params.get("offset", 0))
         has_more = number + 1 < len(self.pages)
         page = {"results": [{"id": item} for item in self.pages[number]], "has_more": has_more}
         if has_more and self.by_token:
@@ -82,20 +82,20 @@ class SearchServer(FakeServer):
         return httpx.Response(200, json=page)
 
 
-def ask_sync(server: FakeServer, use: Callable[[Any], Any], **options: Any) -> Any:
-    """Use a client, and return what comes of it; the results of an iterator as a list."""
+def call_sync(server: FakeServer, action: Callable[[Any], Any], **options: Any) -> Any:
+    """Call an action with the sync client and return its result; the results of an iterator as a list."""
     with CodeOceanClient(server.url, server.token, transport=server.transport, **options) as client:
-        answer = use(client)
+        answer = action(client)
         return list(answer) if isinstance(answer, Iterator) else answer
 
 
-def ask_async(server: FakeServer, use: Callable[[Any], Any], **options: Any) -> Any:
-    """Do what :func:`ask_sync` does, with the client that is awaited."""
+def call_async(server: FakeServer, action: Callable[[Any], Any], **options: Any) -> Any:
+    """Call an action with the async client; see :func:`call_sync`."""
 
     async def ask() -> Any:
         transport = server.transport
         async with CodeOceanAsyncClient(server.url, server.token, transport=transport, **options) as client:
-            answer = use(client)
+            answer = action(client)
             if isinstance(answer, AsyncIterator):
                 return [item async for item in answer]
             return await answer
@@ -104,5 +104,5 @@ def ask_async(server: FakeServer, use: Callable[[Any], Any], **options: Any) -> 
 
 
 #: Both clients, used the same way.
-BOTH = {"sync": ask_sync, "async": ask_async}
-Ask = partial[Any]
+CALLERS = {"sync": call_sync, "async": call_async}
+ClientCaller = partial[Any]

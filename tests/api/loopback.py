@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers any GET and POST as its server says, and keeps what it was asked for."""
+    """Sends the server's response to each request, and records the requests."""
 
     protocol_version = "HTTP/1.1"
 
@@ -19,10 +19,10 @@ class Handler(BaseHTTPRequestHandler):
     do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - as http.server calls them
 
     def do_GET(self):
-        self.server.lines.append(self.requestline)
-        self.server.headers.append(self.headers)
-        status, headers, body = self.server.answer
-        if self.server.repeats_headers:  # as some servers show the request that they refuse
+        self.server.request_lines.append(self.requestline)
+        self.server.request_headers.append(self.headers)
+        status, headers, body = self.server.response
+        if self.server.echoes_headers:  # some servers repeat the request in the error
             status, body = 400, f"Bad request. You sent:\n{self.headers}".encode()
         self.send_response(status)
         for name, value in headers.items():
@@ -32,11 +32,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Do not log."""
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """A real server, which counts the connections made to it. With a certificate it speaks TLS."""
+    """A server that counts its connections. With a certificate, it uses TLS."""
 
     daemon_threads = True
     token = "cop_s3cret"
@@ -49,10 +49,10 @@ class LoopbackServer(ThreadingHTTPServer):
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(certificate)
         self.connections = 0
-        self.lines = []
-        self.headers = []
-        self.repeats_headers = False
-        self.answer = (200, {}, b'{"id": "a1"}')
+        self.request_lines = []
+        self.request_headers = []
+        self.echoes_headers = False
+        self.response = (200, {}, b'{"id": "a1"}')
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.server_port}"
 
     def get_request(self):
@@ -63,7 +63,7 @@ class LoopbackServer(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, *_):
-        """Bear with a client that hangs up because it does not trust the certificate."""
+        """Ignore clients that disconnect because they do not trust the certificate."""
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

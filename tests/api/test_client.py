@@ -1,4 +1,4 @@
-"""The two clients: whom they talk to, how, and what they never show."""
+"""The two clients: addresses, headers, and logs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean import __version__
-from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient, base_url
+from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient, normalize_url
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from tests.api.fake_server import BOTH, FakeServer, fail, reply
+from tests.api.fake_server import CALLERS, FakeServer, fail, reply
 
 both_classes = pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
@@ -26,7 +26,7 @@ NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
 
 class TestAddress:
     @pytest.mark.parametrize(
-        ("given", "address"),
+        ("url", "address"),
         [
             ("codeocean.example.com", "https://codeocean.example.com"),
             ("https://codeocean.example.com", "https://codeocean.example.com"),
@@ -48,11 +48,11 @@ class TestAddress:
             ("https://example.com/?next=1#top", "https://example.com"),
         ],
     )
-    def test_its_one_form(self, given, address):
-        assert base_url(given) == address
+    def test_normalize_url_returns_the_normalized_address(self, url, address):
+        assert normalize_url(url) == address
 
     @pytest.mark.parametrize(
-        "given",
+        "url",
         [
             "",
             " ",
@@ -65,14 +65,14 @@ class TestAddress:
             "xn--a",
         ],
     )
-    def test_what_is_none(self, given):
+    def test_normalize_url_invalid_address_is_rejected(self, url):
         with pytest.raises(ValueError, match="host must be an address such as"):
-            base_url(given)
+            normalize_url(url)
 
-    @pytest.mark.parametrize("given", ["https://cop_s3cret:@example.com", "cop_s3cret@example.com"])
-    def test_credentials_in_it_are_refused_and_not_repeated(self, given):
+    @pytest.mark.parametrize("url", ["https://cop_s3cret:@example.com", "cop_s3cret@example.com"])
+    def test_normalize_url_with_credentials_error_hides_them(self, url):
         with pytest.raises(ValueError, match="got one with credentials") as caught:
-            base_url(given)
+            normalize_url(url)
         assert "s3cret" not in str(caught.value)
 
     @given(
@@ -86,41 +86,41 @@ class TestAddress:
         ),
         rest=st.sampled_from(["", "/", "?a=/api/v1", "#/api/v1", " "]),
     )
-    def test_its_one_form_stays(self, scheme, host, port, path, rest):
-        address = base_url(f"{scheme}{host}{port}{path}{rest}")
-        assert base_url(address) == address
+    def test_normalize_url_is_idempotent(self, scheme, host, port, path, rest):
+        address = normalize_url(f"{scheme}{host}{port}{path}{rest}")
+        assert normalize_url(address) == address
         assert not address.endswith(("/", "/api/v1")) or address in {"http://api/v1", "https://api/v1"}
 
-    def test_requests_go_below_it(self, server, ask):
+    def test_request_to_address_with_path_goes_below_it(self, server, ask):
         server.url = "https://example.com/codeocean/"
-        server.answers = [reply(json={"id": "a1"})]
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.get("a1"))
         assert str(server.requests[0].url) == "https://example.com/codeocean/api/v1/data_assets/a1"
 
 
 class TestRequest:
-    def test_the_token_is_the_user_of_basic_authentication(self, server, ask):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_request_sends_the_token_as_basic_auth_user(self, server, ask):
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.get("a1"))
         scheme, credentials = server.requests[0].headers["authorization"].split()
         assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", f"{server.token}:")
 
-    def test_it_says_who_asks_and_for_what(self, server, ask):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_request_sends_user_agent_and_json_headers(self, server, ask):
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.create(NEW_ASSET))
         headers = server.requests[0].headers
         assert headers["user-agent"] == f"airflow-provider-codeocean/{__version__}"
         assert (headers["accept"], headers["content-type"]) == ("application/json", "application/json")
 
-    def test_its_timeout(self, server, ask):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_request_timeout_defaults_to_30_seconds(self, server, ask):
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.get("a1"))
         ask(lambda client: client.data_assets.get("a1"), timeout=2.5)
         timeouts = [request.extensions["timeout"] for request in server.requests]
         assert [set(timeout.values()) for timeout in timeouts] == [{30.0}, {2.5}]
 
-    def test_redirections_are_not_followed(self, server, ask):
-        server.answers = [reply(307, headers={"location": "https://elsewhere.example.com/"})]
+    def test_request_redirected_elsewhere_is_not_followed(self, server, ask):
+        server.responders = [reply(307, headers={"location": "https://elsewhere.example.com/"})]
         with pytest.raises(CodeOceanError, match=r"elsewhere\.example\.com"):
             ask(lambda client: client.data_assets.create(NEW_ASSET))
         assert len(server.requests) == 1
@@ -128,13 +128,13 @@ class TestRequest:
 
 class TestSecrecy:
     @both_classes
-    def test_the_client_shows_its_address_alone(self, client_class):
+    def test_client_repr_shows_only_the_address(self, client_class):
         client = client_class("codeocean.test", "cop_s3cret")
         assert repr(client) == f"{client_class.__name__}('https://codeocean.test')"
         assert str(client) == repr(client)
 
     @pytest.mark.parametrize(
-        "happens",
+        "outcome",
         [
             reply(401),
             reply(302),
@@ -144,8 +144,8 @@ class TestSecrecy:
             fail(httpx.ConnectError),
         ],
     )
-    def test_no_error_shows_the_token(self, server, ask, caplog, happens):
-        server.answers = [happens]
+    def test_error_and_log_of_failed_request_hide_the_token(self, server, ask, caplog, outcome):
+        server.responders = [outcome]
         with caplog.at_level(logging.DEBUG), pytest.raises(CodeOceanError) as caught:
             ask(lambda client: client.data_assets.get("a1"), retry_budget=0.01)
         shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
@@ -156,12 +156,12 @@ class TestSecrecy:
 class TestLog:
     @pytest.fixture
     def log(self, caplog, monkeypatch):
-        monkeypatch.setattr(logging.getLogger("httpx"), "disabled", False)  # as Airflow's set-up may leave it
+        monkeypatch.setattr(logging.getLogger("httpx"), "disabled", False)  # Airflow may change it
         with caplog.at_level(logging.INFO, logger="httpx"):
             yield caplog
 
-    def test_requests_of_this_client_are_not_logged(self, server, ask, log):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_httpx_log_omits_requests_of_this_client(self, server, ask, log):
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.get("a1"))
         assert log.messages == []
 
@@ -173,15 +173,15 @@ class TestLog:
             "https://example.com/",
         ],
     )
-    def test_those_of_others_are(self, server, ask, log, url):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_httpx_log_keeps_requests_of_other_clients(self, server, ask, log, url):
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.get("a1"))
         with httpx.Client(transport=server.transport) as other:
             other.get(url)
         assert [url in message for message in log.messages] == [True]
 
-    def test_so_are_warnings(self, server, ask, log):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_httpx_log_keeps_other_messages(self, server, ask, log):
+        server.responders = [reply(json={"id": "a1"})]
         ask(lambda client: client.data_assets.get("a1"))
         logging.getLogger("httpx").warning("trouble with %s", f"{server.url}/api/v1/data_assets/a1")
         logging.getLogger("httpx").info("no arguments")
@@ -189,7 +189,7 @@ class TestLog:
 
 
 class TestClosing:
-    def test_sync(self):
+    def test_sync_client_after_close_raises_runtime_error(self):
         server = FakeServer(reply(json={"id": "a1"}))
         client = CodeOceanClient(server.url, server.token, transport=server.transport)
         with client as entered:
@@ -199,7 +199,7 @@ class TestClosing:
         client.close()
         assert server.requests == []
 
-    async def test_async(self):
+    async def test_async_client_after_close_raises_runtime_error(self):
         server = FakeServer(reply(json={"id": "a1"}))
         client = CodeOceanAsyncClient(server.url, server.token, transport=server.transport)
         async with client as entered:
@@ -210,7 +210,7 @@ class TestClosing:
         assert server.requests == []
 
 
-def test_both_clients_take_the_same():
+def test_client_signatures_are_the_same():
     sync, awaited = (
         {
             name: (parameter.kind, parameter.default)
@@ -221,7 +221,7 @@ def test_both_clients_take_the_same():
     assert sync == awaited
 
 
-async def test_an_answer_is_freed_as_soon_as_it_is_read():
+async def test_response_is_freed_after_it_is_read():
     answers = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -230,7 +230,7 @@ async def test_an_answer_is_freed_as_soon_as_it_is_read():
         return response
 
     gc.collect()
-    gc.disable()  # pages of a megabyte would stay until the next collection
+    gc.disable()  # else it would keep large pages until the next collection
     try:
         client = CodeOceanAsyncClient("co.test", "cop_x", transport=httpx.MockTransport(answer))
         async with client:
@@ -242,9 +242,9 @@ async def test_an_answer_is_freed_as_soon_as_it_is_read():
         gc.enable()
 
 
-@pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
-def test_no_cookie_is_sent_back(ask):
-    """A session that a server keeps in one would outlive a token that is replaced."""
+@pytest.mark.parametrize("ask", CALLERS.values(), ids=CALLERS)
+def test_client_sends_no_cookie_back(ask):
+    """A session in a cookie would outlive a replaced token."""
     first = reply(429, headers={"Set-Cookie": "session=somebody; Path=/", "Retry-After": "0"})
     server = FakeServer(first, reply(json={"id": "a1"}))
     ask(server, lambda client: client.data_assets.get("a1"))

@@ -1,4 +1,4 @@
-"""The error tree: complete, readable, and fit to travel between processes."""
+"""The error tree: documented, printable, and picklable."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def instance(kind):
             method="GET",
             path="data_assets/a1",
             retry_after=2.5,
-            maybe_applied=True,
+            may_have_been_applied=True,
         )
     if issubclass(kind, CodeOceanTransportError):
-        return kind("cut off", maybe_applied=True, transient=False)
+        return kind("cut off", may_have_been_applied=True, is_transient=False)
     return kind("it failed")
 
 
@@ -52,39 +52,39 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name
         ],
     ],
 )
-def test_it_arrives_as_it_left(kind, travel):
+def test_error_copied_or_pickled_is_equal(kind, travel):
     error = instance(kind)
     error.add_note("seen in task t1")
     arrived = travel(error)
     assert type(arrived) is type(error)
     assert (str(arrived), arrived.args, vars(arrived)) == (str(error), error.args, vars(error))
-    assert arrived.maybe_applied is error.maybe_applied
+    assert arrived.may_have_been_applied is error.may_have_been_applied
 
 
 @every_kind
-def test_it_is_in_the_tree_of_the_docstring(kind):
+def test_error_class_is_in_the_tree_of_the_docstring(kind):
     tree = re.findall(r"^(.*?)(\w+)  ", errors.__doc__, re.MULTILINE)
     depth = {name: len(indent) // 4 for indent, name in tree}
     assert depth[kind.__name__] - depth["CodeOceanError"] == len(kind.__mro__) - len(CodeOceanError.__mro__)
 
 
-def test_the_text_says_what_was_asked_and_what_came_back():
+def test_error_message_names_the_request_and_the_response():
     assert str(instance(RateLimited)) == "Code Ocean answered 429 to GET data_assets/a1: slow down"
     assert str(CodeOceanApiError(418, "teapot")) == "Code Ocean answered 418: teapot"
     assert str(instance(CodeOceanTransportError)) == "cut off"
 
 
-def test_nothing_was_applied_unless_it_is_said():
+def test_error_defaults_to_not_applied():
     for error in (CodeOceanError("x"), CodeOceanTransportError("x"), CodeOceanApiError(500, "x")):
-        assert error.maybe_applied is False
-    assert CodeOceanTransportError("x").transient is True
+        assert error.may_have_been_applied is False
+    assert CodeOceanTransportError("x").is_transient is True
 
 
-def test_what_sending_again_cannot_mend():
+def test_error_classes_that_are_permanent_match_the_list():
     names = {
         name
         for name, error in vars(errors).items()
-        if isinstance(error, type) and issubclass(error, CodeOceanError) and not error.transient
+        if isinstance(error, type) and issubclass(error, CodeOceanError) and not error.is_transient
     }
     assert names == {
         "CodeOceanApiError",
@@ -95,6 +95,6 @@ def test_what_sending_again_cannot_mend():
         "AlreadyExists",
         "ComputationFailed",
         "DataAssetFailed",
-        "FilesElsewhere",
+        "FilesNotInCodeOcean",
         "TransferFailed",
     }

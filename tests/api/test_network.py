@@ -1,4 +1,4 @@
-"""What only a real network shows: refused connections, proxies. Certificates are in ``test_tls.py``."""
+"""Refused connections and proxies, on a real network. Certificates are in ``test_tls.py``."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOcea
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from tests.api._http.test_deadline import Dripping
-from tests.api.certificates import Authority
-from tests.api.fake_server import BOTH
+from tests.api.certificates import CertificateAuthority
+from tests.api.fake_server import CALLERS
 from tests.api.loopback import LoopbackServer
 
 NEW_ASSET = DataAssetParams(name="n", tags=[], mount="m", data_asset_ids=["a1"])
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=CALLERS)
 def get(request):
-    """Get a data asset from a server by means of either client."""
-    return partial(BOTH[request.param], use=lambda client: client.data_assets.get("a1"))
+    """Get a data asset from a server with one of the clients."""
+    return partial(CALLERS[request.param], action=lambda client: client.data_assets.get("a1"))
 
 
 @pytest.mark.parametrize("client_class", [CodeOceanClient, CodeOceanAsyncClient])
 @pytest.mark.parametrize("proxy", ["http://u:s3cret@pro\u2603xy..test:1", "http://u:s3\x01cret@proxy.test:1"])
-def test_a_proxy_that_is_none_is_refused(client_class, proxy):
+def test_client_with_invalid_proxy_is_rejected(client_class, proxy):
     with pytest.raises(ValueError, match=r"^proxy must be the address of an HTTP proxy$"):
         client_class("codeocean.test", "cop_s3cret", proxy=proxy)
 
@@ -37,52 +37,50 @@ def test_a_proxy_that_is_none_is_refused(client_class, proxy):
 class TestConnection:
     @pytest.fixture
     def nobody(self):
-        """An address at which nobody listens."""
+        """An address without a server."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
         return SimpleNamespace(url=f"http://127.0.0.1:{port}", token="cop_s3cret", transport=None)
 
-    @pytest.mark.parametrize("ask_nobody", BOTH.values(), ids=BOTH)
-    def test_one_that_is_refused_applied_nothing(self, nobody, ask_nobody):
+    @pytest.mark.parametrize("ask_nobody", CALLERS.values(), ids=CALLERS)
+    def test_refused_connection_is_not_applied_and_transient(self, nobody, ask_nobody):
         with pytest.raises(CodeOceanTransportError, match="could not be sent") as caught:
             ask_nobody(nobody, lambda client: client.data_assets.create(NEW_ASSET), retry_budget=0)
-        assert not caught.value.maybe_applied
-        assert caught.value.transient
+        assert not caught.value.may_have_been_applied
+        assert caught.value.is_transient
 
-    def test_one_serves_many_requests(self):
+    def test_connection_serves_many_requests(self):
         with LoopbackServer() as server, CodeOceanClient(server.url, server.token) as client:
             for _ in range(3):
                 client.data_assets.get("a1")
-        assert (len(server.lines), server.connections) == (3, 1)
+        assert (len(server.request_lines), server.connections) == (3, 1)
 
-    def test_a_proxy_is_asked_instead(self, get):
+    def test_connection_with_proxy_sends_the_request_to_it(self, get):
         with LoopbackServer() as proxy:
             away = SimpleNamespace(url="http://codeocean.test", token="cop_s3cret", transport=None)
             assert get(away, proxy=proxy.url).id == "a1"
-        assert proxy.lines == ["GET http://codeocean.test/api/v1/data_assets/a1 HTTP/1.1"]
+        assert proxy.request_lines == ["GET http://codeocean.test/api/v1/data_assets/a1 HTTP/1.1"]
 
     @pytest.mark.parametrize("verify", ["file", "folder"])
-    def test_the_certificate_of_one_with_https_may_be_of_an_authority_of_ones_own(
-        self, get, verify, tmp_path
-    ):
-        authority = Authority()
-        certificate = authority.write(tmp_path / "trusted")
+    def test_https_proxy_with_custom_authority_is_trusted(self, get, verify, tmp_path):
+        authority = CertificateAuthority()
+        certificate = authority.write_certificate(tmp_path / "trusted")
         away = SimpleNamespace(url="http://codeocean.test", token="cop_s3cret", transport=None)
         trusted = certificate if verify == "file" else certificate.parent
         with LoopbackServer(authority.issue(tmp_path / "proxy.pem")) as proxy:
             assert get(away, proxy=proxy.url, verify=str(trusted)).id == "a1"
-        assert len(proxy.lines) == 1
+        assert len(proxy.request_lines) == 1
 
     @pytest.mark.parametrize("verify", [True, False])
-    def test_the_certificate_of_one_with_https_is_always_verified(self, get, verify, tmp_path):
-        """``verify=False`` is said of the server behind it; the proxy may be told a password."""
+    def test_https_proxy_certificate_is_always_verified(self, get, verify, tmp_path):
+        """``verify=False`` applies to the server only: the client may send a password to the proxy."""
         away = SimpleNamespace(url="http://codeocean.test", token="cop_s3cret", transport=None)
         with (
-            LoopbackServer(Authority().issue(tmp_path / "proxy.pem")) as proxy,
+            LoopbackServer(CertificateAuthority().issue(tmp_path / "proxy.pem")) as proxy,
             pytest.raises(CodeOceanTransportError, match="CERTIFICATE_VERIFY_FAILED"),
         ):
             get(away, proxy=proxy.url, verify=verify)
-        assert proxy.lines == []
+        assert proxy.request_lines == []
 
 
 @pytest.mark.fault("N4")
@@ -126,23 +124,23 @@ class TestWrongAddress:
         assert "this is not a web server" in message or "speaks http, not https" in message
 
     def test_request_to_an_untrusted_server_names_the_remedy(self, get, tmp_path):
-        with LoopbackServer(Authority().issue(tmp_path / "server.pem")) as server:
+        with LoopbackServer(CertificateAuthority().issue(tmp_path / "server.pem")) as server:
             message = self.error_at(get, server.url)
         assert "the certificate is not trusted. Check the host, and the option verify" in message
 
 
 class TestAddresses:
-    """A name may have several; the sync client's own way through them must end like that of the other."""
+    """A host name can have several addresses."""
 
     @pytest.fixture
     def named(self, monkeypatch):
-        """Give ``codeocean.test`` addresses."""
+        """Set the addresses of ``codeocean.test``."""
         system = socket.getaddrinfo
 
         def give(*addresses):
             def getaddrinfo(host, port, *args, **kwargs):
-                given = addresses if host in {"codeocean.test", b"codeocean.test"} else [host]
-                return [found for each in given for found in system(each, port, *args, **kwargs)]
+                hosts = addresses if host in {"codeocean.test", b"codeocean.test"} else [host]
+                return [info for host in hosts for info in system(host, port, *args, **kwargs)]
 
             monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
@@ -152,20 +150,23 @@ class TestAddresses:
     def at(port):
         return SimpleNamespace(url=f"http://codeocean.test:{port}", token="cop_s3cret", transport=None)
 
-    def test_where_one_refuses_the_next_is_tried(self, get, named):
+    def test_refusing_address_falls_back_to_the_next(self, get, named):
         with LoopbackServer() as server:
-            named("127.0.0.2", "127.0.0.3", "127.0.0.1")  # nothing listens but at the last
+            named("127.0.0.2", "127.0.0.3", "127.0.0.1")  # only the last one has a server
             assert get(self.at(server.server_port)).id == "a1"
 
-    @pytest.mark.parametrize("ask_nobody", BOTH.values(), ids=BOTH)
-    def test_where_all_are_silent_the_time_is_that_of_one_exchange(self, ask_nobody, named):
+    @pytest.mark.parametrize(
+        ("ask_nobody", "addresses"), [(CALLERS["sync"], 3), (CALLERS["async"], 99)], ids=CALLERS
+    )
+    def test_silent_addresses_share_one_timeout(self, ask_nobody, addresses, named):
+        """The sync client waits for each address; the async client for all of them together."""
         with ExitStack() as stack:
             silent = stack.enter_context(socket.create_server(("0.0.0.0", 0), backlog=0))
-            for _ in range(2):  # as many as wait to be accepted; what comes after is not answered
+            for _ in range(2):  # fill the backlog: later connections are not accepted
                 waiting = stack.enter_context(socket.socket())
                 waiting.setblocking(False)
                 waiting.connect_ex(("127.0.0.1", silent.getsockname()[1]))
-            named(*(f"127.0.0.{number}" for number in range(1, 100)))
+            named(*(f"127.0.0.{number}" for number in range(1, 1 + addresses)))
             began = time.monotonic()
             with pytest.raises(CodeOceanTransportError) as caught:
                 ask_nobody(
@@ -175,9 +176,9 @@ class TestAddresses:
                     retry_budget=0,
                 )
             assert time.monotonic() - began < 20
-        assert caught.value.transient
+        assert caught.value.is_transient
 
-    def test_the_sync_client_knows_then_that_nothing_was_sent(self, named):
+    def test_refusing_addresses_with_sync_client_are_not_applied(self, named):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
         named("127.0.0.2", "127.0.0.3")
@@ -186,4 +187,4 @@ class TestAddresses:
             pytest.raises(CodeOceanTransportError, match=r"could not be sent .*refused") as caught,
         ):
             client.data_assets.create(NEW_ASSET)
-        assert not caught.value.maybe_applied
+        assert not caught.value.may_have_been_applied

@@ -1,4 +1,4 @@
-"""Redirections carry no credentials to another host: two real servers."""
+"""Redirects send no credentials to another host: two real servers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from traceback import format_exception
 import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanClient
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedAnswer
-from tests.api.fake_server import BOTH
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedResponse
+from tests.api.fake_server import CALLERS
 from tests.api.loopback import LoopbackServer
 
 
@@ -20,36 +20,36 @@ def elsewhere():
 
 @pytest.fixture
 def server(elsewhere):
-    """A server that sends on to another one."""
+    """A server that redirects to another one."""
     with LoopbackServer() as server:
-        server.answer = (307, {"Location": f"{elsewhere.url}/api/v1/data_assets/a1?session=s3cret"}, b"")
+        server.response = (307, {"Location": f"{elsewhere.url}/api/v1/data_assets/a1?session=s3cret"}, b"")
         yield server
 
 
-@pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
+@pytest.mark.parametrize("ask", CALLERS.values(), ids=CALLERS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_clients_follow_none_and_name_the_host_alone(server, elsewhere, ask, status):
-    server.answer = (status, *server.answer[1:])
-    with pytest.raises(UnexpectedAnswer) as caught:
+def test_client_redirect_is_not_followed_and_names_only_the_host(server, elsewhere, ask, status):
+    server.response = (status, *server.response[1:])
+    with pytest.raises(UnexpectedResponse) as caught:
         ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
     assert str(caught.value) == (
         f"GET data_assets/a1 got a response that is not Code Ocean's ({status}): "
         f"a redirect to {elsewhere.url}. It may be a proxy's sign-in page. If Code Ocean is there now, "
         f"change the host [{server.url}]"
     )
-    assert (len(server.lines), elsewhere.lines) == (1, [])
+    assert (len(server.request_lines), elsewhere.request_lines) == (1, [])
 
 
-@pytest.mark.parametrize("ask", BOTH.values(), ids=BOTH)
-def test_an_address_that_is_none_is_not_repeated(server, ask):
-    server.answer = (302, {"Location": "https://codeocean.test:cop_s3cret/"}, b"")
-    with pytest.raises(UnexpectedAnswer, match="a redirect to an invalid URL") as caught:
+@pytest.mark.parametrize("ask", CALLERS.values(), ids=CALLERS)
+def test_client_redirect_to_invalid_url_error_omits_it(server, ask):
+    server.response = (302, {"Location": "https://codeocean.test:cop_s3cret/"}, b"")
+    with pytest.raises(UnexpectedResponse, match="a redirect to an invalid URL") as caught:
         ask(server, lambda client: client.data_assets.get("a1"), retry_budget=0)
     assert "s3cret" not in "".join(format_exception(caught.value))
 
 
-def test_the_storage_repeats_no_address_that_is_none(server):
-    server.answer = (302, {"Location": "https://files.test:signature=s3cret/"}, b"")
+def test_storage_redirect_to_invalid_url_error_omits_it(server):
+    server.response = (302, {"Location": "https://files.test:signature=s3cret/"}, b"")
     with (
         CodeOceanClient(server.url, "cop_s3cret") as client,
         pytest.raises(CodeOceanTransportError, match="Invalid URL in location header") as caught,
@@ -59,17 +59,17 @@ def test_the_storage_repeats_no_address_that_is_none(server):
     assert "s3cret" not in "".join(format_exception(caught.value))
 
 
-def test_the_storage_follows_with_nothing_that_opens_doors(server, elsewhere):
-    server.answer[1]["Set-Cookie"] = "session=s3cret; Path=/"
+def test_storage_redirect_is_followed_without_credentials(server, elsewhere):
+    server.response[1]["Set-Cookie"] = "session=s3cret; Path=/"
     with (
         CodeOceanClient(server.url, "cop_s3cret") as client,
         client.storage.read(f"{server.url}/file?signature=of-this-host", 3) as part,
     ):
-        assert b"".join(part.chunks) == elsewhere.answer[2]
-    (headers,) = elsewhere.headers
+        assert b"".join(part.chunks) == elsewhere.response[2]
+    (headers,) = elsewhere.request_headers
     assert headers["Range"] == "bytes=3-"
     assert {name.lower() for name in headers} <= {
         *("host", "range", "accept", "accept-encoding", "user-agent", "connection"),
-        "cookie",  # both are one host to cookies, which know no ports
+        "cookie",  # cookies ignore the port, so both servers are one host
     }
-    assert "of-this-host" not in elsewhere.lines[0]
+    assert "of-this-host" not in elsewhere.request_lines[0]

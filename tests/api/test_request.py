@@ -1,4 +1,4 @@
-"""An endpoint is declared once: what it becomes, how its path is quoted, how a search is walked through."""
+"""Declared endpoints: methods, quoted paths, and paginated searches."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api import pagination
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
-from airflow_provider_codeocean.api.endpoint import Endpoint, Resource, S, endpoint
+from airflow_provider_codeocean.api.endpoint import Endpoint, Resource, SenderT, endpoint
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.errors import Forbidden, UnexpectedAnswer
+from airflow_provider_codeocean.api.errors import Forbidden, UnexpectedResponse
 from airflow_provider_codeocean.api.models.capsule import CapsuleSearchParams
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import AttachParams, DataAssetSearchParams
 from airflow_provider_codeocean.api.models.folder import Folder
 from airflow_provider_codeocean.api.pagination import paginated
-from airflow_provider_codeocean.api.request import Effect, Parts
-from tests.api.fake_server import BOTH, FakeServer, SearchServer, ask_sync, reply
+from airflow_provider_codeocean.api.request import Idempotency, RequestParts
+from tests.api.fake_server import CALLERS, FakeServer, SearchServer, call_sync, reply
 
 PARAMS = DataAssetSearchParams()
-#: A page that says there is another one.
+#: A page with a next page.
 MORE = {"has_more": True, "results": [{"id": "a0"}]}
 
-both_clients = pytest.mark.parametrize("ask_server", BOTH.values(), ids=BOTH)
+both_clients = pytest.mark.parametrize("ask_server", CALLERS.values(), ids=CALLERS)
 
 
-class Telescopes(Resource[S]):
-    """A resource that Code Ocean does not have."""
+class Telescopes(Resource[SenderT]):
+    """A fictional resource."""
 
-    root = "telescopes"
+    path_prefix = "telescopes"
 
     @endpoint("POST", "/{telescope_id}/mirrors/{mirror_id}", DataAsset)
-    def turn(self, telescope_id: str, mirror_id: str, degrees: int, params: AttachParams) -> Parts:
+    def turn(self, telescope_id: str, mirror_id: str, degrees: int, params: AttachParams) -> RequestParts:
         """Turn a mirror."""
-        return Parts(query={"degrees": str(degrees)}, body=params)
+        return RequestParts(query={"degrees": str(degrees)}, body=params)
 
     @endpoint("DELETE", "/{telescope_id}", NoneType)
     def dismantle(self, telescope_id: str) -> None:
@@ -52,8 +52,8 @@ class Telescopes(Resource[S]):
 
 
 class TestNewEndpoint:
-    def test_both_clients_serve_it(self, server, ask):
-        server.answers = [reply(json={"id": "a1"})]
+    def test_endpoint_declared_once_works_in_both_clients(self, server, ask):
+        server.responders = [reply(json={"id": "a1"})]
         params = AttachParams(id="a1", mount="m")
         asset = ask(lambda client: Telescopes(client).turn("t1", mirror_id="m 1", degrees=5, params=params))
         assert asset.id == "a1"
@@ -64,31 +64,34 @@ class TestNewEndpoint:
         )
         assert server.bodies == [{"id": "a1", "mount": "m"}]
 
-    def test_one_with_an_empty_answer_needs_no_more_than_its_line(self, server, ask):
-        server.answers = [reply(204)]
+    def test_endpoint_with_empty_response_returns_none(self, server, ask):
+        server.responders = [reply(204)]
         assert ask(lambda client: Telescopes(client).dismantle("t1")) is None
         assert server.requests[0].content == b""
 
-    def test_it_is_listed(self):
+    def test_endpoints_lists_all_declarations(self):
         assert set(Telescopes.endpoints()) == {"turn", "dismantle"}
 
     @pytest.mark.parametrize(
         ("method", "effect"),
         [
-            ("GET", Effect.READ),
-            ("POST", Effect.ONCE),
-            ("PUT", Effect.REPEATABLE),
-            ("PATCH", Effect.REPEATABLE),
-            ("DELETE", Effect.REPEATABLE),
+            ("GET", Idempotency.SAFE),
+            ("POST", Idempotency.NON_IDEMPOTENT),
+            ("PUT", Idempotency.IDEMPOTENT),
+            ("PATCH", Idempotency.IDEMPOTENT),
+            ("DELETE", Idempotency.IDEMPOTENT),
         ],
     )
-    def test_its_effect_follows_from_the_method_unless_it_is_given(self, method, effect):
-        assert endpoint(method, "", NoneType)(lambda self: None).effect is effect
-        assert endpoint(method, "", NoneType, effect=Effect.READ)(lambda self: None).effect is Effect.READ
+    def test_endpoint_idempotency_defaults_to_that_of_the_method(self, method, effect):
+        assert endpoint(method, "", NoneType)(lambda self: None).idempotency is effect
+        assert (
+            endpoint(method, "", NoneType, idempotency=Idempotency.SAFE)(lambda self: None).idempotency
+            is Idempotency.SAFE
+        )
 
 
 class TestMethods:
-    def test_sync_and_async_have_the_same(self):
+    def test_methods_of_both_clients_are_the_same(self):
         sync = CodeOceanClient(FakeServer.url, FakeServer.token)
         awaited = CodeOceanAsyncClient(FakeServer.url, FakeServer.token)
         methods = {name for name in dir(sync.data_assets) if not name.startswith("_")}
@@ -99,23 +102,23 @@ class TestMethods:
             assert one.__name__ == other.__name__ == name
             assert one.__doc__ == other.__doc__
 
-    def test_every_one_says_what_it_does(self):
+    def test_methods_have_docstrings(self):
         for name, declared in DataAssets.endpoints().items():
             assert declared.__doc__, name
         assert "All pages" in (DataAssets.search_all.__doc__ or "")
 
-    def test_on_the_class_they_are_the_declarations(self):
+    def test_methods_on_the_class_are_declarations(self):
         assert isinstance(DataAssets.get, Endpoint)
         assert isinstance(DataAssets.search_all, paginated)
 
     @pytest.mark.parametrize("wrong", [(), ("a1", "a2")])
-    def test_wrong_arguments_are_refused_before_anything_is_sent(self, server, ask, wrong):
+    def test_method_with_wrong_arguments_sends_nothing(self, server, ask, wrong):
         with pytest.raises(TypeError):
             ask(lambda client: client.data_assets.get(*wrong))
         assert server.requests == []
 
-    def test_a_call_does_not_change(self):
-        call = DataAssets.get.call("data_assets", "a1")
+    def test_request_is_frozen(self):
+        call = DataAssets.get.build_request("data_assets", "a1")
         with pytest.raises(dataclasses.FrozenInstanceError):
             call.path = "elsewhere"
 
@@ -129,10 +132,10 @@ class TestPath:
     @example(identifier="...")
     @example(identifier="a?archive=true#top")
     @example(identifier="//elsewhere.example.com")
-    def test_any_identifier_is_one_segment_or_refused(self, identifier):
+    def test_identifier_of_any_text_is_one_segment_or_rejected(self, identifier):
         server = FakeServer(reply(json={"id": "a1"}))
         try:
-            ask_sync(server, lambda client: client.data_assets.get(identifier))
+            call_sync(server, lambda client: client.data_assets.get(identifier))
         except ValueError:
             assert server.requests == []
             assert (
@@ -156,22 +159,22 @@ class TestPath:
             "x" * 256,
         ],
     )
-    def test_one_that_could_lead_elsewhere_is_refused(self, server, ask, identifier):
+    def test_identifier_that_changes_the_path_is_rejected(self, server, ask, identifier):
         with pytest.raises(ValueError, match="data_asset_id must be an identifier") as caught:
             ask(lambda client: client.data_assets.get(identifier))
         assert server.requests == []
         assert len(str(caught.value)) < 400
 
     @pytest.mark.parametrize("identifier", ["", " ", ".", "..", " .. ", "\u3000.\n", None, 5, b"a1", ["a1"]])
-    def test_what_is_no_identifier_is_refused_by_name(self, server, ask, identifier):
+    def test_invalid_identifier_error_names_the_argument(self, server, ask, identifier):
         with pytest.raises(ValueError, match="job_id must be an identifier"):
             ask(lambda client: client.capsules.get_release_job("c1", identifier))
         with pytest.raises(ValueError, match="computation_id must be an identifier"):
             ask(lambda client: client.computations.detach_data_assets(identifier, ["a1"]))
         assert server.requests == []
 
-    def test_the_slash_at_the_end_stays(self, server, ask):
-        server.answers = [reply(204)]
+    def test_trailing_slash_is_kept(self, server, ask):
+        server.responders = [reply(204)]
         ask(lambda client: client.computations.detach_data_assets("c1", ["a1"]))
         assert server.requests[0].url.path == "/api/v1/computations/c1/data_assets/"
 
@@ -181,26 +184,26 @@ def encodable(text):
 
 
 @both_clients
-class TestWalk:
+class TestPagination:
     @settings(max_examples=25)
     @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=8))
-    def test_every_item_comes_once_by_token(self, ask_server, sizes):
+    def test_search_all_by_token_returns_each_item_once(self, ask_server, sizes):
         pages = numbered_pages(sizes)
         server = SearchServer(pages, by_token=True)
-        found = ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
-        assert [asset.id for asset in found] == list(chain(*pages))
+        results = ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
+        assert [asset.id for asset in results] == list(chain(*pages))
         assert [body.get("next_token") for body in server.bodies] == [None, *map(str, range(1, len(pages)))]
 
     @settings(max_examples=25)
     @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=8))
-    def test_every_item_comes_once_by_offset(self, ask_server, sizes):
+    def test_search_all_by_offset_returns_each_item_once(self, ask_server, sizes):
         pages = numbered_pages(sizes)
         server = SearchServer(pages, by_token=False)
-        found = ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
-        assert [asset.id for asset in found] == list(chain(*pages))
+        results = ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
+        assert [asset.id for asset in results] == list(chain(*pages))
         assert len(server.requests) == len(pages)
 
-    def test_every_page_is_asked_for_with_the_same_parameters(self, ask_server):
+    def test_search_all_requests_each_page_with_the_same_parameters(self, ask_server):
         server = SearchServer(numbered_pages([2, 2, 1]), by_token=True)
         params = DataAssetSearchParams(query="tag:t", limit=2, archived=False)
         ask_server(server, lambda client: client.data_assets.search_all(params))
@@ -210,12 +213,12 @@ class TestWalk:
             {**params.to_json(), "next_token": "2"},
         ]
 
-    def test_it_may_begin_with_a_token_or_an_offset(self, ask_server):
+    def test_search_all_starts_at_a_given_token_or_offset(self, ask_server):
         for params, by_token in [({"next_token": "1"}, True), ({"offset": 2}, False)]:
             server = SearchServer(numbered_pages([2, 2]), by_token=by_token)
             search = DataAssetSearchParams(**params)
-            found = ask_server(server, lambda client, search=search: client.data_assets.search_all(search))
-            assert [asset.id for asset in found] == ["a2", "a3"]
+            results = ask_server(server, lambda client, search=search: client.data_assets.search_all(search))
+            assert [asset.id for asset in results] == ["a2", "a3"]
 
     @pytest.mark.parametrize(
         ("pages", "requests"),
@@ -232,11 +235,11 @@ class TestWalk:
         ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
         assert len(server.requests) == requests
 
-    def test_search_all_first_token_repeated_ends_without_anything_new(self, ask_server):
+    def test_search_all_initial_token_repeated_ends(self, ask_server):
         server = FakeServer(*[reply(json=MORE | {"next_token": "t"})] * 2, asked_for_ever)
         params = DataAssetSearchParams(next_token="t")
-        found = ask_server(server, lambda client: client.data_assets.search_all(params))
-        assert [asset.id for asset in found] == ["a0"]
+        results = ask_server(server, lambda client: client.data_assets.search_all(params))
+        assert [asset.id for asset in results] == ["a0"]
 
     @pytest.mark.fault("A7")
     @pytest.mark.parametrize(
@@ -250,14 +253,14 @@ class TestWalk:
     @pytest.mark.parametrize("by_token", [True, False])
     def test_search_all_overlapping_pages_returns_each_id_once(self, ask_server, pages, by_token):
         server = SearchServer(pages, by_token=by_token)
-        found = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
-        assert [asset.id for asset in found] == ["a3", "a2", "a1"]
+        results = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        assert [asset.id for asset in results] == ["a3", "a2", "a1"]
         assert len(server.requests) == len(pages)
 
     @pytest.mark.fault("A7")
     @pytest.mark.parametrize("resource", ["data_assets", "capsules", "pipelines"])
-    def test_search_all_repeated_token_with_new_results_goes_on(self, ask_server, resource):
-        """A token may name a search and not a place in it: whether something new comes decides."""
+    def test_search_all_repeated_token_with_new_results_continues(self, ask_server, resource):
+        """A token may identify the search and not the page, so new results decide."""
         pages = [["a3", "a2"], ["a2", "a1"], ["a1"]]
         bodies = [
             {"has_more": True, "next_token": "t", "results": [{"id": item} for item in page]}
@@ -265,16 +268,16 @@ class TestWalk:
         ]
         server = FakeServer(*[reply(json=body) for body in bodies], asked_for_ever)
         params = (DataAssetSearchParams if resource == "data_assets" else CapsuleSearchParams)()
-        found = ask_server(server, lambda client: getattr(client, resource).search_all(params))
-        assert [item.id for item in found] == ["a3", "a2", "a1"]
+        results = ask_server(server, lambda client: getattr(client, resource).search_all(params))
+        assert [item.id for item in results] == ["a3", "a2", "a1"]
         assert len(server.requests) == 3
 
     def test_search_all_results_without_fields_are_kept(self, ask_server):
-        """Without an id, nothing can be known to be the same, so nothing is dropped."""
+        """Results without an id cannot be compared, so all are kept."""
         results = [{"id": "a1"}, {"name": "no id"}, {"name": "no id"}, {"id": "a2", "tags": None}]
         server = FakeServer(reply(json={"has_more": False, "results": results}), asked_for_ever)
-        found = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
-        assert [(item.id, item.name, item.tags) for item in found] == [
+        results = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        assert [(item.id, item.name, item.tags) for item in results] == [
             ("a1", "", []),
             ("", "no id", []),
             ("", "no id", []),
@@ -287,12 +290,12 @@ class TestWalk:
         size=st.integers(1, 3),
         by_token=st.booleans(),
     )
-    def test_search_all_while_assets_are_created_returns_all_that_were_there(
+    def test_search_all_while_assets_are_created_misses_no_earlier_one(
         self, ask_server, created, size, by_token
     ):
         server = GrowingServer(created, size=size, by_token=by_token)
-        found = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
-        ids = [asset.id for asset in found]
+        results = ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
+        ids = [asset.id for asset in results]
         assert len(ids) == len(set(ids))
         assert set(ids) >= set(server.first)
 
@@ -307,56 +310,56 @@ class TestWalk:
         ],
         ids=["empty pages with new tokens", "the same page for each offset"],
     )
-    def test_search_all_without_anything_new_for_ten_pages_fails(self, ask_server, pages, message):
+    def test_search_all_ten_pages_without_new_results_fails(self, ask_server, pages, message):
         server = FakeServer(*[reply(json=page) for page in pages], asked_for_ever)
-        with pytest.raises(UnexpectedAnswer, match=message):
+        with pytest.raises(UnexpectedResponse, match=message):
             ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
 
     @pytest.mark.parametrize("bound", ["_MAX_PAGES", "_MAX_RESULTS"])
-    def test_search_all_without_an_end_is_an_error(self, ask_server, monkeypatch, bound):
+    def test_search_all_beyond_its_limits_fails(self, ask_server, monkeypatch, bound):
         monkeypatch.setattr(pagination, bound, 3)
         server = SearchServer(numbered_pages([1] * 3), by_token=True)
         assert len(ask_server(server, lambda client: client.data_assets.search_all(PARAMS))) == 3
         server = SearchServer(numbered_pages([1] * 4), by_token=True)
-        with pytest.raises(UnexpectedAnswer, match=r"returned 3 results on 3 pages, and says"):
+        with pytest.raises(UnexpectedResponse, match=r"returned 3 results on 3 pages, and says"):
             ask_server(server, lambda client: client.data_assets.search_all(PARAMS))
         assert len(server.requests) == 3
 
-    def test_an_error_on_the_way_is_raised(self, ask_server):
+    def test_search_all_error_on_a_later_page_is_raised(self, ask_server):
         server = FakeServer(reply(json=MORE | {"next_token": "t"}), reply(403, json={"message": "no"}))
         with pytest.raises(Forbidden):
             ask_server(server, lambda client: client.data_assets.search_all(DataAssetSearchParams()))
         assert len(server.requests) == 2
 
 
-class TestWalkThatIsLeft:
-    def test_sync(self):
+class TestAbandonedPagination:
+    def test_sync_iterator_closed_early_requests_no_more_pages(self):
         server = SearchServer(numbered_pages([2, 2, 2]), by_token=True)
         with CodeOceanClient(server.url, server.token, transport=server.transport) as client:
-            found = client.data_assets.search_all(DataAssetSearchParams())
+            results = client.data_assets.search_all(DataAssetSearchParams())
             assert server.requests == []
-            assert [next(found).id for _ in range(3)] == ["a0", "a1", "a2"]
-            found.close()
+            assert [next(results).id for _ in range(3)] == ["a0", "a1", "a2"]
+            results.close()
         assert len(server.requests) == 2
 
-    async def test_async(self):
+    async def test_async_iterator_closed_early_requests_no_more_pages(self):
         server = SearchServer(numbered_pages([2, 2, 2]), by_token=True)
         async with CodeOceanAsyncClient(server.url, server.token, transport=server.transport) as client:
-            found = client.data_assets.search_all(DataAssetSearchParams())
+            results = client.data_assets.search_all(DataAssetSearchParams())
             assert server.requests == []
-            assert [(await anext(found)).id for _ in range(3)] == ["a0", "a1", "a2"]
-            await found.aclose()
+            assert [(await anext(results)).id for _ in range(3)] == ["a0", "a1", "a2"]
+            await results.aclose()
         assert len(server.requests) == 2
 
 
 def numbered_pages(sizes):
-    """Pages of these sizes, with the items a0, a1, a2 …"""
+    """Return pages of these sizes, with the items a0, a1, a2 …"""
     items = [f"a{number}" for number in range(sum(sizes))]
     return [[items.pop(0) for _ in range(size)] for size in sizes]
 
 
 class GrowingServer(FakeServer):
-    """Answers a search, newest first, of ten data assets; before each further page, some are created."""
+    """A search of ten data assets, newest first; before each further page, more are created."""
 
     def __init__(self, created: list[int], *, size: int, by_token: bool) -> None:
         super().__init__(self.search)
@@ -365,8 +368,8 @@ class GrowingServer(FakeServer):
         self.created, self.size, self.by_token = list(created), size, by_token
 
     def search(self, request):
-        asked = json.loads(request.content)
-        start = int(asked.get("next_token" if self.by_token else "offset", 0))
+        params = json.loads(request.content)
+        start = int(params.get("next_token" if self.by_token else "offset", 0))
         for _ in range(self.created.pop(0) if start and self.created else 0):
             self.all.insert(0, f"b{len(self.all)}")
         end = start + self.size
@@ -384,7 +387,7 @@ class TestBoundMethods:
         with CodeOceanClient("https://codeocean.test", "cop_token") as client:
             yield client
 
-    def test_they_show_their_arguments_and_what_they_answer(self, client):
+    def test_bound_method_signature_shows_arguments_and_result(self, client):
         signature = inspect.signature(client.data_assets.list_files)
         assert list(signature.parameters) == ["data_asset_id", "path"]
         assert signature.return_annotation is Folder
@@ -392,15 +395,15 @@ class TestBoundMethods:
         assert "one result after the other" in client.data_assets.search_all.__doc__
 
     @pytest.mark.parametrize("wrong", [[], "a1", [""], [7], None])
-    def test_a_list_of_identifiers_is_one(self, client, wrong):
+    def test_detach_data_assets_with_invalid_ids_is_rejected(self, client, wrong):
         for resource in (client.capsules, client.pipelines, client.computations):
             with pytest.raises(ValueError, match="data_asset_ids must be a list of identifiers"):
                 resource.detach_data_assets("c1", wrong)
 
-    def test_a_computation_is_not_renamed_to_nothing(self, client):
+    def test_rename_with_blank_name_is_rejected(self, client):
         with pytest.raises(ValueError, match="name must not be empty"):
             client.computations.rename("c1", " ")
 
 
-def test_null_is_an_empty_list_where_a_list_is_due():
-    assert Capsules.list_computations.call("capsules", "c1").read(None) == []
+def test_list_computations_null_response_is_an_empty_list():
+    assert Capsules.list_computations.build_request("capsules", "c1").parse(None) == []

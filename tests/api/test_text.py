@@ -1,4 +1,4 @@
-"""Which values are accepted as text, names, ids, folders, and paths, and how the others are rejected."""
+"""Values that are accepted or rejected as text, names, ids, folders, and paths."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api import text
-from tests.api.models.params import any_json, ids
+from tests.api.models.strategies import any_json, ids
 
 CONVERSIONS = [
     text.to_text,
-    text.to_nonempty,
-    text.to_name,
-    text.to_folder,
-    text.to_new_folder,
-    text.to_path,
-    text.to_prefix,
+    text.to_nonempty_text,
+    text.to_display_name,
+    text.to_folder_name,
+    text.to_new_folder_name,
+    text.to_file_path,
+    text.to_bucket_prefix,
     text.to_id,
     text.to_capsule_id,
 ]
@@ -52,13 +52,13 @@ def test_conversion_float_or_boolean_is_rejected_with_the_remedy(convert, value)
         convert(value)
 
 
-@pytest.mark.parametrize("written", [repr, json.dumps])
-@given(result=st.dictionaries(st.text(), any_json, max_size=3), made=ids)
-def test_id_of_a_result_is_the_id_in_it_also_as_text(written, result, made):
-    result |= {"id": made}
-    assert text.to_id(result) == made
+@pytest.mark.parametrize("to_string", [repr, json.dumps])
+@given(result=st.dictionaries(st.text(), any_json, max_size=3), external_id=ids)
+def test_id_of_a_result_or_its_text_is_extracted(to_string, result, external_id):
+    result |= {"id": external_id}
+    assert text.to_id(result) == external_id
     if "nan" not in repr(result) and "inf" not in repr(result):
-        assert text.to_id(written(result)) == made
+        assert text.to_id(to_string(result)) == external_id
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_id_of_a_result_is_the_id_in_it_also_as_text(written, result, made):
         [],
     ],
 )
-def test_id_of_another_shape_is_rejected(value):
+def test_id_in_another_format_is_rejected(value):
     with pytest.raises(ValueError, match="must be"):
         text.to_id(value)
 
@@ -95,7 +95,13 @@ def test_id_address_or_number_of_a_page_is_rejected():
 
 
 @pytest.mark.parametrize(
-    ("value", "problem"), [("", text.EMPTY), (" \n", text.EMPTY), (None, text.NONE), ("None", text.NONE)]
+    ("value", "problem"),
+    [
+        ("", text.EMPTY_MESSAGE),
+        (" \n", text.EMPTY_MESSAGE),
+        (None, text.NONE_MESSAGE),
+        ("None", text.NONE_MESSAGE),
+    ],
 )
 def test_id_blank_or_none_is_rejected(value, problem):
     with pytest.raises(ValueError, match=f"^{problem}$"):
@@ -105,27 +111,27 @@ def test_id_blank_or_none_is_rejected(value, problem):
 @pytest.mark.parametrize("value", ["/data/foo", "a/b", "..", ".", "a\\b", "a\tb", "x" * 256, "ü" * 128])
 def test_folder_that_is_not_one_folder_is_rejected(value):
     with pytest.raises(ValueError, match=r"must (be the name of one folder|have at most 255 bytes)"):
-        text.to_folder(value)
+        text.to_folder_name(value)
 
 
-def test_folder_of_a_new_data_asset_has_no_spaces():
-    assert text.to_folder("a b") == "a b"
+def test_folder_of_a_new_data_asset_with_spaces_is_rejected():
+    assert text.to_folder_name("a b") == "a b"
     with pytest.raises(ValueError, match="must not contain spaces"):
-        text.to_new_folder("a b")
+        text.to_new_folder_name("a b")
 
 
 @given(st.text().filter(str.strip))
-def test_folder_of_any_name_is_a_folder_or_rejected(name):
+def test_folder_derived_from_any_name_is_valid_or_rejected(name):
     try:
-        assert text.to_new_folder(text.folder_of(name)) == text.folder_of(name)
+        assert text.to_new_folder_name(text.derive_folder_name(name)) == text.derive_folder_name(name)
     except ValueError as error:
         assert str(error).startswith("must ")  # noqa: PT017
 
 
 def test_name_of_5000_characters_is_rejected():
-    assert text.to_name("x" * 1000)
+    assert text.to_display_name("x" * 1000)
     with pytest.raises(ValueError, match="must have at most 1000 characters, got 5000"):
-        text.to_name("x" * 5000)
+        text.to_display_name("x" * 5000)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +139,13 @@ def test_name_of_5000_characters_is_rejected():
     [("/figures/", "figures/"), ("//a", "a"), ("/", ""), (" ", ""), ("a b/c.d", "a b/c.d")],
 )
 def test_path_with_leading_slashes_loses_them(given_path, path):
-    assert text.to_path(given_path) == path
+    assert text.to_file_path(given_path) == path
 
 
 @pytest.mark.parametrize("path", ["..", "a/../b", "./a", "a\0b", "a\nb"])
 def test_path_out_of_the_files_is_rejected(path):
     with pytest.raises(ValueError, match="must be a path below the root of the files"):
-        text.to_path(path)
+        text.to_file_path(path)
 
 
 @given(any_json)

@@ -14,21 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.crash.matrix import HERE, play
+from tests.crash.matrix import HERE, run_matrix
 
 if TYPE_CHECKING:
-    from tests.crash.scene import Outcome
+    from tests.crash.crash_run import CrashResult
 
-BESIDE = Path(__file__).parent / "dags"
+PLAIN_DAGS = Path(__file__).parent / "dags"
 
 
 def main() -> None:
     """Play both, and print what came of them side by side."""
     folder = Path(tempfile.mkdtemp(prefix="crash-matrix-"))
 
-    def run(prefix: str) -> dict[tuple[str, str], Outcome]:
-        dags = (HERE / "dags", BESIDE)
-        outcomes = play(folder / prefix, python=sys.executable, dags=dags, prefix=prefix)
+    def run(prefix: str) -> dict[tuple[str, str], CrashResult]:
+        dags = (HERE / "dags", PLAIN_DAGS)
+        outcomes = run_matrix(folder / prefix, python=sys.executable, dags=dags, prefix=prefix)
         return {(each.point, each.mode): each for each in outcomes}
 
     with ThreadPoolExecutor() as pool:
@@ -44,10 +44,10 @@ def main() -> None:
         print(f"{name}: {', '.join(f'{count} {verdict}' for verdict, count in sorted(verdicts.items()))}")
 
 
-def _describe(outcome: Outcome) -> str:
-    if outcome.trouble:
-        return f"not reached: {outcome.trouble.splitlines()[0]}"
-    return f"{outcome.verdict}: {outcome.assets} made, {outcome.state}, {outcome.seconds:.0f} s"
+def _describe(outcome: CrashResult) -> str:
+    if outcome.error:
+        return f"not reached: {outcome.error.splitlines()[0]}"
+    return f"{outcome.verdict}: {outcome.job_count} made, {outcome.state}, {outcome.recovery_seconds:.0f} s"
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 TEST = Path(__file__).parent.parent / "e2e" / "test_events.py"
-COMPUTATIONS = "300"
+COMPUTATION_COUNT = "300"
 
 if __name__ == "__main__":
-    os.environ.setdefault("EVENTS_COMPUTATIONS", COMPUTATIONS)
+    os.environ.setdefault("EVENTS_COMPUTATIONS", COMPUTATION_COUNT)
     sys.exit(pytest.main(["-q", "-k", "finishes_together", str(TEST)]))

@@ -15,19 +15,19 @@ import subprocess
 import sys
 import tempfile
 
-BASE = "from airflow.sdk import DAG"
-OURS = "airflow_provider_codeocean"
-OPERATOR = f"from {OURS}.operators.data_asset import CodeOceanCaptureResultOperator"
+BASE_IMPORT = "from airflow.sdk import DAG"
+PACKAGE = "airflow_provider_codeocean"
+OPERATOR_IMPORT = f"from {PACKAGE}.operators.data_asset import CodeOceanCaptureResultOperator"
 CASES = {
-    "operators": OPERATOR,
-    "sensors": f"from {OURS}.sensors.data_asset import CodeOceanDataAssetSensor",
-    "triggers": f"from {OURS}.triggers.data_asset import CodeOceanDataAssetTrigger",
-    "an operator, made": f"{OPERATOR}; "
+    "operators": OPERATOR_IMPORT,
+    "sensors": f"from {PACKAGE}.sensors.data_asset import CodeOceanDataAssetSensor",
+    "triggers": f"from {PACKAGE}.triggers.data_asset import CodeOceanDataAssetTrigger",
+    "an operator, made": f"{OPERATOR_IMPORT}; "
     "CodeOceanCaptureResultOperator(task_id='t', computation_id='c', name='n')",
     "Airflow's BaseTrigger": "import airflow.triggers.base",
     "the SDK": "import codeocean",
 }
-HEAVY = {"httpx", "requests", "pydantic", "sqlalchemy", "pandas", "ssl", f"{OURS}.api.client"}
+HEAVY_MODULES = {"httpx", "requests", "pydantic", "sqlalchemy", "pandas", "ssl", f"{PACKAGE}.api.client"}
 PROGRAM = """
 import json, sys, time
 {base}
@@ -44,7 +44,7 @@ def measure(case: str, environment: dict[str, str]) -> tuple[float, set[str]]:
     :param environment: environment variables.
     :returns: the CPU seconds that it took, and the modules that it brought.
     """
-    program = PROGRAM.format(base=BASE, case=case)
+    program = PROGRAM.format(base=BASE_IMPORT, case=case)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         env=environment,
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    print(f"added to `{BASE}`, median of {rounds} processes:")
+    print(f"added to `{BASE_IMPORT}`, median of {rounds} processes:")
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"AIRFLOW_HOME": home}
         measure("pass", environment)  # fills the caches
@@ -70,7 +70,7 @@ def main() -> None:
             results = [measure(case, environment) for _ in range(rounds)]
             milliseconds = statistics.median(seconds for seconds, _ in results) * 1000
             modules = results[0][1]
-            heavy = ", ".join(sorted(modules & HEAVY)) or "none of the heavy ones"
+            heavy = ", ".join(sorted(modules & HEAVY_MODULES)) or "none of the heavy ones"
             print(f"  {name:21} {milliseconds:6.1f} ms CPU  {len(modules):4} modules, {heavy}")
 
 

@@ -16,9 +16,9 @@ from codeocean.data_asset import DataAssetSearchResults
 
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
-from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
+from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
 from airflow_provider_codeocean.polling.poller import Poller
-from airflow_provider_codeocean.polling.waits import DataAssetWait, Kind
+from airflow_provider_codeocean.polling.waits import DataAssetWait, TargetKind
 from tests.benchmarks.waits.server import Server
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 
 
-def milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
+def median_milliseconds(action: Callable[[], object], rounds: int = 20) -> float:
     """Return the median time that something takes."""
     taken = []
     for _ in range(rounds):
         begin = time.perf_counter()
-        work()
+        action()
         taken.append(time.perf_counter() - begin)
     return statistics.median(taken) * 1000
 
 
-async def take(content: bytes) -> float:
+async def measure_poller(content: bytes) -> float:
     """Return how long the poller is at one page, decoded."""
 
     async def never() -> CodeOceanAsyncClient:
@@ -45,7 +45,7 @@ async def take(content: bytes) -> float:
         raise AssertionError("unreachable")
 
     poller = Poller(never, name="benchmark")
-    glances = GlancePage.from_bytes(content).results
+    glances = DataAssetSummaryPage.from_bytes(content).results
     waits = [
         asyncio.create_task(poller.wait(DataAssetWait(glance.id, poll_interval=5.0, deadline=None)))
         for glance in glances
@@ -54,11 +54,11 @@ async def take(content: bytes) -> float:
 
     def work() -> None:
         for glance in glances:
-            watched = poller._watchlist.get(Kind.DATA_ASSET, glance.id)
+            watched = poller._registry.get(TargetKind.DATA_ASSET, glance.id)
             assert watched is not None
-            poller._searching.take(watched, glance, 0.9)
+            poller._bulk_reader._apply(watched, glance, 0.9)
 
-    taken = milliseconds(work)
+    taken = median_milliseconds(work)
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
@@ -68,14 +68,17 @@ async def take(content: bytes) -> float:
 def main() -> None:
     """Measure, and print."""
     server = Server(0)
-    server.answer("POST", "/bench/assets", b'{"n": 1000, "seed": 1, "first": 5, "last": 35}')
-    _, content, _ = server.answer("POST", "/api/v1/data_assets/search", b'{"limit": 1000}')
-    whole = DataAssets.search.call(DataAssets.root, DataAssetSearchParams())
+    server.respond("POST", "/bench/assets", b'{"n": 1000, "seed": 1, "first": 5, "last": 35}')
+    _, content, _ = server.respond("POST", "/api/v1/data_assets/search", b'{"limit": 1000}')
+    whole = DataAssets.search.build_request(DataAssets.path_prefix, DataAssetSearchParams())
     print(f"a page of 1,000 data assets, {len(content) / 1e6:.2f} MB, median ms:")
-    print(f"  decoded for the poller    {milliseconds(lambda: GlancePage.from_bytes(content)):7.2f}")
-    print(f"  taken by the poller       {asyncio.run(take(content)):7.2f}")
-    print(f"  decoded as whole models   {milliseconds(lambda: whole.decode(content), 5):7.2f}")
-    sdk = milliseconds(lambda: DataAssetSearchResults.from_dict(json.loads(content)), 3)
+    print(
+        "  decoded for the poller    "
+        f"{median_milliseconds(lambda: DataAssetSummaryPage.from_bytes(content)):7.2f}"
+    )
+    print(f"  taken by the poller       {asyncio.run(measure_poller(content)):7.2f}")
+    print(f"  decoded as whole models   {median_milliseconds(lambda: whole.parse_json(content), 5):7.2f}")
+    sdk = median_milliseconds(lambda: DataAssetSearchResults.from_dict(json.loads(content)), 3)
     print(f"  decoded by the SDK        {sdk:7.2f}")
 
 

@@ -18,16 +18,16 @@ from typing import Any
 import psutil
 
 from scripts.real_airflow import RealAirflow
-from tests.benchmarks.waits.__main__ import DOCS, Setting, serving
+from tests.benchmarks.waits.__main__ import DOCS, Setting, run_server
+from tests.benchmarks.waits.contestant_process import call_server
 from tests.benchmarks.waits.contestants import TOKEN
-from tests.benchmarks.waits.measured import call
 
 DAGS = Path(__file__).parent / "waits" / "dags"
 #: Between how many seconds after all are deferred the data assets become ready, and how long they wait as
 #: drafts before that.
-FIRST, LAST, DEFERRED = 5.0, 35.0, 60.0
+FIRST_READY_SECONDS, LAST_READY_SECONDS, WAIT_SECONDS = 5.0, 35.0, 60.0
 #: Seconds for all tasks to be deferred, and to end.
-PATIENCE = 1800.0
+TIMEOUT_SECONDS = 1800.0
 _COLUMNS = (
     "A DAG of N deferred tasks",
     "N",
@@ -46,23 +46,23 @@ class Cost:
     """What one DAG cost.
 
     :param name: the DAG.
-    :param waiting: the triggerer's CPU seconds in the minute in which all waited.
-    :param ending: its CPU seconds from then until the last one had been noticed.
-    :param memory: megabytes of its processes at most.
+    :param waiting_cpu_seconds: the triggerer's CPU seconds in the minute in which all waited.
+    :param ending_cpu_seconds: its CPU seconds from then until the last one had been noticed.
+    :param memory_mb: megabytes of its processes at most.
     :param requests: requests from the start of that minute on.
     :param connections: connections that they took.
-    :param noticed: seconds from the time that the last data asset was ready to the last trigger's event.
-    :param finished: seconds from the same time to the end of the run.
+    :param detection_seconds: seconds from the end of the last data asset's creation to the last event.
+    :param run_seconds: seconds from the same time to the end of the run.
     """
 
     name: str
-    waiting: float
-    ending: float
-    memory: float
+    waiting_cpu_seconds: float
+    ending_cpu_seconds: float
+    memory_mb: float
     requests: int
     connections: int
-    noticed: float
-    finished: float
+    detection_seconds: float
+    run_seconds: float
 
 
 def main() -> None:
@@ -75,8 +75,9 @@ def main() -> None:
     for name, label in (("ours", "**CodeOceanDataAssetSensor**"), ("http", "HttpSensor")):
         cost = measure(name, arguments.tasks)
         lines.append(
-            f"| {label} | {arguments.tasks:,} | {cost.waiting:.1f} | {cost.ending:.1f} | {cost.memory:.0f} | "
-            f"{cost.requests:,} | {cost.connections:,} | {cost.noticed:.0f} | {cost.finished:.0f} |"
+            f"| {label} | {arguments.tasks:,} | {cost.waiting_cpu_seconds:.1f} | "
+            f"{cost.ending_cpu_seconds:.1f} | {cost.memory_mb:.0f} | {cost.requests:,} | "
+            f"{cost.connections:,} | {cost.detection_seconds:.0f} | {cost.run_seconds:.0f} |"
         )
         print(lines[-1], flush=True)
     print("\n".join(lines))
@@ -91,10 +92,11 @@ def measure(dag_id: str, tasks: int) -> Cost:
     :param tasks: how many tasks.
     :returns: what it cost.
     """
-    with tempfile.TemporaryDirectory() as name, serving(Setting(tasks)) as url:
+    with tempfile.TemporaryDirectory() as name, run_server(Setting(tasks)) as url:
         folder = Path(name)
-        ready_in: dict[str, float] = call(
-            f"{url}/bench/assets", {"n": tasks, "seed": 7, "first": FIRST, "last": LAST}
+        ready_in: dict[str, float] = call_server(
+            f"{url}/bench/assets",
+            {"n": tasks, "seed": 7, "first": FIRST_READY_SECONDS, "last": LAST_READY_SECONDS},
         )
         (folder / "ids.json").write_text(json.dumps(list(ready_in)))
         with RealAirflow(
@@ -112,62 +114,64 @@ def measure(dag_id: str, tasks: int) -> Cost:
             },
             parallelism=4,
         ) as airflow:
-            return _play(airflow, dag_id, tasks, url)
+            return _run(airflow, dag_id, tasks, url)
 
 
-def _play(airflow: RealAirflow, dag_id: str, tasks: int, url: str) -> Cost:
+def _run(airflow: RealAirflow, dag_id: str, tasks: int, url: str) -> Cost:
     run_id = airflow.trigger(dag_id)
-    triggerer = _Processes(airflow)
+    triggerer = _TriggererProcesses(airflow)
 
     def in_state(state: str, count: int) -> None:
         def are() -> bool:
-            triggerer.look()
+            triggerer.sample_memory()
             found = airflow.database.query(
                 "SELECT COUNT(*) FROM task_instance WHERE run_id = ? AND state = ?", run_id, state
             )
             return int(found[0][0]) == count
 
-        airflow.wait_until(are, awaited=f"{count} tasks {state}", timeout=PATIENCE)
+        airflow.wait_until(are, description=f"{count} tasks {state}", timeout=TIMEOUT_SECONDS)
 
     in_state("deferred", tasks)
-    before = call(f"{url}/bench/stats")
-    began, cpu = time.monotonic(), triggerer.cpu()
+    before = call_server(f"{url}/bench/stats")
+    began, cpu = time.monotonic(), triggerer.cpu_seconds()
     airflow.wait_until(
-        lambda: triggerer.look() or time.monotonic() > began + DEFERRED,
-        awaited="a minute",
-        timeout=2 * DEFERRED,
+        lambda: triggerer.sample_memory() or time.monotonic() > began + WAIT_SECONDS,
+        description="a minute",
+        timeout=2 * WAIT_SECONDS,
     )
-    waiting = triggerer.cpu() - cpu
-    while_waiting = call(f"{url}/bench/stats")
-    started = call(f"{url}/bench/start", {})
+    waiting = triggerer.cpu_seconds() - cpu
+    while_waiting = call_server(f"{url}/bench/stats")
+    started = call_server(f"{url}/bench/start", {})
     in_state("deferred", 0)
-    noticed, ending = time.monotonic() - started - LAST, triggerer.cpu() - cpu - waiting
-    after = call(f"{url}/bench/stats")
-    airflow.wait_for(dag_id, run_id, timeout=PATIENCE)
+    noticed, ending = time.monotonic() - started - LAST_READY_SECONDS, triggerer.cpu_seconds() - cpu - waiting
+    after = call_server(f"{url}/bench/stats")
+    airflow.wait_for_run(dag_id, run_id, timeout=TIMEOUT_SECONDS)
     requests = sum(after[kind] + while_waiting[kind] - before[kind] for kind in ("searches", "readings"))
     connections = after["connections"] + while_waiting["connections"] - before["connections"]
-    finished = time.monotonic() - started - LAST
-    return Cost(dag_id, waiting, ending, triggerer.memory, requests, connections, noticed, finished)
+    finished = time.monotonic() - started - LAST_READY_SECONDS
+    return Cost(dag_id, waiting, ending, triggerer.max_memory_mb, requests, connections, noticed, finished)
 
 
-class _Processes:
+class _TriggererProcesses:
     """The triggerer's processes."""
 
     def __init__(self, airflow: RealAirflow) -> None:
         self._airflow = airflow
-        self.memory = 0.0
+        self.max_memory_mb = 0.0
 
-    def look(self) -> None:
+    def sample_memory(self) -> None:
         """See how much memory they take."""
-        self.memory = max(self.memory, self._sum(lambda process: process.memory_full_info().pss) / 2**20)
+        self.max_memory_mb = max(
+            self.max_memory_mb, self._sum(lambda process: process.memory_full_info().pss) / 2**20
+        )
 
-    def cpu(self) -> float:
+    def cpu_seconds(self) -> float:
         """Return the CPU seconds that they have taken."""
         return self._sum(lambda process: sum(process.cpu_times()[:2]))
 
     def _sum(self, value: Any) -> float:
         total = 0.0
-        for process in self._airflow.tree("triggerer"):
+        for process in self._airflow.living_processes("triggerer"):
             try:
                 total += value(process)
             except psutil.NoSuchProcess:

@@ -20,45 +20,48 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from scripts.airflow_processes import RealAirflowError
 from scripts.http_json import HttpError
 from scripts.terminal import Terminal
-from scripts.waiting import WaitExpiredError
-from tests.cluster.code_ocean import CodeOcean, code_ocean
+from scripts.waiting import ConditionTimeoutError
+from tests.cluster.code_ocean import EmulatedCodeOcean, run_emulator
 from tests.cluster.deployment import Cluster
-from tests.cluster.drill import DEATHS, Drill
-from tests.cluster.load import Load
-from tests.cluster.private import MissingProgramError
-from tests.cluster.progress import DAG_ID, TASK_ID, look
-from tests.cluster.report import judge, sizing, summary
-from tests.cluster.services import ServiceError, services
+from tests.cluster.failure_drill import PLANNED_FAILURES, FailureDrill
+from tests.cluster.local_servers import MissingProgramError
+from tests.cluster.progress import DAG_ID, TASK_ID, read_progress
+from tests.cluster.report import sizing_rows, summarize, summary_rows
+from tests.cluster.resource_usage import ResourceUsage
+from tests.cluster.services import ServiceError, provide_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from tests.cluster.report import Verdict
+    from tests.cluster.report import CaptureSummary
 
 HERE = Path(__file__).parent
-FOLDER = HERE.parent.parent / ".airflow" / "cluster"
+WORK_FOLDER = HERE.parent.parent / ".airflow" / "cluster"
 #: Exit codes: captures were doubled, lost or failed; the run could not be made; it was interrupted.
-NOT_ONCE, NOT_RUN, INTERRUPTED = 1, 2, 130
-#: What the run may end with that says nothing of the captures; a server that does not answer is an OSError.
-_FAULTS = (
+EXIT_NOT_ONCE, EXIT_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 130
+#: Errors that say nothing about the captures.
+_INFRASTRUCTURE_ERRORS = (
     HttpError,
+    httpx.TransportError,
     MissingProgramError,
     OSError,
     RealAirflowError,
     RuntimeError,
     ServiceError,
-    WaitExpiredError,
+    ConditionTimeoutError,
     subprocess.SubprocessError,
 )
 #: Seconds between two looks at the run.
-_EVERY = 0.5
+_POLL_INTERVAL_SECONDS = 0.5
 
 
-class Run:
+class ClusterRun:
     """One run of the DAG.
 
     :param cluster: where it runs.
@@ -69,69 +72,77 @@ class Run:
     """
 
     def __init__(
-        self, cluster: Cluster, code_ocean: CodeOcean, terminal: Terminal, *, deaths: bool, deadline: float
+        self,
+        cluster: Cluster,
+        code_ocean: EmulatedCodeOcean,
+        terminal: Terminal,
+        *,
+        deaths: bool,
+        deadline: float,
     ) -> None:
         self._cluster = cluster
         self._code_ocean = code_ocean
         self._terminal = terminal
         self._deadline = deadline
-        self._captures = len(code_ocean.computations)
-        self._drill = Drill(cluster, self._captures, terminal.say, DEATHS if deaths else ())
-        self._load = Load(cluster, code_ocean)
-        self._told = -1
-        self._last = "nothing begun"
+        self._capture_count = len(code_ocean.computations)
+        self._drill = FailureDrill(
+            cluster, self._capture_count, terminal.print_line, PLANNED_FAILURES if deaths else ()
+        )
+        self._load = ResourceUsage(cluster, code_ocean)
+        self._reported_tenths = -1
+        self._last_progress = "nothing begun"
 
-    def play(self) -> bool:
+    def execute(self) -> bool:
         """Run it, and print what came of it.
 
         :returns: whether all went as it should.
         """
         conf = {"computation_ids": self._code_ocean.computations}
         run_id = self._cluster.trigger(DAG_ID, conf=conf)
-        self._terminal.say(f"{self._captures} captures begin")
+        self._terminal.print_line(f"{self._capture_count} captures begin")
         begin = time.monotonic()
         self._cluster.wait_until(
-            lambda: self._goes_on(run_id),
-            awaited=f"the end of {run_id}, and for all that died to be back",
+            lambda: self._advance(run_id),
+            description=f"the end of {run_id}, and for all that died to be back",
             timeout=max(1.0, self._deadline - begin),
-            every=_EVERY,
+            interval=_POLL_INTERVAL_SECONDS,
             logs=("scheduler-1",),
-            evidence=lambda: [f"At last: {self._last}"],
+            get_failure_details=lambda: [f"At last: {self._last_progress}"],
         )
         seconds = time.monotonic() - begin
         self._load.measure()
-        verdict, tries = self._judge(run_id)
+        verdict, tries = self._evaluate(run_id)
         requests = self._load.stats["requests"]
-        self._terminal.title(f"{', '.join(self._drill.died) or 'nothing'} killed")
-        self._terminal.table(sizing(self._load, tries))
-        self._terminal.title("Captured once" if verdict.good else "NOT captured once")
-        self._terminal.table(summary(verdict, requests, seconds))
-        return verdict.good
+        self._terminal.print_title(f"{', '.join(self._drill.killed_components) or 'nothing'} killed")
+        self._terminal.print_table(sizing_rows(self._load, tries))
+        self._terminal.print_title("Captured once" if verdict.is_exactly_once else "NOT captured once")
+        self._terminal.print_table(summary_rows(verdict, requests, seconds))
+        return verdict.is_exactly_once
 
-    def _goes_on(self, run_id: str) -> bool:
+    def _advance(self, run_id: str) -> bool:
         """Look at the run, and do what is to be done; return whether it has ended."""
         ended = self._cluster.database.run_state(DAG_ID, run_id) in {"success", "failed"}
-        seen = look(self._cluster.database, run_id)
-        self._load.look(seen)
-        self._drill.go_on(seen, ended=ended)
+        seen = read_progress(self._cluster.database, run_id)
+        self._load.update(seen)
+        self._drill.advance(seen, run_ended=ended)
         states = ", ".join(f"{count} {state}" for state, count in sorted(seen.states.items()))
-        self._last = f"{seen.begun} begun; {states}"
-        tenth = 10 * (seen.begun + seen.succeeded) // self._captures
-        if tenth != self._told:
-            self._told = tenth
-            self._terminal.say(f"  {self._last}")
-        if ended and self._drill.cannot_go_on:
+        self._last_progress = f"{seen.submitted} begun; {states}"
+        tenth = 10 * (seen.submitted + seen.succeeded) // self._capture_count
+        if tenth != self._reported_tenths:
+            self._reported_tenths = tenth
+            self._terminal.print_line(f"  {self._last_progress}")
+        if ended and self._drill.needs_more_progress:
             raise RealAirflowError("the run ended before all machines had died: ask for more captures")
-        return ended and self._drill.over
+        return ended and self._drill.is_finished
 
-    def _judge(self, run_id: str) -> tuple[Verdict, Counter[int]]:
-        made = self._code_ocean.captured()
+    def _evaluate(self, run_id: str) -> tuple[CaptureSummary, Counter[int]]:
+        made = self._code_ocean.find_captured_assets()
         tasks = self._cluster.tasks(DAG_ID, run_id)
         returned: dict[str, Any] = {}
         for number, computation in enumerate(self._code_ocean.computations):
             xcom = self._cluster.xcom(DAG_ID, run_id, TASK_ID, map_index=number)
             returned[computation] = xcom["id"] if xcom else ""
-        verdict = judge(
+        verdict = summarize(
             self._code_ocean.computations,
             {computation: [(each.id, each.state) for each in found] for computation, found in made.items()},
             returned,
@@ -156,41 +167,41 @@ def main() -> int:
     deadline = time.monotonic() + 60 * arguments.minutes
     terminal = Terminal(sys.stdout)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, _interrupt)
     try:
         with ExitStack() as stack:
-            stack.enter_context(_alone())
-            shutil.rmtree(FOLDER, ignore_errors=True)
-            FOLDER.mkdir(parents=True)
-            servers = stack.enter_context(services(FOLDER))
-            server = stack.enter_context(code_ocean(FOLDER, captures, wait))
+            stack.enter_context(_exclusive_run())
+            shutil.rmtree(WORK_FOLDER, ignore_errors=True)
+            WORK_FOLDER.mkdir(parents=True)
+            servers = stack.enter_context(provide_services(WORK_FOLDER))
+            server = stack.enter_context(run_emulator(WORK_FOLDER, captures, wait))
             cluster = Cluster(
-                FOLDER / "airflow",
+                WORK_FOLDER / "airflow",
                 services=servers,
-                captures=captures,
+                capture_count=captures,
                 dags_folder=HERE / "dags",
                 connections={"codeocean_default": server.connection},
             )
-            terminal.say(f"Airflow {cluster.release_name} starts: {', '.join(cluster.components)} ...")
+            terminal.print_line(f"Airflow {cluster.version_text} starts: {', '.join(cluster.components)} ...")
             stack.enter_context(cluster)
-            run = Run(cluster, server, terminal, deaths=not arguments.no_deaths, deadline=deadline)
-            return 0 if run.play() else NOT_ONCE
-    except _FAULTS as error:
+            run = ClusterRun(cluster, server, terminal, deaths=not arguments.no_deaths, deadline=deadline)
+            return 0 if run.execute() else EXIT_NOT_ONCE
+    except _INFRASTRUCTURE_ERRORS as error:
         what, _, details = str(error).partition("\n")
-        terminal.failure(f"The run could not be made: {what}", details)
-        return NOT_RUN
+        terminal.print_failure(f"The run could not be made: {what}", details)
+        return EXIT_NOT_RUN
     except KeyboardInterrupt:
-        terminal.say("Interrupted; all that was started has ended")
-        return INTERRUPTED
+        terminal.print_line("Interrupted; all that was started has ended")
+        return EXIT_INTERRUPTED
     finally:
-        terminal.say(f"Logs: {FOLDER}")
+        terminal.print_line(f"Logs: {WORK_FOLDER}")
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _exclusive_run() -> Iterator[None]:
     """Keep other runs away, which would remove what this one has in its folder."""
-    FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with FOLDER.with_suffix(".lock").open("w") as lock:
+    WORK_FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with WORK_FOLDER.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -198,7 +209,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """End everything in order; another signal meanwhile would leave half of it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

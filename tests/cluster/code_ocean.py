@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
 
 #: Seconds by which search lags behind writes.
-SEARCH_LAG = 3.0
+SEARCH_LAG_SECONDS = 3.0
 #: What becomes of requests, by probability; the first that applies is applied.
 FAULTS: list[dict[str, Any]] = [
     # Made, and the answer lost: what makes naive clients capture twice.
@@ -30,7 +30,7 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-class CodeOcean:
+class EmulatedCodeOcean:
     """The emulator, and what is to be captured from it.
 
     :param emulator: the process.
@@ -39,7 +39,7 @@ class CodeOcean:
 
     def __init__(self, emulator: EmulatorProcess, captures: int) -> None:
         self._emulator = emulator
-        made = emulator.call("POST", "/_emulator/computations", {"count": captures})
+        made = emulator.call_api("POST", "/_emulator/computations", {"count": captures})
         self.computations: list[str] = [each["id"] for each in made["computations"]]
 
     @property
@@ -47,11 +47,11 @@ class CodeOcean:
         """The Airflow connection."""
         return self._emulator.connection
 
-    def stats(self) -> dict[str, Any]:
+    def get_stats(self) -> dict[str, Any]:
         """Return the counters of requests and connections."""
         return dict(self._emulator.get("/_emulator/stats"))
 
-    def captured(self) -> dict[str, list[DataAsset]]:
+    def find_captured_assets(self) -> dict[str, list[DataAsset]]:
         """Return the data assets that captures have made and that did not fail, by their computation.
 
         Ends the faults and the lag of the search.
@@ -59,8 +59,8 @@ class CodeOcean:
         from airflow_provider_codeocean.api.client import CodeOceanClient
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 
-        self._emulator.call("DELETE", "/_emulator/faults")
-        self._emulator.call("PUT", "/_emulator/search_lag", {"seconds": 0})
+        self._emulator.call_api("DELETE", "/_emulator/faults")
+        self._emulator.call_api("PUT", "/_emulator/search_lag", {"seconds": 0})
         found: dict[str, list[DataAsset]] = defaultdict(list)
         with CodeOceanClient(self._emulator.url, self._emulator.token) as client:
             for archived in (False, True):
@@ -72,23 +72,23 @@ class CodeOcean:
 
 
 @contextmanager
-def code_ocean(folder: Path, captures: int, wait: float) -> Iterator[CodeOcean]:
+def run_emulator(folder: Path, captures: int, ready_seconds: float) -> Iterator[EmulatedCodeOcean]:
     """Run it.
 
     :param folder: where its files go.
     :param captures: how many computations to make, each with results to capture.
-    :param wait: seconds that a data asset takes to be ready, and up to half of it more.
+    :param ready_seconds: seconds that a data asset takes to be ready, and up to half of it more.
     :yields: the emulator.
     """
     config = folder / "code_ocean.json"
     config.write_text(
         json.dumps(
             {
-                "transitions": {"assets": {"seconds": wait, "jitter": wait / 2}},
-                "search_lag": SEARCH_LAG,
+                "transitions": {"assets": {"seconds": ready_seconds, "jitter": ready_seconds / 2}},
+                "search_lag": SEARCH_LAG_SECONDS,
                 "faults": [{"times": None, **fault} for fault in FAULTS],
             }
         )
     )
     with EmulatorProcess(folder, arguments=["--config", str(config)]) as emulator:
-        yield CodeOcean(emulator, captures)
+        yield EmulatedCodeOcean(emulator, captures)

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from scripts.airflow_database import MetadataDatabase
-from scripts.airflow_processes import JOBS
-from scripts.airflow_release import Airflow3, Settings, as_variables
+from scripts.airflow_processes import JOB_TYPES
+from scripts.airflow_release import Airflow3, Settings, to_environment_variables
 from scripts.real_airflow import RealAirflow
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 #: Tasks that a worker runs at once, and that a scheduler hands out: no more are queued than workers take.
 CONCURRENCY = 8
-_MIGRATE_SECONDS = 300.0
-_PING_SECONDS = 1.0
+_MIGRATION_TIMEOUT_SECONDS = 300.0
+_PING_TIMEOUT_SECONDS = 1.0
 # A machine that died is to be missed in seconds, not after the minutes that are the defaults.
-NOTICE = {
+FAILURE_DETECTION_CONFIG = {
     "scheduler.scheduler_health_check_threshold": "20",
     "scheduler.orphaned_tasks_check_interval": "10",
     "scheduler.task_instance_heartbeat_sec": "5",
@@ -58,10 +58,10 @@ class PostgresDatabase(MetadataDatabase):
                 register(connection, loads=str)  # as text, which SQLite has too
             with connection.cursor() as cursor:
                 cursor.execute(sql.replace("?", "%s"), parameters)
-                return [tuple(map(_plain, row)) for row in cursor.fetchall()]
+                return [tuple(map(_to_plain_value, row)) for row in cursor.fetchall()]
 
 
-def _plain(value: object) -> object:
+def _to_plain_value(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -90,10 +90,10 @@ class ClusterRelease(Airflow3):
     def environment(self) -> dict[str, str]:
         """Return Airflow's configuration as environment variables."""
         database = self.services.database.partition("://")[2]
-        return super().environment() | as_variables(
+        return super().environment() | to_environment_variables(
             {
                 "core.executor": "CeleryExecutor",
-                "core.hostname_callable": "tests.cluster.host.name",
+                "core.hostname_callable": "tests.cluster.hostname.name",
                 "core.parallelism": str(CONCURRENCY),
                 "database.sql_alchemy_conn": f"postgresql+psycopg2://{database}",
                 "database.sql_alchemy_conn_async": f"postgresql+asyncpg://{database}",
@@ -104,7 +104,7 @@ class ClusterRelease(Airflow3):
                 # What others may use too is asked less often than where one task is waited for.
                 "scheduler.scheduler_idle_sleep_time": "1",
                 "dag_processor.min_file_process_interval": "60",
-                **NOTICE,
+                **FAILURE_DETECTION_CONFIG,
             }
         )
 
@@ -114,7 +114,7 @@ class Cluster(RealAirflow):
 
     :param home: its AIRFLOW_HOME; made.
     :param services: its database and its broker.
-    :param captures: how many tasks a mapped task may have.
+    :param capture_count: how many tasks a mapped task may have.
     :param dags_folder: the DAGs.
     :param connections: Airflow connections by id.
     """
@@ -124,12 +124,15 @@ class Cluster(RealAirflow):
         home: Path,
         *,
         services: Services,
-        captures: int,
+        capture_count: int,
         dags_folder: Path,
         connections: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._services = services
-        config = {"core.max_map_length": str(captures), "triggerer.capacity": str(max(1000, captures))}
+        config = {
+            "core.max_map_length": str(capture_count),
+            "triggerer.capacity": str(max(1000, capture_count)),
+        }
         super().__init__(
             home,
             dags_folder=dags_folder,
@@ -139,40 +142,42 @@ class Cluster(RealAirflow):
             start_timeout=300.0,
         )
 
-    def new_database(self, settings: Settings) -> MetadataDatabase:
+    def build_database(self, settings: Settings) -> MetadataDatabase:
         """Return what reads the metadata database."""
         return PostgresDatabase(self._services.database)
 
-    def new_release(self, settings: Settings) -> ClusterRelease:
+    def build_release(self, settings: Settings) -> ClusterRelease:
         """Return what its release does in its own way."""
         return ClusterRelease(settings, services=self._services)
 
-    def make_database(self) -> None:
+    def create_database(self) -> None:
         """Migrate the metadata database."""
-        done: subprocess.CompletedProcess[str] = self.command("db", "migrate", timeout=_MIGRATE_SECONDS)
+        done: subprocess.CompletedProcess[str] = self.run_airflow(
+            "db", "migrate", timeout=_MIGRATION_TIMEOUT_SECONDS
+        )
         if done.returncode != 0:
             raise RuntimeError(f"airflow db migrate failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
 
-    def own_env(self, name: str) -> Mapping[str, str]:
+    def component_env(self, name: str) -> Mapping[str, str]:
         """Return the name of its host."""
         return {"CLUSTER_HOST": name}
 
-    def job_of(self, name: str) -> tuple[str, str | None] | None:
+    def job_type_and_host(self, name: str) -> tuple[str, str | None] | None:
         """Return by which type and host a component is found among the jobs; workers have none."""
-        kind = kind_of(name)
-        return (JOBS[kind], name) if kind in JOBS else None
+        kind = component_kind(name)
+        return (JOB_TYPES[kind], name) if kind in JOB_TYPES else None
 
     def is_healthy(self, name: str) -> bool:
         """Return whether a component that was started does its work; a worker answers a ping."""
-        if kind_of(name) != "worker":
+        if component_kind(name) != "worker":
             return super().is_healthy(name)
         from celery import Celery
 
         with Celery(broker=self._services.broker, set_as_current=False) as app:
-            return bool(app.control.ping(destination=[f"celery@{name}"], timeout=_PING_SECONDS))
+            return bool(app.control.ping(destination=[f"celery@{name}"], timeout=_PING_TIMEOUT_SECONDS))
 
 
-def kind_of(name: str) -> str:
+def component_kind(name: str) -> str:
     """Return the kind of a component: its name without its number.
 
     :param name: the component.

@@ -16,13 +16,13 @@ class Progress:
     """One look at the run.
 
     :param states: how many captures are in each state.
-    :param begun: how many have made their data asset and wait for it, conclude, or have ended with success.
+    :param submitted: number of tasks that have submitted their data asset, whatever their state is now.
     :param waits: how many waits each living triggerer has, by its host.
     :param running: how many captures run on each worker, by its host.
     """
 
     states: dict[str, int]
-    begun: int
+    submitted: int
     waits: dict[str, int]
     running: dict[str, int]
 
@@ -32,7 +32,7 @@ class Progress:
         return self.states.get("success", 0)
 
 
-def look(database: MetadataDatabase, run_id: str) -> Progress:
+def read_progress(database: MetadataDatabase, run_id: str) -> Progress:
     """Look at the run.
 
     :param database: the metadata database.
@@ -55,7 +55,7 @@ def look(database: MetadataDatabase, run_id: str) -> Progress:
         states[state] = states.get(state, 0) + count
     return Progress(
         states,
-        begun=sum(row[3] for row in rows),
+        submitted=sum(row[3] for row in rows),
         waits=dict(waits),
         running={host: count for state, host, count, _ in rows if state == "running"},
     )

@@ -9,64 +9,65 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.cluster.load import Load
+    from tests.cluster.resource_usage import ResourceUsage
 
 #: How many of the endpoints to name.
-_ENDPOINTS = 8
+_MAX_ENDPOINTS = 8
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CaptureSummary:
     """What came of the captures.
 
-    :param asked: how many there were to be.
-    :param made: data assets that there are.
-    :param doubled: data assets beyond one for each computation.
+    :param requested: how many there were to be.
+    :param created: data assets that there are.
+    :param duplicated: data assets beyond one for each computation.
     :param lost: captures without one that is ready and that their task has returned.
     :param failed: tasks that did not end with success, of any kind.
     """
 
-    asked: int
-    made: int
-    doubled: int
+    requested: int
+    created: int
+    duplicated: int
     lost: int
     failed: int
 
     @property
-    def good(self) -> bool:
+    def is_exactly_once(self) -> bool:
         """Whether each capture has left one data asset, and no task has failed."""
-        return self == Verdict(self.asked, self.asked, 0, 0, 0) and self.asked > 0
+        return self == CaptureSummary(self.requested, self.requested, 0, 0, 0) and self.requested > 0
 
 
-def judge(
+def summarize(
     computations: Sequence[str],
-    made: Mapping[str, Sequence[tuple[str, str]]],
-    returned: Mapping[str, str],
+    assets_by_computation: Mapping[str, Sequence[tuple[str, str]]],
+    returned_ids: Mapping[str, str],
     states: Sequence[str],
-) -> Verdict:
+) -> CaptureSummary:
     """Compare what was asked for with what there is.
 
     :param computations: the computations to capture.
-    :param made: id and state of each data asset, by its computation.
-    :param returned: the id of the data asset that the task returned, by its computation.
+    :param assets_by_computation: id and state of each data asset, by its computation.
+    :param returned_ids: the id of the data asset that the task returned, by its computation.
     :param states: the last state of every task of the run.
     :returns: what came of it.
     """
     kept = sum(
-        (returned.get(computation), "ready") in {tuple(each) for each in made.get(computation, ())}
+        (returned_ids.get(computation), "ready")
+        in {tuple(each) for each in assets_by_computation.get(computation, ())}
         for computation in computations
     )
-    total = sum(map(len, made.values()))
-    return Verdict(
-        asked=len(computations),
-        made=total,
-        doubled=total - len([each for each in made.values() if each]),
+    total = sum(map(len, assets_by_computation.values()))
+    return CaptureSummary(
+        requested=len(computations),
+        created=total,
+        duplicated=total - len([each for each in assets_by_computation.values() if each]),
         lost=len(computations) - kept,
         failed=sum(state != "success" for state in states),
     )
 
 
-def summary(verdict: Verdict, requests: int, seconds: float) -> dict[str, object]:
+def summary_rows(verdict: CaptureSummary, requests: int, seconds: float) -> dict[str, object]:
     """Return the figures that count.
 
     :param verdict: what came of the captures.
@@ -74,9 +75,9 @@ def summary(verdict: Verdict, requests: int, seconds: float) -> dict[str, object
     :param seconds: from the start of the run to its end.
     """
     return {
-        "captures asked": verdict.asked,
-        "assets made": verdict.made,
-        "doubled": verdict.doubled,
+        "captures asked": verdict.requested,
+        "assets made": verdict.created,
+        "doubled": verdict.duplicated,
         "lost": verdict.lost,
         "tasks failed": verdict.failed,
         "requests": requests,
@@ -84,23 +85,24 @@ def summary(verdict: Verdict, requests: int, seconds: float) -> dict[str, object
     }
 
 
-def sizing(load: Load, tries: Counter[int]) -> dict[str, object]:
+def sizing_rows(load: ResourceUsage, attempts: Counter[int]) -> dict[str, object]:
     """Return what the run took.
 
     :param load: what was seen during the run.
-    :param tries: how many captures took how many tries.
+    :param attempts: how many captures took how many tries.
     """
     stats: dict[str, Any] = load.stats
-    endpoints = Counter(stats["endpoints"]).most_common(_ENDPOINTS)
+    endpoints = Counter(stats["endpoints"]).most_common(_MAX_ENDPOINTS)
     rows: dict[str, object] = {
-        "tries": ", ".join(f"{count} took {number}" for number, count in sorted(tries.items())),
-        "waits at most": ", ".join(f"{count} on {host}" for host, count in sorted(load.waits.items())),
-        "connections": f"{stats['api_connections']} in all, {load.connections} open at most",
+        "tries": ", ".join(f"{count} took {number}" for number, count in sorted(attempts.items())),
+        "waits at most": ", ".join(f"{count} on {host}" for host, count in sorted(load.max_waits.items())),
+        "connections": f"{stats['api_connections']} in all, {load.max_connections} open at most",
         "answers": ", ".join(f"{count} of {status}" for status, count in sorted(stats["statuses"].items())),
     }
     rows |= dict(endpoints)
-    cpu = load.cpu
+    cpu = load.cpu_seconds
     rows |= {
-        name: f"{cpu[name]:.0f} CPU s, {load.memory[name]:.0f} MB at most" for name in sorted(load.memory)
+        name: f"{cpu[name]:.0f} CPU s, {load.max_memory_mb[name]:.0f} MB at most"
+        for name in sorted(load.max_memory_mb)
     }
     return rows

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tests.cluster.private import private_postgres, private_redis
+from tests.cluster.local_servers import run_postgres, run_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-POSTGRES, REDIS = "CLUSTER_POSTGRES_URL", "CLUSTER_REDIS_URL"
+POSTGRES_URL_VARIABLE, REDIS_URL_VARIABLE = "CLUSTER_POSTGRES_URL", "CLUSTER_REDIS_URL"
 #: Key in a Redis database that says that a run has taken it.
-_CLAIM = "codeocean-cluster"
+_CLAIM_KEY = "codeocean-cluster"
 #: Redis has 16 databases unless it is configured otherwise. The first is what everybody takes.
-_NUMBERS = range(15, 0, -1)
+_DATABASE_NUMBERS = range(15, 0, -1)
 
 
 class ServiceError(Exception):
@@ -43,7 +43,7 @@ class Services:
 
 
 @contextmanager
-def services(folder: Path) -> Iterator[Services]:
+def provide_services(folder: Path) -> Iterator[Services]:
     """Make both databases.
 
     :param folder: where servers of the run's own write their logs.
@@ -51,8 +51,8 @@ def services(folder: Path) -> Iterator[Services]:
     :raises ServiceError: where a server cannot be used.
     """
     with ExitStack() as stack:
-        postgres = os.environ.get(POSTGRES) or stack.enter_context(private_postgres(folder))
-        redis = os.environ.get(REDIS) or stack.enter_context(private_redis(folder))
+        postgres = os.environ.get(POSTGRES_URL_VARIABLE) or stack.enter_context(run_postgres(folder))
+        redis = os.environ.get(REDIS_URL_VARIABLE) or stack.enter_context(run_redis(folder))
         yield Services(
             stack.enter_context(postgres_database(postgres)), stack.enter_context(redis_database(redis))
         )
@@ -68,14 +68,16 @@ def postgres_database(server: str) -> Iterator[str]:
     """
     url = urlsplit(server)
     if url.scheme not in {"postgresql", "postgres"} or not url.hostname:
-        raise ServiceError(f"{POSTGRES} has to look like postgresql://user:password@host:5432/database")
+        raise ServiceError(
+            f"{POSTGRES_URL_VARIABLE} has to look like postgresql://user:password@host:5432/database"
+        )
     from psycopg2 import Error
 
     name = f"codeocean_cluster_{secrets.token_hex(4)}"
     try:
         _execute(server, f"CREATE DATABASE {name}")
     except Error as error:
-        raise ServiceError(f"PostgreSQL at {_place(server)} makes no database: {error}") from error
+        raise ServiceError(f"PostgreSQL at {_host_and_port(server)} makes no database: {error}") from error
     try:
         yield url._replace(scheme="postgresql", path=f"/{name}").geturl()
     finally:
@@ -102,24 +104,24 @@ def redis_database(server: str) -> Iterator[str]:
     """
     url = urlsplit(server)
     if url.scheme not in {"redis", "rediss"} or not url.hostname:
-        raise ServiceError(f"{REDIS} has to look like redis://:password@host:6379/15")
+        raise ServiceError(f"{REDIS_URL_VARIABLE} has to look like redis://:password@host:6379/15")
     from redis import Redis, RedisError
 
     path = url.path.strip("/")
     try:
-        for number in [int(path)] if path else _NUMBERS:
+        for number in [int(path)] if path else _DATABASE_NUMBERS:
             own = url._replace(path=f"/{number}").geturl()
             with Redis.from_url(own, socket_timeout=10) as client:
                 # The claim before the decision, so that of two runs that begin at once one takes it.
-                if client.dbsize() == 0 and client.set(_CLAIM, os.getpid(), nx=True):
+                if client.dbsize() == 0 and client.set(_CLAIM_KEY, os.getpid(), nx=True):
                     if client.dbsize() == 1:
                         break
-                    client.delete(_CLAIM)
+                    client.delete(_CLAIM_KEY)
         else:
             found = f"database {path} is not empty" if path else "no empty database from 1 to 15"
-            raise ServiceError(f"Redis at {_place(server)}: {found}")
+            raise ServiceError(f"Redis at {_host_and_port(server)}: {found}")
     except (RedisError, ValueError) as error:
-        raise ServiceError(f"Redis at {_place(server)} cannot be used: {error}") from error
+        raise ServiceError(f"Redis at {_host_and_port(server)} cannot be used: {error}") from error
     try:
         yield own
     finally:
@@ -127,6 +129,6 @@ def redis_database(server: str) -> Iterator[str]:
             client.flushdb()
 
 
-def _place(server: str) -> str:
+def _host_and_port(server: str) -> str:
     """Return host and port of a URL, without its password."""
     return urlsplit(server).netloc.rpartition("@")[2]

@@ -22,10 +22,10 @@ CHECKOUT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder of a run, in place of the checkout's."""
-    monkeypatch.setattr(run, "FOLDER", tmp_path / "state" / "cluster")
+    monkeypatch.setattr(run, "WORK_FOLDER", tmp_path / "state" / "cluster")
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(sys, "argv", ["tests.cluster"])
-    return run.FOLDER
+    return run.WORK_FOLDER
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,18 @@ def folder(tmp_path, monkeypatch):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_it_is_told_with_an_exit_code_of_its_own(error, monkeypatch, capsys):
+def test_main_with_service_error_has_its_own_exit_code(error, monkeypatch, capsys):
     @contextmanager
     def services(folder):
         raise error
         yield
 
-    monkeypatch.setattr(run, "services", services)
-    assert run.main() == run.NOT_RUN
+    monkeypatch.setattr(run, "provide_services", services)
+    assert run.main() == run.EXIT_NOT_RUN
     assert f"The run could not be made: {error}" in capsys.readouterr().out
 
 
-def test_two_runs_at_once_do_not_disturb_each_other(folder, monkeypatch, capsys):
+def test_main_while_another_run_is_active_is_rejected(folder, monkeypatch, capsys):
     outcomes = []
 
     @contextmanager
@@ -62,13 +62,13 @@ def test_two_runs_at_once_do_not_disturb_each_other(folder, monkeypatch, capsys)
         raise ServiceError("no database")
         yield
 
-    monkeypatch.setattr(run, "services", services)
-    assert run.main() == run.NOT_RUN
-    assert outcomes == [run.NOT_RUN]
+    monkeypatch.setattr(run, "provide_services", services)
+    assert run.main() == run.EXIT_NOT_RUN
+    assert outcomes == [run.EXIT_NOT_RUN]
     told = capsys.readouterr().out
     assert "The run could not be made: another one runs in this checkout" in told
     assert "The run could not be made: no database" in told
-    assert run.main() == run.NOT_RUN  # the first is over
+    assert run.main() == run.EXIT_NOT_RUN  # the first is over
     assert "another one" not in capsys.readouterr().out
 
 
@@ -80,7 +80,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(folder, monkeypatch, capsys)
         (("CAPTURES=40", "CLUSTER_MINUTES=5"), ["--captures", "40", "--minutes", "5"]),
     ],
 )
-def test_make_hands_its_variables_on(variables, arguments):
+def test_make_cluster_passes_its_variables(variables, arguments):
     done = subprocess.run(
         ["make", "--dry-run", "cluster", *variables],
         cwd=CHECKOUT,

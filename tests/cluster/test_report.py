@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.report import Verdict, judge
+from tests.cluster.report import CaptureSummary, summarize
 
 COMPUTATIONS = ["first", "second"]
 MADE = {"first": [("a", "ready")], "second": [("b", "ready")]}
@@ -10,38 +10,38 @@ RETURNED = {"first": "a", "second": "b"}
 STATES = ["success", "success", "success"]
 
 
-def test_one_for_each_is_good():
-    verdict = judge(COMPUTATIONS, MADE, RETURNED, STATES)
-    assert verdict == Verdict(asked=2, made=2, doubled=0, lost=0, failed=0)
-    assert verdict.good
+def test_summary_with_one_asset_each_is_exactly_once():
+    verdict = summarize(COMPUTATIONS, MADE, RETURNED, STATES)
+    assert verdict == CaptureSummary(requested=2, created=2, duplicated=0, lost=0, failed=0)
+    assert verdict.is_exactly_once
 
 
-def test_a_second_one_is_a_double():
-    verdict = judge(COMPUTATIONS, MADE | {"first": [("a", "ready"), ("c", "draft")]}, RETURNED, STATES)
-    assert verdict == Verdict(asked=2, made=3, doubled=1, lost=0, failed=0)
-    assert not verdict.good
+def test_summary_second_asset_is_duplicated():
+    verdict = summarize(COMPUTATIONS, MADE | {"first": [("a", "ready"), ("c", "draft")]}, RETURNED, STATES)
+    assert verdict == CaptureSummary(requested=2, created=3, duplicated=1, lost=0, failed=0)
+    assert not verdict.is_exactly_once
 
 
-def test_one_that_is_not_there_is_lost():
-    verdict = judge(COMPUTATIONS, {"first": MADE["first"]}, RETURNED, STATES)
-    assert verdict == Verdict(asked=2, made=1, doubled=0, lost=1, failed=0)
+def test_summary_missing_asset_is_lost():
+    verdict = summarize(COMPUTATIONS, {"first": MADE["first"]}, RETURNED, STATES)
+    assert verdict == CaptureSummary(requested=2, created=1, duplicated=0, lost=1, failed=0)
 
 
-def test_one_that_is_not_ready_is_lost():
-    verdict = judge(COMPUTATIONS, MADE | {"second": [("b", "draft")]}, RETURNED, STATES)
-    assert verdict == Verdict(asked=2, made=2, doubled=0, lost=1, failed=0)
+def test_summary_asset_that_is_not_ready_is_lost():
+    verdict = summarize(COMPUTATIONS, MADE | {"second": [("b", "draft")]}, RETURNED, STATES)
+    assert verdict == CaptureSummary(requested=2, created=2, duplicated=0, lost=1, failed=0)
 
 
-def test_one_that_the_task_did_not_return_is_lost():
-    verdict = judge(COMPUTATIONS, MADE, {"first": "a", "second": ""}, STATES)
-    assert verdict == Verdict(asked=2, made=2, doubled=0, lost=1, failed=0)
+def test_summary_asset_that_the_task_did_not_return_is_lost():
+    verdict = summarize(COMPUTATIONS, MADE, {"first": "a", "second": ""}, STATES)
+    assert verdict == CaptureSummary(requested=2, created=2, duplicated=0, lost=1, failed=0)
 
 
-def test_a_failed_task_is_counted_though_all_was_made():
-    verdict = judge(COMPUTATIONS, MADE, RETURNED, ["success", "failed", "upstream_failed"])
-    assert verdict == Verdict(asked=2, made=2, doubled=0, lost=0, failed=2)
-    assert not verdict.good
+def test_summary_failed_task_is_counted():
+    verdict = summarize(COMPUTATIONS, MADE, RETURNED, ["success", "failed", "upstream_failed"])
+    assert verdict == CaptureSummary(requested=2, created=2, duplicated=0, lost=0, failed=2)
+    assert not verdict.is_exactly_once
 
 
-def test_nothing_asked_is_not_good():
-    assert not judge([], {}, {}, ["success"]).good
+def test_summary_without_computations_is_not_exactly_once():
+    assert not summarize([], {}, {}, ["success"]).is_exactly_once

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster import private
-from tests.cluster.private import MissingProgramError, private_postgres, private_redis
+from tests.cluster import local_servers
+from tests.cluster.local_servers import MissingProgramError, run_postgres, run_redis
 from tests.cluster.services import ServiceError, postgres_database, redis_database
 
 
@@ -17,7 +17,7 @@ from tests.cluster.services import ServiceError, postgres_database, redis_databa
         (redis_database, "http://:secret@127.0.0.1:6379", "CLUSTER_REDIS_URL"),
     ],
 )
-def test_a_url_of_something_else_is_refused_without_showing_it(database, url, variable):
+def test_service_with_invalid_url_error_hides_it(database, url, variable):
     with pytest.raises(ServiceError, match=variable) as error, database(url):
         pass
     assert "secret" not in str(error.value)
@@ -25,11 +25,11 @@ def test_a_url_of_something_else_is_refused_without_showing_it(database, url, va
 
 @pytest.mark.parametrize(
     ("server", "variable"),
-    [(private_postgres, "CLUSTER_POSTGRES_URL"), (private_redis, "CLUSTER_REDIS_URL")],
+    [(run_postgres, "CLUSTER_POSTGRES_URL"), (run_redis, "CLUSTER_REDIS_URL")],
 )
-def test_a_missing_server_is_named_with_its_package(server, variable, tmp_path, monkeypatch):
+def test_missing_server_program_error_names_its_package(server, variable, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(private, "_DEBIAN", tmp_path)
+    monkeypatch.setattr(local_servers, "_DEBIAN_POSTGRES_FOLDER", tmp_path)
     with (
         pytest.raises(MissingProgramError, match="apt-get install postgresql redis-server") as error,
         server(tmp_path),

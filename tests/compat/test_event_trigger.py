@@ -1,4 +1,4 @@
-"""Asset watchers, where Airflow has them and where it has none."""
+"""Asset watchers, with and without support by Airflow."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from airflow_provider_codeocean.compat import event_trigger
 from airflow_provider_codeocean.compat.features import Feature
 
 
-@pytest.mark.skipif(Feature.ASSET_WATCHERS.is_there, reason="Airflow 3 has asset watchers")
-def test_airflow_2_says_that_it_has_no_asset_watchers():
-    for look in (event_trigger.need_asset_watchers, lambda: event_trigger.BaseEventTrigger):
-        with pytest.raises(ImportError, match=r"Watching for events needs Airflow 3\.0 or later"):
-            look()
+@pytest.mark.skipif(Feature.ASSET_WATCHERS.is_available, reason="Airflow 3 has asset watchers")
+def test_event_trigger_on_airflow_2_raises_import_error():
+    for get in (event_trigger.require_asset_watchers, lambda: event_trigger.BaseEventTrigger):
+        with pytest.raises(ImportError, match=r"Asset watchers require Airflow 3\.0 or later"):
+            get()
 
 
-@pytest.mark.skipif(not Feature.ASSET_WATCHERS.is_there, reason="Airflow 2 has no asset watchers")
-def test_asset_watchers_are_there_from_airflow_3_on():
+@pytest.mark.skipif(not Feature.ASSET_WATCHERS.is_available, reason="Airflow 2 has no asset watchers")
+def test_event_trigger_on_airflow_3_is_available():
     from airflow.triggers.base import BaseEventTrigger
 
-    event_trigger.need_asset_watchers()
+    event_trigger.require_asset_watchers()
     assert event_trigger.BaseEventTrigger is BaseEventTrigger
 
 
-def test_what_it_does_not_have_is_not_there():
+def test_event_trigger_unknown_attribute_is_missing():
     assert not hasattr(event_trigger, "NoSuchThing")

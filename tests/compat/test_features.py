@@ -1,4 +1,4 @@
-"""What is declared of Airflow is true of the one that is running, and nobody else asks which one that is."""
+"""Declared features match the running Airflow, and no other module checks its version."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_codeocean
-from airflow_provider_codeocean.compat.features import RUNNING, Feature
+from airflow_provider_codeocean.compat.features import AIRFLOW_VERSION, Feature
 
 PACKAGE = Path(airflow_provider_codeocean.__file__).parent
-ASKS = re.compile(
+VERSION_CHECK = re.compile(
     r"AIRFLOW_V_|version_compat|airflow\.version|airflow\.__version__|airflow import __version__"
     r"|[\"']apache-airflow[\"']"
 )
 
-#: Where Airflow's own code shows each feature: a module, what in it, and for some a word in its source.
+#: Features that an object in Airflow shows: its module and path.
 PLACES = {
     Feature.ASSET_WATCHERS: ("airflow.sdk", "AssetWatcher"),
     Feature.ASSET_REFERENCES: ("airflow.sdk.definitions.asset", "AssetRef"),
-    Feature.TASK_API: ("airflow.sdk.execution_time.comms", "GetTaskStates"),
-    Feature.LATE_TRIES_REFUSED: ("airflow.sdk.execution_time.supervisor", "SERVER_TERMINATED"),
+    Feature.TASK_EXECUTION_API: ("airflow.sdk.execution_time.comms", "GetTaskStates"),
+    Feature.SUPERSEDED_ATTEMPTS_REJECTED: ("airflow.sdk.execution_time.supervisor", "SERVER_TERMINATED"),
     Feature.LINEAGE_READERS_IN_SDK: ("airflow.sdk.plugins_manager", "get_hook_lineage_readers_plugins"),
-    Feature.STATS_OF_TASKS_APART: ("airflow.observability.stats", "Stats"),
-    Feature.TASK_STATE: ("airflow.sdk.execution_time.context", "TaskStateStoreAccessor"),
-    Feature.ASSET_STATE: ("airflow.sdk.execution_time.context", "AssetStateStoreAccessors"),
+    Feature.SEPARATE_TASK_STATS: ("airflow.observability.stats", "Stats"),
+    Feature.TASK_STATE_STORE: ("airflow.sdk.execution_time.context", "TaskStateStoreAccessor"),
+    Feature.ASSET_STATE_STORE: ("airflow.sdk.execution_time.context", "AssetStateStoreAccessors"),
     Feature.SHARED_STREAMS: ("airflow.triggers.base", "BaseEventTrigger.shared_stream_key"),
     Feature.TRIGGER_ON_KILL: ("airflow.triggers.base", "BaseTrigger.on_kill"),
 }
 
 
 def has(module: str, path: str) -> bool:
-    """Whether Airflow has something, such as a method of a class in a module."""
+    """Return whether a module of Airflow has an object, such as a method of a class."""
     try:
         found = import_module(module)
     except ModuleNotFoundError:
@@ -46,7 +46,7 @@ def has(module: str, path: str) -> bool:
 
 
 def alias_events_hold_json() -> bool:
-    """Whether no set of what is told is made on the way to the database."""
+    """Return whether Airflow adds no extras of events to a set."""
     from airflow.models.taskinstance import TaskInstance
 
     names = ("register_asset_changes_in_db", "_register_dataset_changes")
@@ -55,39 +55,39 @@ def alias_events_hold_json() -> bool:
 
 
 def starts_in_triggerer() -> bool:
-    """Whether the triggerer renders the templates of a task that starts there."""
+    """Return whether the triggerer renders the templates of a task that starts there."""
     source = inspect.getsource(import_module("airflow.jobs.triggerer_job_runner"))
     return "start_from_trigger" in source and has("airflow.sdk.execution_time.xcom", "XCom.aset")
 
 
-BEHAVIOURS = {
+BEHAVIORS = {
     Feature.ALIAS_EVENTS_HOLD_JSON: alias_events_hold_json,
-    Feature.STARTS_IN_TRIGGERER: starts_in_triggerer,
+    Feature.START_FROM_TRIGGER: starts_in_triggerer,
 }
 
 
-def test_the_release_that_is_running_is_known():
-    assert tuple(map(int, version("apache-airflow").split(".")[:2])) == RUNNING
+def test_airflow_version_matches_the_installed_release():
+    assert tuple(map(int, version("apache-airflow").split(".")[:2])) == AIRFLOW_VERSION
 
 
 @pytest.mark.parametrize("feature", Feature, ids=lambda feature: feature.name)
-def test_airflow_has_what_is_declared_from_that_release_on_and_not_before(feature):
-    look = BEHAVIOURS.get(feature)
-    there = look() if look else has(*PLACES[feature])
-    assert there is feature.is_there
+def test_feature_availability_matches_installed_airflow(feature):
+    check = BEHAVIORS.get(feature)
+    is_present = check() if check else has(*PLACES[feature])
+    assert is_present is feature.is_available
 
 
-def test_no_other_module_asks_which_airflow_is_running():
-    asking = {
+def test_airflow_version_is_checked_only_in_features():
+    checking_modules = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if ASKS.search(path.read_text(encoding="utf-8"))
+        if VERSION_CHECK.search(path.read_text(encoding="utf-8"))
     }
-    assert asking == {"compat/features.py"}
+    assert checking_modules == {"compat/features.py"}
 
 
 @pytest.mark.parametrize(
     "word", ["airflow.version import version", "AIRFLOW_V_3_0_PLUS", "version('apache-airflow')"]
 )
-def test_the_words_by_which_one_asks_are_known(word):
-    assert ASKS.search(word)
+def test_version_check_pattern_matches_each_spelling(word):
+    assert VERSION_CHECK.search(word)

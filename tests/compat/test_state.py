@@ -1,4 +1,4 @@
-"""State of tasks and of assets, where Airflow has it."""
+"""Durable state of tasks and assets."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import pytest
 
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.compat.state import (
+    asset_state,
     durable_state,
-    state_of_asset,
-    states_of_watched_assets,
+    watched_asset_states,
 )
-from airflow_provider_codeocean.events.claims import Ledger
-from airflow_provider_codeocean.events.seen_set import Seen
+from airflow_provider_codeocean.events.claims import ClaimLedger
+from airflow_provider_codeocean.events.seen_set import SeenSet
 
 
-@pytest.mark.skipif(not Feature.ASSET_STATE.is_there, reason="assets have a state from Airflow 3.3 on")
-def test_the_states_of_all_watched_assets_are_found():
+@pytest.mark.skipif(
+    not Feature.ASSET_STATE_STORE.is_available, reason="assets have a state from Airflow 3.3 on"
+)
+def test_watched_asset_states_returns_all_watched_assets():
     from airflow.sdk import Asset
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
     watched = [Asset("one"), Asset("two"), Asset.ref(uri="s3://three")]
     states = AssetStateStoreAccessors(inlets=watched)
-    found = states_of_watched_assets(SimpleNamespace(asset_state_store=states))
-    assert [each._state for each in found] == [states[each] for each in watched]
+    found = watched_asset_states(SimpleNamespace(asset_state_store=states))
+    assert [state._state for state in found] == [states[asset] for asset in watched]
 
 
-def test_before_airflow_3_3_a_watched_asset_has_no_state():
-    assert states_of_watched_assets(SimpleNamespace()) == []
+def test_watched_asset_states_before_airflow_3_3_is_empty():
+    assert watched_asset_states(SimpleNamespace()) == []
 
 
-def test_durable_state_is_there_where_airflow_has_it():
+def test_durable_state_is_that_of_the_context_or_none():
     state = object()
     assert durable_state({"task_state_store": state}) is state
     assert durable_state({}) is None
@@ -43,7 +45,7 @@ class KilledError(Exception):
 
 
 class FakeAccessor:
-    """Airflow's accessor of an asset's state. The process can be killed before one of its writes."""
+    """A fake of Airflow's accessor of an asset's state. A write can simulate a killed process."""
 
     def __init__(self):
         self.values = {}
@@ -75,14 +77,14 @@ def accessor():
 
 @pytest.fixture
 def state(accessor):
-    if not Feature.ASSET_STATE.is_there:
+    if not Feature.ASSET_STATE_STORE.is_available:
         pytest.skip("assets have a state from Airflow 3.3 on")
-    return state_of_asset({"asset_state_store": {"asset": accessor}}, "asset")
+    return asset_state({"asset_state_store": {"asset": accessor}}, "asset")
 
 
 @pytest.mark.fault("D8")
 @pytest.mark.parametrize("new", [["b" * 50_000] * 4, "small"], ids=["large", "small"])
-def test_asset_state_killed_at_any_write_holds_the_old_or_the_new_value(accessor, state, new):
+def test_asset_state_killed_at_any_write_has_the_old_or_new_value(accessor, state, new):
     old, is_new = ['a\\"' * 20_000] * 3, []
     for writes in range(40):
         accessor.values, accessor.writes_left = {}, None
@@ -101,7 +103,7 @@ def test_asset_state_killed_at_any_write_holds_the_old_or_the_new_value(accessor
 
 
 @pytest.mark.fault("D8")
-def test_asset_state_replaced_while_it_is_read_is_read_again(accessor, state):
+def test_asset_state_replaced_during_read_is_reread(accessor, state):
     state.set("key", "a" * 100_000)
     outdated = accessor.values["key"]
     state.set("key", "b" * 100_000)
@@ -116,7 +118,7 @@ def test_asset_state_replaced_while_it_is_read_is_read_again(accessor, state):
 
 
 @pytest.mark.fault("D8")
-def test_asset_state_with_a_missing_page_is_an_error(accessor, state):
+def test_asset_state_with_a_missing_page_raises_value_error(accessor, state):
     state.set("key", "a" * 100_000)
     del accessor.values[accessor.values["key"]["pages"][1]]
     with pytest.raises(ValueError, match="the state 'key' of an asset is incomplete"):
@@ -124,11 +126,11 @@ def test_asset_state_with_a_missing_page_is_an_error(accessor, state):
 
 
 @pytest.mark.fault("D8")
-def test_asset_state_ledger_of_100_000_computations_stays_below_the_limit(accessor, state):
-    ledger = Ledger(taken=Seen().with_all(f"old {number}" for number in range(100_000)))
+def test_asset_state_with_ledger_of_100_000_computations_fits(accessor, state):
+    ledger = ClaimLedger(unavailable=SeenSet().updated_with(f"old {number}" for number in range(100_000)))
     for number in range(1500):
-        ledger.take(f"scheduled__{number:030}", [f"{number:036}"], 1)
-    ledger = ledger.shortened()
-    state.set("taken", ledger.written())
-    assert Ledger.read(state.get("taken")) == ledger
+        ledger.claim(f"scheduled__{number:030}", [f"{number:036}"], 1)
+    ledger = ledger.compacted()
+    state.set("taken", ledger.to_json())
+    assert ClaimLedger.from_json(state.get("taken")) == ledger
     assert len(accessor.values) > 30

@@ -1,4 +1,4 @@
-"""What Airflow tells of a task: in each way that one has."""
+"""State of tasks, from the supervisor and from the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_codeocean.compat import tasks
 from airflow_provider_codeocean.compat.features import Feature
-from airflow_provider_codeocean.compat.tasks import task_state
+from airflow_provider_codeocean.compat.tasks import fetch_task_state
 
 
 def trigger(map_index=-1, run_id="r"):
@@ -20,9 +20,9 @@ def trigger(map_index=-1, run_id="r"):
 
 @pytest.fixture
 def states(monkeypatch):
-    """States by map index, where Airflow is asked for them."""
+    """States by map index, from which Airflow answers."""
     states = {}
-    (in_database if not Feature.TASK_API.is_there else at_supervisor)(monkeypatch, states)
+    (in_database if not Feature.TASK_EXECUTION_API.is_available else at_supervisor)(monkeypatch, states)
     return states
 
 
@@ -53,58 +53,58 @@ def in_database(monkeypatch, states):
     def create_session():
         engine = sqlalchemy.create_engine("sqlite://")
         table = TaskInstance.__table__
-        with Session(engine) as made:
-            made.execute(sqlalchemy.schema.CreateTable(table))
+        with Session(engine) as session_:
+            session_.execute(sqlalchemy.schema.CreateTable(table))
             for index, state in states.items():
                 key = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": index, "pool": "p"}
-                made.execute(table.insert().values(**key, pool_slots=1, state=state))
-            yield made
+                session_.execute(table.insert().values(**key, pool_slots=1, state=state))
+            yield session_
 
     monkeypatch.setattr(session, "create_session", create_session)
 
 
 @pytest.mark.parametrize("state", ["deferred", "failed", "success", "scheduled", None])
-async def test_the_state_of_a_task(states, state):
+async def test_fetch_task_state_returns_the_state(states, state):
     states[-1] = state
-    assert await task_state(trigger()) == state
+    assert await fetch_task_state(trigger()) == state
 
 
-async def test_the_state_of_one_of_many_mapped_tasks(states):
+async def test_fetch_task_state_of_mapped_task_returns_its_state(states):
     states.update({0: "deferred", 1: "failed"})
-    assert await task_state(trigger(map_index=0)) == "deferred"
-    assert await task_state(trigger(map_index=1)) == "failed"
+    assert await fetch_task_state(trigger(map_index=0)) == "deferred"
+    assert await fetch_task_state(trigger(map_index=1)) == "failed"
 
 
-async def test_a_task_that_is_not_there_any_more_has_no_state(states):
-    with pytest.raises(LookupError, match="does not tell"):
-        await task_state(trigger())
+async def test_fetch_task_state_of_missing_task_raises_lookup_error(states):
+    with pytest.raises(LookupError, match="could not return"):
+        await fetch_task_state(trigger())
 
 
-async def test_a_trigger_without_a_task_has_no_state():
-    with pytest.raises(LookupError, match="does not tell"):
-        await task_state(SimpleNamespace(task_instance=None))
+async def test_fetch_task_state_without_task_raises_lookup_error():
+    with pytest.raises(LookupError, match="could not return"):
+        await fetch_task_state(SimpleNamespace(task_instance=None))
 
 
-async def test_an_airflow_that_does_not_answer_is_not_waited_for_for_ever(monkeypatch):
-    asked = []
+async def test_fetch_task_state_without_response_times_out(monkeypatch):
+    pending = []
 
     async def never(ti):
-        asked.append(asyncio.current_task())
+        pending.append(asyncio.current_task())
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(tasks, "_STATE_SECONDS", 0.05)
-    monkeypatch.setattr(tasks, "_ask_supervisor", never)
-    monkeypatch.setattr(tasks, "_ask_database", never)
-    with pytest.raises(LookupError, match=r"has not told .* within 0\.05 s"):
-        await task_state(trigger())
-    assert not asked[0].done()  # the question is not withdrawn
+    monkeypatch.setattr(tasks, "_STATE_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(tasks, "_fetch_state_from_supervisor", never)
+    monkeypatch.setattr(tasks, "_fetch_state_from_database", never)
+    with pytest.raises(LookupError, match=r"did not return .* within 0\.05 s"):
+        await fetch_task_state(trigger())
+    assert not pending[0].done()  # the request is not cancelled
 
 
-async def test_a_triggerer_that_ends_meanwhile_does_not_answer(monkeypatch):
+async def test_fetch_task_state_canceled_raises_lookup_error(monkeypatch):
     async def withdrawn(ti):
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(tasks, "_ask_supervisor", withdrawn)
-    monkeypatch.setattr(tasks, "_ask_database", withdrawn)
+    monkeypatch.setattr(tasks, "_fetch_state_from_supervisor", withdrawn)
+    monkeypatch.setattr(tasks, "_fetch_state_from_database", withdrawn)
     with pytest.raises(LookupError, match="CancelledError"):
-        await task_state(trigger())
+        await fetch_task_state(trigger())

@@ -1,4 +1,4 @@
-"""The official SDK, talking to an emulator over a real connection."""
+"""The official SDK with an emulator, over a real connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmulatorServer]:
-    """Work is seen unfinished once, so that who waits has to wait."""
+    """The first read of each job shows it pending, so that the SDK has to wait."""
     with EmulatorServer(EmulatorConfig(transitions=Transitions.all(Policy(reads=1)))) as server:
         yield server
 
@@ -38,7 +38,7 @@ def user(env: dict[str, str]) -> CodeOcean:
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Record the SDK's pauses, of 5 s at least, instead of making them."""
+    """Record the SDK's pauses, of at least 5 s, and skip them."""
     made: list[float] = []
     for module in ("capsule", "computation", "data_asset"):
         monkeypatch.setattr(f"codeocean.{module}.sleep", made.append)

@@ -2,28 +2,28 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract import (  # noqa: F401  registers what the tests exercise
+from tests.contract import (  # noqa: F401  registers the methods that they call
     test_sdk_capsules,
     test_sdk_computations,
     test_sdk_custom_metadata,
     test_sdk_data_assets,
 )
-from tests.contract.exercises import EXERCISED, exercises, public_methods
+from tests.contract.sdk_coverage import CLAIMED_METHODS, covers, public_methods
 
 
-def test_every_method_of_the_sdk_is_exercised():
-    assert public_methods() == EXERCISED
+def test_sdk_methods_are_all_covered():
+    assert public_methods() == CLAIMED_METHODS
 
 
-def test_a_claim_that_is_not_kept_fails():
+def test_covers_uncalled_method_fails():
     class Owner:
         def method(self) -> None:
             pass
 
-    @exercises(Owner, "method")
+    @covers(Owner, "method")
     def does_not_call_it() -> None:
         pass
 
-    EXERCISED.discard("Owner.method")
+    CLAIMED_METHODS.discard("Owner.method")
     with pytest.raises(AssertionError):
         does_not_call_it()

@@ -20,7 +20,7 @@ from codeocean.pipeline import Pipelines
 
 from airflow_provider_codeocean.emulator import EmulatorServer
 from airflow_provider_codeocean.emulator.domain.config import CapsuleConfig, EmulatorConfig
-from tests.contract.exercises import exercises
+from tests.contract.sdk_coverage import covers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def pipeline(env):
 
 @pytest.fixture
 def fresh() -> Iterator[CodeOcean]:
-    """An admin of a deployment where things may be deleted and released."""
+    """An admin of a deployment that allows deleting and releasing."""
     with EmulatorServer(
         EmulatorConfig(
             transitions={"releases": {"reads": 1}}, capsules=[CapsuleConfig(name="Draft", kind="pipeline")]
@@ -49,8 +49,8 @@ def fresh() -> Iterator[CodeOcean]:
         yield client
 
 
-@exercises(Capsules, "get_capsule", "list_computations", "get_capsule_app_panel")
-def test_a_capsule_is_read(user, env, capsule):
+@covers(Capsules, "get_capsule", "list_computations", "get_capsule_app_panel")
+def test_capsule_read_returns_release_runs_and_app_panel(user, env, capsule):
     read = user.capsules.get_capsule(capsule)
     assert (read.name, read.status) == ("Spike sorting", CapsuleStatus.NonRelease)
     assert read.versions[0].major_version == 1
@@ -62,8 +62,8 @@ def test_a_capsule_is_read(user, env, capsule):
     assert [parameter.param_name for parameter in panel.parameters] == ["threshold", "probe"]
 
 
-@exercises(Pipelines, "get_pipeline", "list_computations", "get_pipeline_app_panel")
-def test_a_pipeline_is_read(user, env, pipeline):
+@covers(Pipelines, "get_pipeline", "list_computations", "get_pipeline_app_panel")
+def test_pipeline_read_returns_runs_and_app_panel(user, env, pipeline):
     read = user.pipelines.get_pipeline(pipeline)
     assert read.name == "Ecephys pipeline"
     assert user.pipelines.list_computations(pipeline)
@@ -85,8 +85,8 @@ SEARCH = CapsuleSearchParams(
 )
 
 
-@exercises(Capsules, "search_capsules", "search_capsules_iterator", "archive_capsule")
-def test_capsules_are_found(user, admin, capsule):
+@covers(Capsules, "search_capsules", "search_capsules_iterator", "archive_capsule")
+def test_capsule_search_omits_archived_capsules(user, admin, capsule):
     names = ["Bound to fail", "Slow motion", "Sorting with metadata", "Spike sorting"]
     assert sorted(found.name for found in user.capsules.search_capsules_iterator(SEARCH)) == names
     admin.capsules.archive_capsule(capsule, archive=True)
@@ -95,8 +95,8 @@ def test_capsules_are_found(user, admin, capsule):
     assert len(user.capsules.search_capsules(CapsuleSearchParams(query=f"id:{capsule}")).results) == 1
 
 
-@exercises(Pipelines, "search_pipelines", "search_pipelines_iterator", "archive_pipeline")
-def test_pipelines_are_found(user, admin, pipeline):
+@covers(Pipelines, "search_pipelines", "search_pipelines_iterator", "archive_pipeline")
+def test_pipeline_search_omits_archived_pipelines(user, admin, pipeline):
     assert [found.id for found in user.pipelines.search_pipelines_iterator(SEARCH)] == [pipeline]
     admin.pipelines.archive_pipeline(pipeline, archive=True)
     assert user.pipelines.search_pipelines(SEARCH).results == []
@@ -111,8 +111,8 @@ def check_permissions(
     assert {user.email: user.role for user in get().users}[email] == UserRole.Viewer
 
 
-@exercises(Capsules, "get_permissions", "update_permissions")
-def test_a_capsule_is_shared(admin, env, capsule):
+@covers(Capsules, "get_permissions", "update_permissions")
+def test_capsule_permissions_are_updated(admin, env, capsule):
     shared = admin.capsules
     check_permissions(
         lambda: shared.get_permissions(capsule),
@@ -121,8 +121,8 @@ def test_a_capsule_is_shared(admin, env, capsule):
     )
 
 
-@exercises(Pipelines, "get_permissions", "update_permissions")
-def test_a_pipeline_is_shared(admin, env, pipeline):
+@covers(Pipelines, "get_permissions", "update_permissions")
+def test_pipeline_permissions_are_updated(admin, env, pipeline):
     shared = admin.pipelines
     check_permissions(
         lambda: shared.get_permissions(pipeline),
@@ -131,8 +131,8 @@ def test_a_pipeline_is_shared(admin, env, pipeline):
     )
 
 
-@exercises(Capsules, "attach_data_assets", "detach_data_assets")
-def test_data_assets_come_to_a_capsule_and_go(admin, env, capsule):
+@covers(Capsules, "attach_data_assets", "detach_data_assets")
+def test_capsule_data_assets_are_attached_and_detached(admin, env, capsule):
     asset = env["CODEOCEAN_DATA_ASSET_ID"]
     [attached] = admin.capsules.attach_data_assets(capsule, [DataAssetAttachParams(id=asset)])
     assert attached.mount_state == "mounted"
@@ -141,8 +141,8 @@ def test_data_assets_come_to_a_capsule_and_go(admin, env, capsule):
     assert admin.capsules.get_capsule_app_panel(capsule).data_assets == []
 
 
-@exercises(Pipelines, "attach_data_assets", "detach_data_assets")
-def test_data_assets_come_to_a_pipeline_and_go(admin, env, pipeline):
+@covers(Pipelines, "attach_data_assets", "detach_data_assets")
+def test_pipeline_data_assets_are_attached_and_detached(admin, env, pipeline):
     asset = env["CODEOCEAN_DATA_ASSET_ID"]
     assert (
         admin.pipelines.attach_data_assets(pipeline, [DataAssetAttachParams(id=asset, mount="x")])[0].mount
@@ -151,7 +151,7 @@ def test_data_assets_come_to_a_pipeline_and_go(admin, env, pipeline):
     admin.pipelines.detach_data_assets(pipeline, [asset])
 
 
-@exercises(
+@covers(
     Capsules,
     "sync_capsule",
     "release_capsule",
@@ -159,7 +159,7 @@ def test_data_assets_come_to_a_pipeline_and_go(admin, env, pipeline):
     "wait_until_release_completed",
     "delete_capsule",
 )
-def test_a_capsule_is_synced_released_and_deleted(fresh, pauses):
+def test_capsule_sync_release_and_delete_succeed(fresh, pauses):
     capsule = fresh.landmarks["CODEOCEAN_CAPSULE_ID"]
     assert (fresh.capsules.sync_capsule(capsule).pulled, fresh.capsules.sync_capsule(capsule).pulled) == (
         2,
@@ -184,7 +184,7 @@ def test_a_capsule_is_synced_released_and_deleted(fresh, pauses):
     assert caught.value.status_code == 404
 
 
-@exercises(
+@covers(
     Pipelines,
     "release_pipeline",
     "get_release_job",
@@ -192,7 +192,7 @@ def test_a_capsule_is_synced_released_and_deleted(fresh, pauses):
     "delete_pipeline",
     "sync_pipeline",
 )
-def test_a_pipeline_is_released_and_deleted(fresh):
+def test_pipeline_release_and_delete_succeed(fresh):
     pipeline = fresh.landmarks["CODEOCEAN_PIPELINE_ID"]
     job = fresh.pipelines.release_pipeline(pipeline)
     assert fresh.pipelines.get_release_job(pipeline, job.job_id).status is CapsuleReleaseJobStatus.Started
@@ -206,7 +206,7 @@ def test_a_pipeline_is_released_and_deleted(fresh):
     fresh.pipelines.delete_pipeline(draft.id)
 
 
-def test_what_a_release_lacks_is_told(fresh):
+def test_release_with_missing_requirements_returns_issues(fresh):
     fresh.computations.delete_computation(fresh.landmarks["CODEOCEAN_COMPUTATION_ID"])
     with pytest.raises(Error) as caught:
         fresh.capsules.release_capsule(fresh.landmarks["CODEOCEAN_CAPSULE_ID"])

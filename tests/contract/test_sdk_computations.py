@@ -14,11 +14,11 @@ from codeocean.computation import (
 )
 from codeocean.data_asset import DataAssetAttachParams
 
-from tests.contract.exercises import exercises
+from tests.contract.sdk_coverage import covers
 
 
-@exercises(Computations, "run_capsule", "get_computation", "wait_until_completed")
-def test_a_capsule_is_run(user, env, pauses):
+@covers(Computations, "run_capsule", "get_computation", "wait_until_completed")
+def test_run_capsule_completes_with_its_parameters(user, env, pauses):
     params = RunParams(
         capsule_id=env["CODEOCEAN_CAPSULE_ID"],
         version=1,
@@ -42,8 +42,8 @@ def test_a_capsule_is_run(user, env, pauses):
     assert user.computations.get_computation(started.id) == ended
 
 
-@exercises(Computations, "run_pipeline")
-def test_a_pipeline_is_run(user, env):
+@covers(Computations, "run_pipeline")
+def test_run_pipeline_completes_with_its_processes(user, env):
     process = PipelineProcessParams(
         name="sort", named_parameters=[NamedRunParam(param_name="threshold", value="2")]
     )
@@ -54,7 +54,7 @@ def test_a_pipeline_is_run(user, env):
     assert ended.nextflow_profile == "fast"
 
 
-def test_a_run_that_fails_has_completed(user, env):
+def test_run_that_fails_has_state_completed(user, env):
     started = user.computations.run_capsule(RunParams(capsule_id=env["CODEOCEAN_FAILING_CAPSULE_ID"]))
     ended = user.computations.wait_until_completed(started)
     assert (ended.state, ended.end_status, ended.exit_code) == (
@@ -64,7 +64,7 @@ def test_a_run_that_fails_has_completed(user, env):
     )
 
 
-@exercises(Computations, "list_computation_results", "get_result_file_urls", "get_result_file_download_url")
+@covers(Computations, "list_computation_results", "get_result_file_urls", "get_result_file_download_url")
 def test_results_are_listed_and_downloaded(user, env):
     computation = env["CODEOCEAN_COMPUTATION_ID"]
     root = user.computations.list_computation_results(computation)
@@ -77,8 +77,8 @@ def test_results_are_listed_and_downloaded(user, env):
         assert len(requests.get(url, timeout=10).content) == figure.size
 
 
-@exercises(Computations, "attach_data_assets", "detach_data_assets")
-def test_data_assets_come_to_a_workstation_and_go(user, env):
+@covers(Computations, "attach_data_assets", "detach_data_assets")
+def test_workstation_data_assets_are_attached_and_detached(user, env):
     workstation, asset = env["CODEOCEAN_WORKSTATION_ID"], env["CODEOCEAN_DATA_ASSET_ID"]
     [attached] = user.computations.attach_data_assets(
         workstation, [DataAssetAttachParams(id=asset, mount="here")]
@@ -88,8 +88,8 @@ def test_data_assets_come_to_a_workstation_and_go(user, env):
     assert user.computations.get_computation(workstation).data_assets is None
 
 
-@exercises(Computations, "rename_computation", "delete_computation")
-def test_a_run_is_renamed_and_deleted(user, env):
+@covers(Computations, "rename_computation", "delete_computation")
+def test_computation_rename_and_delete_succeed(user, env):
     started = user.computations.run_capsule(RunParams(capsule_id=env["CODEOCEAN_SLOW_CAPSULE_ID"]))
     user.computations.rename_computation(started.id, "called off")
     assert user.computations.get_computation(started.id).name == "called off"

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from codeocean.custom_metadata import CustomMetadataFieldType, CustomMetadataSchema
 
-from tests.contract.exercises import exercises
+from tests.contract.sdk_coverage import covers
 
 
-@exercises(CustomMetadataSchema, "get_custom_metadata")
-def test_the_schema_is_understood(user):
+@covers(CustomMetadataSchema, "get_custom_metadata")
+def test_custom_metadata_schema_is_read(user):
     schema = user.custom_metadata.get_custom_metadata()
     fields = {field.name: field for field in schema.fields}
     assert schema.categories == ["Experiment", "Quality"]

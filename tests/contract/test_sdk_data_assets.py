@@ -35,17 +35,17 @@ from codeocean.data_asset import (
     TransferDataParams,
 )
 
-from tests.contract.exercises import exercises
+from tests.contract.sdk_coverage import covers
 
 
 def params(source: Source | None = None, **fields: object) -> DataAssetParams:
     return DataAssetParams(
-        **{"name": "made", "tags": ["contract"], "mount": "made", "source": source, **fields}
+        **{"name": "asset_ids", "tags": ["contract"], "mount": "asset_ids", "source": source, **fields}
     )
 
 
-@exercises(DataAssets, "create_data_asset", "get_data_asset", "wait_until_ready")
-def test_a_result_is_captured(user, env, pauses):
+@covers(DataAssets, "create_data_asset", "get_data_asset", "wait_until_ready")
+def test_capture_becomes_ready_with_provenance(user, env, pauses):
     source = Source(computation=ComputationSource(id=env["CODEOCEAN_COMPUTATION_ID"], path=""))
     draft = user.data_assets.create_data_asset(params(source))
     assert draft.state is DataAssetState.Draft
@@ -74,7 +74,7 @@ def test_a_result_is_captured(user, env, pauses):
         ),
     ],
 )
-def test_data_is_imported_from_buckets(user, source, origin):
+def test_import_from_a_bucket_becomes_ready(user, source, origin):
     ready = user.data_assets.wait_until_ready(user.data_assets.create_data_asset(params(source)))
     assert ready.state is DataAssetState.Ready
     assert ready.type is DataAssetType.Dataset
@@ -82,14 +82,14 @@ def test_data_is_imported_from_buckets(user, source, origin):
     assert ready.size > 0
 
 
-def test_an_import_that_fails_says_why(user):
+def test_import_from_unknown_bucket_fails_with_a_reason(user):
     source = Source(aws=AWSS3Source(bucket="no-such-bucket", prefix="x"))
     failed = user.data_assets.wait_until_ready(user.data_assets.create_data_asset(params(source)))
     assert failed.state is DataAssetState.Failed
     assert "no-such-bucket" in failed.failure_reason
 
 
-def test_results_are_captured_outside_imported_with_lineage_and_combined(user, env, captured):
+def test_external_capture_is_imported_with_lineage_and_combined(user, env, captured):
     external = captured(
         target=Target(aws=AWSS3Target(bucket=env["CODEOCEAN_RESULTS_BUCKET"], prefix="contract"))
     )
@@ -108,15 +108,15 @@ def test_results_are_captured_outside_imported_with_lineage_and_combined(user, e
     assert [contained.id for contained in combined.contained_data_assets] == [external.id, imported.id]
 
 
-def test_a_workstation_is_captured(user, env, captured):
+def test_capture_of_a_workstation_is_a_result(user, env, captured):
     workstation = CloudWorkstationSource(
         env["CODEOCEAN_WORKSTATION_ID"], "results/curated", run_script="code/x"
     )
     assert captured(source=Source(cloud_workstation=workstation)).type is DataAssetType.Result
 
 
-@exercises(DataAssets, "update_metadata")
-def test_metadata_is_updated(user, captured):
+@covers(DataAssets, "update_metadata")
+def test_update_changes_only_the_given_metadata(user, captured):
     asset = captured(description="before", custom_metadata={"score": 1})
     after = user.data_assets.update_metadata(
         asset.id, DataAssetUpdateParams(description="after", tags=["new"])
@@ -125,8 +125,8 @@ def test_metadata_is_updated(user, captured):
     assert after.custom_metadata == {"score": 1}
 
 
-@exercises(DataAssets, "delete_data_asset", "archive_data_asset")
-def test_an_asset_is_archived_and_deleted(user, captured):
+@covers(DataAssets, "delete_data_asset", "archive_data_asset")
+def test_archive_and_delete_remove_the_data_asset(user, captured):
     asset = captured(name="to be deleted")
     search = DataAssetSearchParams(query='name:"to be deleted"', archived=True)
     user.data_assets.archive_data_asset(asset.id, archive=True)
@@ -140,16 +140,16 @@ def test_an_asset_is_archived_and_deleted(user, captured):
     assert asset.id in caught.value.message
 
 
-@exercises(DataAssets, "update_permissions", "get_permissions")
-def test_permissions_are_given(user, admin, env, captured):
+@covers(DataAssets, "update_permissions", "get_permissions")
+def test_permissions_update_is_shown(user, admin, env, captured):
     asset = captured()
-    given = Permissions(
+    permissions = Permissions(
         users=[UserPermissions(email="admin@emulator.test", role=UserRole.Editor)],
         groups=[GroupPermissions(group=env["CODEOCEAN_GROUP"], role=GroupRole.Discoverable)],
         everyone=EveryoneRole.Viewer,
         share_assets=True,
     )
-    user.data_assets.update_permissions(asset.id, given)
+    user.data_assets.update_permissions(asset.id, permissions)
     shown = admin.data_assets.get_permissions(asset.id)
     assert {user.email: user.role for user in shown.users} == {
         "admin@emulator.test": UserRole.Editor,
@@ -159,9 +159,9 @@ def test_permissions_are_given(user, admin, env, captured):
     assert shown.everyone == EveryoneRole.Viewer
 
 
-@exercises(DataAssets, "search_data_assets", "search_data_assets_iterator")
-def test_assets_are_found_page_by_page(user, captured):
-    made = {
+@covers(DataAssets, "search_data_assets", "search_data_assets_iterator")
+def test_search_returns_assets_page_by_page(user, captured):
+    asset_ids = {
         captured(name=f"found {number}", tags=["pages"], custom_metadata={"score": number}).id
         for number in range(5)
     }
@@ -180,17 +180,17 @@ def test_assets_are_found_page_by_page(user, captured):
     assert page.has_more
     assert [asset.name for asset in page.results] == ["found 0", "found 1"]
     # The iterator sends the offset of the first page along with every token.
-    assert {asset.id for asset in user.data_assets.search_data_assets_iterator(search)} == made
+    assert {asset.id for asset in user.data_assets.search_data_assets_iterator(search)} == asset_ids
     filters = [
         SearchFilter(key="tags", value="pages"),
         SearchFilter(key="score", range=SearchFilterRange(min=2, max=None)),
         SearchFilter(key="name", values=["3"], exclude=True),
     ]
-    found = user.data_assets.search_data_assets(DataAssetSearchParams(filters=filters))
-    assert sorted(asset.name for asset in found.results) == ["found 2", "found 4"]
+    page = user.data_assets.search_data_assets(DataAssetSearchParams(filters=filters))
+    assert sorted(asset.name for asset in page.results) == ["found 2", "found 4"]
 
 
-def test_an_iterator_may_begin_anywhere(user):
+def test_search_iterator_starts_at_the_offset(user):
     everything = [
         asset.id for asset in user.data_assets.search_data_assets_iterator(DataAssetSearchParams(limit=1))
     ]
@@ -198,9 +198,7 @@ def test_an_iterator_may_begin_anywhere(user):
     assert [asset.id for asset in user.data_assets.search_data_assets_iterator(later)] == everything[1:]
 
 
-@exercises(
-    DataAssets, "list_data_asset_files", "get_data_asset_file_urls", "get_data_asset_file_download_url"
-)
+@covers(DataAssets, "list_data_asset_files", "get_data_asset_file_urls", "get_data_asset_file_download_url")
 def test_files_are_listed_and_downloaded(user, captured):
     asset = captured()
     root = user.data_assets.list_data_asset_files(asset.id)
@@ -218,8 +216,8 @@ def test_files_are_listed_and_downloaded(user, captured):
         assert len(requests.get(url, timeout=10).content) == table.size
 
 
-@exercises(DataAssets, "transfer_data_asset")
-def test_an_asset_is_transferred(user, admin, env, captured):
+@covers(DataAssets, "transfer_data_asset")
+def test_transfer_by_admin_moves_the_data_asset(user, admin, env, captured):
     asset = captured()
     target = TransferDataParams(
         target=Target(aws=AWSS3Target(bucket=env["CODEOCEAN_ARCHIVE_BUCKET"], prefix="old"))
@@ -235,7 +233,7 @@ def test_an_asset_is_transferred(user, admin, env, captured):
     assert moved.provenance == asset.provenance
 
 
-def test_a_transfer_that_fails_says_why(admin, captured):
+def test_transfer_to_unknown_bucket_shows_the_error(admin, captured):
     asset = captured()
     target = TransferDataParams(target=Target(aws=AWSS3Target(bucket="nowhere")), force=True)
     admin.data_assets.transfer_data_asset(asset.id, target)
@@ -243,7 +241,7 @@ def test_a_transfer_that_fails_says_why(admin, captured):
     assert "nowhere" in admin.data_assets.get_data_asset(asset.id).transfer_error
 
 
-def test_what_is_refused_arrives_as_the_sdks_error(env):
+def test_request_with_wrong_token_raises_sdk_error(env):
     stranger = CodeOcean(env["CODEOCEAN_URL"], "cop_wrong")
     with pytest.raises(Error) as caught:
         stranger.data_assets.get_data_asset("x")
@@ -251,7 +249,7 @@ def test_what_is_refused_arrives_as_the_sdks_error(env):
     assert "token" in caught.value.message
 
 
-def test_a_client_of_a_later_server_is_refused(user, monkeypatch):
+def test_request_that_needs_newer_server_is_rejected(user, monkeypatch):
     monkeypatch.setitem(user.session.headers, "Min-Server-Version", "99.0.0")
     with pytest.raises(Error) as caught:
         user.data_assets.get_data_asset("x")

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.environment import airflow_version
-from tests.crash.matrix import play
-from tests.crash.points import POINTS, RUN_POINTS
+from tests.crash.crash_points import POINTS, RUN_POINTS
+from tests.crash.matrix import run_matrix
 
 if TYPE_CHECKING:
-    from tests.crash.scene import Outcome
+    from tests.crash.crash_run import CrashResult
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -33,13 +33,13 @@ def main() -> int:
     arguments = parser.parse_args()
 
     folder = Path(tempfile.mkdtemp(prefix="crash-"))
-    lines: queue.Queue[tuple[str, Outcome] | BaseException | None] = queue.Queue()
+    lines: queue.Queue[tuple[str, CrashResult] | BaseException | None] = queue.Queue()
 
     def run(release: str) -> None:
         try:
             python = _python(release)
             name = ".".join(map(str, airflow_version(python)))
-            for outcome in play(
+            for outcome in run_matrix(
                 folder / release, python=python, points=(*POINTS, *RUN_POINTS), only=arguments.only
             ):
                 lines.put((name, outcome))
@@ -60,7 +60,7 @@ def main() -> int:
         else:
             verdicts[line[1].verdict] += 1
             print(_describe(*line), flush=True)
-    return _conclude(verdicts, folder)
+    return _print_summary(verdicts, folder)
 
 
 def _python(release: str) -> str:
@@ -69,16 +69,16 @@ def _python(release: str) -> str:
     return str(own if release == "3.3" else other)
 
 
-def _describe(release: str, outcome: Outcome) -> str:
-    assets = f"{outcome.assets} made"
+def _describe(release: str, outcome: CrashResult) -> str:
+    assets = f"{outcome.job_count} made"
     line = (
         f"{release:<7} {outcome.mode:<9} {outcome.point:<50} {assets:<9} "
-        f"{outcome.state:<8} {outcome.seconds:4.0f} s  {outcome.verdict}"
+        f"{outcome.state:<8} {outcome.recovery_seconds:4.0f} s  {outcome.verdict}"
     )
-    return f"{line}\n{outcome.trouble}" if outcome.trouble else line
+    return f"{line}\n{outcome.error}" if outcome.error else line
 
 
-def _conclude(verdicts: Counter[str], folder: Path) -> int:
+def _print_summary(verdicts: Counter[str], folder: Path) -> int:
     points = verdicts.total()
     if unreached := verdicts["not reached"]:
         print(f"{unreached} points were not reached; logs: {folder}")

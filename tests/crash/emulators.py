@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
 from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Policy, Transitions
-from airflow_provider_codeocean.outcomes import Verdict, computation_verdict
+from airflow_provider_codeocean.outcomes import Outcome, computation_outcome
 from scripts.emulator_process import EmulatorProcess
-from scripts.environment import free_ports
+from scripts.environment import find_free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.emulator.domain.faults import Fault
 
 #: Seconds by which search lags behind writes: a retry comes sooner.
-SEARCH_LAG = 3.0
+SEARCH_LAG_SECONDS = 3.0
 
 
-class Emulated(Protocol):
+class CrashEmulator(Protocol):
     """What both have."""
 
     @property
@@ -40,11 +40,11 @@ class Emulated(Protocol):
         """A computation whose results can be captured, and a capsule that can be run."""
         ...
 
-    def requests(self, endpoint: str) -> int:
+    def count_requests(self, endpoint: str) -> int:
         """Return how many requests of a kind it has answered."""
         ...
 
-    def made(self, what: str) -> Sequence[DataAsset | Computation]:
+    def find_jobs(self, job_kind: str) -> Sequence[DataAsset | Computation]:
         """Return all that a ``capture`` or a ``run`` has made and that did not fail."""
         ...
 
@@ -55,20 +55,20 @@ class Emulated(Protocol):
 class ThreadedEmulator:
     """An emulator in a thread: its faults and its store are at hand.
 
-    :param slow: data assets stay drafts and computations run until :meth:`finish_assets`.
+    :param slow: data assets stay drafts and computations run until :meth:`finish_jobs`.
     """
 
     def __init__(self, *, slow: bool) -> None:
         seconds = 3600 if slow else 1
         config = EmulatorConfig(
             transitions=Transitions(assets=Policy(seconds=seconds), computations=Policy(seconds=seconds)),
-            search_lag=SEARCH_LAG,
+            search_lag=SEARCH_LAG_SECONDS,
         )
         self.server = EmulatorServer(config)
 
     def __enter__(self) -> Self:
         self.server.start()
-        self._before = {each.id for each in self.server.store.computations.all()}
+        self._initial_computation_ids = {each.id for each in self.server.store.computations.all()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,34 +90,36 @@ class ThreadedEmulator:
         env = self.server.env
         return {"computation_id": env["CODEOCEAN_COMPUTATION_ID"], "capsule_id": env["CODEOCEAN_CAPSULE_ID"]}
 
-    def requests(self, endpoint: str) -> int:
+    def count_requests(self, endpoint: str) -> int:
         """Return how many requests of a kind it has answered."""
         return self.server.emulator.traffic.requests[endpoint]
 
-    def made(self, what: str) -> Sequence[DataAsset | Computation]:
+    def find_jobs(self, job_kind: str) -> Sequence[DataAsset | Computation]:
         """Return all that a ``capture`` or a ``run`` has made and that did not fail."""
         self.server.emulator.search_lag = 0.0
         token = self.server.env["CODEOCEAN_TOKEN"]
-        if what == "capture":
-            return _captured(self.server.url, token)
-        return _run(self.server.url, token, self.ids["capsule_id"], self._before)
+        if job_kind == "capture":
+            return _find_captured_assets(self.server.url, token)
+        return _find_started_computations(
+            self.server.url, token, self.ids["capsule_id"], self._initial_computation_ids
+        )
 
-    def captured_so_far(self) -> int:
+    def count_captured(self) -> int:
         """Return how many data assets have been captured by now, without touching the search."""
         return sum(asset.name == "captured" for asset in self.server.store.data_assets.all())
 
-    def finish_assets(self) -> None:
+    def finish_jobs(self) -> None:
         """Let all that was made be over, and what comes."""
         emulator, store = self.server.emulator, self.server.store
         emulator.transitions = Transitions.all(Policy(seconds=1))
         for asset in store.data_assets.all():
             if asset.name == "captured":
-                store.data_assets.put(replace(asset, work=replace(asset.work, seconds=0.0)))
+                store.data_assets.put(replace(asset, work=replace(asset.work, duration_seconds=0.0)))
         for run in store.computations.all():
-            if run.id not in self._before:
-                store.computations.put(replace(run, work=replace(run.work, seconds=0.0)))
+            if run.id not in self._initial_computation_ids:
+                store.computations.put(replace(run, work=replace(run.work, duration_seconds=0.0)))
 
-    def fault(self, kind: str, method: str, path: str) -> Fault:
+    def add_fault(self, kind: str, method: str, path: str) -> Fault:
         """Let the next request of a kind go wrong."""
         from airflow_provider_codeocean.emulator import FaultRule
 
@@ -135,8 +137,10 @@ class RestartableEmulator:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         config = folder / "config.json"
-        config.write_text(json.dumps({"transitions": {"assets": {"seconds": 10}}, "search_lag": SEARCH_LAG}))
-        (port,) = free_ports(1)
+        config.write_text(
+            json.dumps({"transitions": {"assets": {"seconds": 10}}, "search_lag": SEARCH_LAG_SECONDS})
+        )
+        (port,) = find_free_ports(1)
         self._folder = folder
         self._arguments = ["--port", str(port), "--state", str(folder / "state.db"), "--config", str(config)]
         self._stack = ExitStack()
@@ -163,18 +167,18 @@ class RestartableEmulator:
         """A computation whose results can be captured."""
         return {"computation_id": self._process.computation_id}
 
-    def requests(self, endpoint: str) -> int:
+    def count_requests(self, endpoint: str) -> int:
         """Return how many requests of a kind it has answered."""
         return int(self._process.get("/_emulator/stats")["endpoints"].get(endpoint, 0))
 
-    def made(self, what: str) -> Sequence[DataAsset | Computation]:
+    def find_jobs(self, job_kind: str) -> Sequence[DataAsset | Computation]:
         """Return all that a ``capture`` has made and that did not fail."""
-        assert what == "capture", "no point starts Code Ocean anew while something is run"
-        self._process.call("PUT", "/_emulator/search_lag", {"seconds": 0})
-        return _captured(self._process.url, self._process.token)
+        assert job_kind == "capture", "no point starts Code Ocean anew while something is run"
+        self._process.call_api("PUT", "/_emulator/search_lag", {"seconds": 0})
+        return _find_captured_assets(self._process.url, self._process.token)
 
 
-def _captured(url: str, token: str) -> list[DataAsset]:
+def _find_captured_assets(url: str, token: str) -> list[DataAsset]:
     with CodeOceanClient(url, token) as client:
         return [
             asset
@@ -186,10 +190,12 @@ def _captured(url: str, token: str) -> list[DataAsset]:
         ]
 
 
-def _run(url: str, token: str, capsule_id: str, before: set[str]) -> list[Computation]:
+def _find_started_computations(
+    url: str, token: str, capsule_id: str, known_ids: set[str]
+) -> list[Computation]:
     with CodeOceanClient(url, token) as client:
         computations = client.capsules.list_computations(capsule_id)
-    failed = Verdict.FAILED
+    failed = Outcome.FAILED
     return [
-        each for each in computations if each.id not in before and computation_verdict(each) is not failed
+        each for each in computations if each.id not in known_ids and computation_outcome(each) is not failed
     ]

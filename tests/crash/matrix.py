@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.real_airflow import RealAirflow
+from tests.crash.crash_points import POINTS
+from tests.crash.crash_run import CrashRun
 from tests.crash.emulators import RestartableEmulator, ThreadedEmulator
-from tests.crash.points import POINTS
-from tests.crash.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.crash.points import Point
-    from tests.crash.scene import Outcome
+    from tests.crash.crash_points import CrashPoint
+    from tests.crash.crash_run import CrashResult
 
 HERE = Path(__file__).parent
 #: How many runs at once. Most of the time they wait.
-AT_ONCE = 8
+MAX_PARALLEL_RUNS = 8
 # Airflow takes a task for dead whose supervisor is silent for so long (by default 5 minutes), and a triggerer
 # whose heartbeat is.
-CONFIG = {
+AIRFLOW_CONFIG = {
     "scheduler.task_instance_heartbeat_timeout": "30",
     "scheduler.task_instance_heartbeat_timeout_detection_interval": "3",
     "scheduler.scheduler_zombie_task_threshold": "30",
@@ -35,15 +35,15 @@ CONFIG = {
 }
 
 
-def play(
+def run_matrix(
     folder: Path,
     *,
     python: str,
     dags: Sequence[Path] = (HERE / "dags",),
     prefix: str = "capture",
-    points: Sequence[Point] = POINTS,
+    points: Sequence[CrashPoint] = POINTS,
     only: str = "",
-) -> Iterator[Outcome]:
+) -> Iterator[CrashResult]:
     """Let captures crash at all points.
 
     :param folder: where everything goes; made.
@@ -65,11 +65,11 @@ def play(
             for mode in point.modes if only in point.name else ():
                 emulator = (
                     RestartableEmulator(folder / f"emulator-{mode}")
-                    if point.restarts
-                    else ThreadedEmulator(slow=point.slow)
+                    if point.restarts_code_ocean
+                    else ThreadedEmulator(slow=point.slow_jobs)
                 )
                 stack.enter_context(emulator)
-                scenes.append(Scene(point, mode, emulator, prefix=prefix, pids=pids))
+                scenes.append(CrashRun(point, mode, emulator, prefix=prefix, pid_folder=pids))
         airflow = stack.enter_context(
             RealAirflow(
                 folder / "airflow",
@@ -77,20 +77,20 @@ def play(
                 python=python,
                 connections={scene.conn_id: scene.emulator.connection for scene in scenes},
                 env={"CRASH_PIDS": str(pids)},
-                config=CONFIG,
+                config=AIRFLOW_CONFIG,
                 parallelism=16,
             )
         )
         for scene in scenes:
             scene.airflow = airflow
-        yield from _play_all(scenes)
+        yield from _run_all(scenes)
 
 
-def _play_all(scenes: list[Scene]) -> Iterator[Outcome]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        together = [pool.submit(scene.play) for scene in scenes if not scene.point.shakes_all]
+def _run_all(scenes: list[CrashRun]) -> Iterator[CrashResult]:
+    with ThreadPoolExecutor(MAX_PARALLEL_RUNS) as pool:
+        together = [pool.submit(scene.execute) for scene in scenes if not scene.point.affects_all_runs]
         for done in as_completed(together):
             yield done.result()
     for scene in scenes:
-        if scene.point.shakes_all:
-            yield scene.play()
+        if scene.point.affects_all_runs:
+            yield scene.execute()

@@ -1,4 +1,4 @@
-"""What the events of a task's outlets tell, in Airflow's database after whole runs."""
+"""The events of a task's outlets in Airflow's database, after complete runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASSET = "dataset" if AIRFLOW.startswith("2.") else "asset"
 
 @pytest.fixture(autouse=True, scope="module")
 def outlets_are_known(airflow_database):
-    """A scheduler writes them down; ``dag.test()`` of Airflow 2 and 3.0 leaves that to it."""
+    """The scheduler stores events; ``dag.test()`` of Airflow 2 and 3.0 does not."""
     if not AIRFLOW.startswith(("2.", "3.0.")):
         return
     from airflow.models.dag import DAG
@@ -40,7 +40,7 @@ def outlets_are_known(airflow_database):
 
 
 def events_of(run):
-    """The events of a run, by the URI of their asset: of each, what it tells."""
+    """Return the ``extra`` of each event of a run, by the URI of its asset."""
     query = f"""
         select asset.uri, event.extra from {ASSET}_event as event join {ASSET} as asset
         on asset.id = event.{ASSET}_id where event.source_run_id = ? and event.source_dag_id = ?
@@ -64,8 +64,8 @@ def asset(conf):
     source = {"computation": {"id": conf["computation_id"]}}
     params = DataAssetParams.model_validate({"name": "n", "mount": "n", "tags": [], "source": source})
     with CodeOceanHook().get_conn() as client:
-        made = client.data_assets.create(params)
-    return CodeOceanHook().wait_for_data_asset(made.id, poll_interval=0.01)
+        created = client.data_assets.create(params)
+    return CodeOceanHook().wait_for_data_asset(created.id, poll_interval=0.01)
 
 
 def uri_of(code_ocean, data_asset_id):
@@ -73,7 +73,7 @@ def uri_of(code_ocean, data_asset_id):
 
 
 def told(asset):
-    """What an event tells of a data asset, which a task returned."""
+    """Return the expected ``extra`` for a data asset that a task returned."""
     provenance = asset["provenance"]
     names = ("computation", "capsule", "commit", "run_script", "data_assets")
     return {
@@ -81,27 +81,29 @@ def told(asset):
         **{name: asset[name] for name in ("name", "type", "state", "size", "files", "url", "source_bucket")},
         "version": str(asset["last_transferred"] or asset["created"]),
         "provenance": provenance and {name: provenance[name] for name in names},
-        "contained_data_assets": [each["id"] for each in asset["contained_data_assets"]],
+        "contained_data_assets": [contained["id"] for contained in asset["contained_data_assets"]],
     }
 
 
 def under_alias(event):
-    """The same, as Airflow keeps it that came under an alias: 3.0 could not, if it had more than texts."""
+    """Return the same as Airflow stores it for an alias: 3.0 can only store texts."""
     if not AIRFLOW.startswith("3.0."):
         return event
-    return {key: json.dumps(each) if isinstance(each, dict | list) else each for key, each in event.items()}
+    return {
+        key: json.dumps(value) if isinstance(value, dict | list) else value for key, value in event.items()
+    }
 
 
-@pytest.mark.parametrize("way", ["deferred", "in_worker"])
-def test_a_capture_is_an_event_of_its_own_under_an_alias_and_tells_what_it_is(run_dag, code_ocean, conf, way):
-    run = run_dag(f"announce_capture_{way}", **conf)
+@pytest.mark.parametrize("mode", ["deferred", "in_worker"])
+def test_capture_emits_asset_events_under_alias_and_outlet(run_dag, code_ocean, conf, mode):
+    run = run_dag(f"announce_capture_{mode}", **conf)
     asset = run.xcom("act")
     expected = told(asset)
-    # Code Ocean does not tell which capsule a computation is of; the task does.
+    # Code Ocean does not return the capsule of a computation, but the task knows it.
     expected["provenance"]["capsule"] = conf["capsule_id"]
     assert events_of(run) == {
         uri_of(code_ocean, asset["id"]): under_alias(expected),
-        f"x-test://announce_capture_{way}": expected,
+        f"x-test://announce_capture_{mode}": expected,
     }
     assert (expected["state"], expected["source_bucket"]["bucket"]) == ("ready", conf["bucket"])
     assert expected["size"] > 0
@@ -109,30 +111,30 @@ def test_a_capture_is_an_event_of_its_own_under_an_alias_and_tells_what_it_is(ru
     assert expected["provenance"]["computation"] == conf["computation_id"]
 
 
-@pytest.mark.parametrize("way", ["deferred", "in_worker"])
-def test_a_transfer_tells_where_the_files_are(run_dag, code_ocean, conf, asset, way):
-    run = run_dag(f"announce_transfer_{way}", data_asset_id=asset.id, bucket=conf["bucket"])
+@pytest.mark.parametrize("mode", ["deferred", "in_worker"])
+def test_transfer_emits_asset_events_with_location(run_dag, code_ocean, conf, asset, mode):
+    run = run_dag(f"announce_transfer_{mode}", data_asset_id=asset.id, bucket=conf["bucket"])
     moved = run.xcom("act")
     event = told(moved)
     assert events_of(run) == {
         uri_of(code_ocean, asset.id): under_alias(event),
-        f"x-test://announce_transfer_{way}": event,
+        f"x-test://announce_transfer_{mode}": event,
     }
     assert event["source_bucket"]["bucket"] == conf["bucket"]
     assert event["version"] == str(moved["last_transferred"])
 
 
-@pytest.mark.parametrize("what", ["capture", "transfer"])
-def test_what_is_only_begun_is_no_event_of_an_alias(run_dag, conf, asset, what):
-    """Who is scheduled on it would find it unfinished; an asset gets its event from Airflow anyway."""
-    run = run_dag(f"announce_{what}_without_waiting", data_asset_id=asset.id, **conf)
+@pytest.mark.parametrize("kind", ["capture", "transfer"])
+def test_operator_without_waiting_emits_no_event_under_alias(run_dag, conf, asset, kind):
+    """A DAG that is scheduled on the alias would find the data asset pending."""
+    run = run_dag(f"announce_{kind}_without_waiting", data_asset_id=asset.id, **conf)
     assert run.states == {"act": "success"}
     ((uri, event),) = events_of(run).items()
-    assert uri == f"x-test://announce_{what}_without_waiting"
-    assert event["state"] == ("draft" if what == "capture" else "ready")
+    assert uri == f"x-test://announce_{kind}_without_waiting"
+    assert event["state"] == ("draft" if kind == "capture" else "ready")
 
 
-def test_a_combined_data_asset_tells_what_it_consists_of(run_dag, code_ocean, asset):
+def test_create_combined_data_asset_emits_contained_ids(run_dag, code_ocean, asset):
     run = run_dag("announce_combined", data_asset_id=asset.id)
     ((uri, event),) = events_of(run).items()
     assert uri == uri_of(code_ocean, run.xcom("act")["id"])
@@ -140,13 +142,13 @@ def test_a_combined_data_asset_tells_what_it_consists_of(run_dag, code_ocean, as
     assert asset.id in event["contained_data_assets"]
 
 
-def test_each_mapped_task_has_an_event(run_dag, code_ocean, conf):
+def test_mapped_captures_emit_one_event_each(run_dag, code_ocean, conf):
     run = run_dag("announce_mapped", ids=[conf["computation_id"]] * 2)
-    made = [run.xcom("act", map_index=index)["id"] for index in range(2)]
-    assert events_of(run).keys() == {uri_of(code_ocean, each) for each in made}
+    asset_ids = [run.xcom("act", map_index=index)["id"] for index in range(2)]
+    assert events_of(run).keys() == {uri_of(code_ocean, asset_id) for asset_id in asset_ids}
 
 
-def test_what_failed_is_no_event(run_dag, conf):
+def test_failed_capture_emits_no_event(run_dag, conf):
     run = run_dag("announce_failed", **conf)
     assert run.states == {"act": "failed"}
     assert events_of(run) == {}

@@ -1,4 +1,4 @@
-"""Whole runs of captures, against the emulator."""
+"""Complete runs of captures against the emulator."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def assets_in(code_ocean):
         return {asset.id: asset for asset in client.data_assets.search_all(DataAssetSearchParams(query=""))}
 
 
-@pytest.mark.parametrize("way", WAITING)
-def test_the_task_returns_the_data_asset_that_is_ready(run_dag, code_ocean, computation_id, way):
+@pytest.mark.parametrize("mode", WAITING)
+def test_capture_returns_ready_data_asset(run_dag, code_ocean, computation_id, mode):
     before = assets_in(code_ocean)
-    run = run_dag(f"capture_{way}", computation_id=computation_id, name="sorted_1")
+    run = run_dag(f"capture_{mode}", computation_id=computation_id, name="sorted_1")
     assert run.states == {"capture": "success"}
     (created,) = assets_in(code_ocean).keys() - before.keys()
     result = run.xcom("capture")
@@ -40,7 +40,7 @@ def test_the_task_returns_the_data_asset_that_is_ready(run_dag, code_ocean, comp
     assert result["name"] == "sorted_1"
     assert result["mount"] == "mounted_sorted_1"
     *tags, key = result["tags"]
-    assert tags == ["fixed", f"of_capture_{way}"]
+    assert tags == ["fixed", f"of_capture_{mode}"]
     assert re.fullmatch("airflow[0-9a-f]{32}", key)
     assert result["description"].startswith("run ")
     assert result["custom_metadata"] == {"subject id": "sorted_1", "score": 99.5}
@@ -49,60 +49,58 @@ def test_the_task_returns_the_data_asset_that_is_ready(run_dag, code_ocean, comp
     assert run.xcom("capture", "codeocean_data_asset_url") == result["url"]
 
 
-def test_without_waiting_it_returns_the_draft(run_dag, code_ocean, computation_id):
+def test_capture_without_waiting_returns_draft(run_dag, code_ocean, computation_id):
     run = run_dag("capture_without_waiting", computation_id=computation_id)
     assert run.states == {"capture": "success"}
     assert run.xcom("capture")["state"] == "draft"
 
 
-@pytest.mark.parametrize("way", WAITING)
-def test_results_go_to_a_bucket(run_dag, code_ocean, computation_id, way):
+@pytest.mark.parametrize("mode", WAITING)
+def test_capture_to_bucket_creates_external_data_asset(run_dag, code_ocean, computation_id, mode):
     bucket = code_ocean.env["CODEOCEAN_RESULTS_BUCKET"]
-    run = run_dag(f"capture_external_{way}", computation_id=computation_id, bucket=bucket)
+    run = run_dag(f"capture_external_{mode}", computation_id=computation_id, bucket=bucket)
     assert run.states == {"capture": "success"}
     source = run.xcom("capture")["source_bucket"]
     assert (source["bucket"], source["external"]) == (bucket, True)
-    assert source["prefix"].strip("/") == f"capture_external_{way}"
+    assert source["prefix"].strip("/") == f"capture_external_{mode}"
 
 
-@pytest.mark.parametrize("way", WAITING)
-def test_a_failed_data_asset_fails_the_task_for_good_and_shows_its_link(
-    run_dag, code_ocean, computation_id, way
+@pytest.mark.parametrize("mode", WAITING)
+def test_capture_with_failed_data_asset_fails_permanently_with_link(
+    run_dag, code_ocean, computation_id, mode
 ):
     before = assets_in(code_ocean)
-    run = run_dag(f"capture_external_{way}", computation_id=computation_id, bucket="no-such-bucket")
+    run = run_dag(f"capture_external_{mode}", computation_id=computation_id, bucket="no-such-bucket")
     assert run.states == {"capture": "failed"}
-    (created,) = assets_in(code_ocean).keys() - before.keys()  # and the two retries made none
+    (created,) = assets_in(code_ocean).keys() - before.keys()  # and the two retries created none
     assert run.xcom("capture", "codeocean_data_asset_url") == f"{code_ocean.url}/data-assets/{created}"
 
 
-@pytest.mark.parametrize("way", WAITING)
-def test_what_code_ocean_refuses_fails_the_task_for_good(run_dag, code_ocean, way):
-    run = run_dag(f"capture_external_{way}", computation_id="no-such-computation", bucket="lab-results")
+@pytest.mark.parametrize("mode", WAITING)
+def test_capture_refused_by_code_ocean_fails_permanently(run_dag, code_ocean, mode):
+    run = run_dag(f"capture_external_{mode}", computation_id="no-such-computation", bucket="lab-results")
     assert run.states == {"capture": "failed"}
     assert code_ocean.emulator.traffic.requests["POST /api/v1/data_assets"] == 1
 
 
 @pytest.mark.parametrize("bucket", ["", "s3://lab-results"])
-def test_what_a_template_renders_to_is_checked_before_anything_is_sent(
-    run_dag, code_ocean, computation_id, bucket
-):
+def test_capture_with_invalid_rendered_bucket_sends_no_request(run_dag, code_ocean, computation_id, bucket):
     run = run_dag("capture_external_deferred", computation_id=computation_id, bucket=bucket)
     assert run.states == {"capture": "failed"}
     assert code_ocean.emulator.traffic.requests["POST /api/v1/data_assets"] == 0
 
 
-@pytest.mark.parametrize("way", WAITING)
-def test_trouble_while_waiting_is_outlasted(run_dag, code_ocean, computation_id, way):
+@pytest.mark.parametrize("mode", WAITING)
+def test_capture_with_transient_errors_while_waiting_succeeds(run_dag, code_ocean, computation_id, mode):
     kinds = ("status", "close_before", "html")
     faults = [
         code_ocean.faults.add(FaultRule(method="GET", path="data_assets/*", kind=kind)) for kind in kinds
     ]
-    assert run_dag(f"capture_{way}", computation_id=computation_id).states == {"capture": "success"}
+    assert run_dag(f"capture_{mode}", computation_id=computation_id).states == {"capture": "success"}
     assert [fault.hits for fault in faults] == [1, 1, 1]
 
 
-def test_arguments_come_from_other_tasks(run_dag, code_ocean, computation_id):
+def test_capture_with_xcom_arguments_succeeds(run_dag, code_ocean, computation_id):
     run = run_dag("capture_from_xcom", computation_id=computation_id)
     assert set(run.states.values()) == {"success"}
     result = run.xcom("capture")
@@ -112,7 +110,7 @@ def test_arguments_come_from_other_tasks(run_dag, code_ocean, computation_id):
     assert run.xcom("id_of") is True
 
 
-def test_mapped_captures_do_not_hold_each_other_back(run_dag, code_ocean, computation_id):
+def test_mapped_captures_with_one_failure_continue(run_dag, code_ocean, computation_id):
     run = run_dag("capture_mapped", computation_ids=[computation_id, "no-such-computation", computation_id])
     assert run.states == {
         "computations": "success",
@@ -127,7 +125,7 @@ def test_mapped_captures_do_not_hold_each_other_back(run_dag, code_ocean, comput
         assert url == run.xcom("capture", map_index=index)["url"]
 
 
-def test_a_wait_that_takes_too_long_names_the_data_asset(run_dag, code_ocean, computation_id):
+def test_capture_after_timeout_fails(run_dag, code_ocean, computation_id):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     run = run_dag("capture_too_slow", computation_id=computation_id)
     assert run.states == {"capture": "failed"}

@@ -1,4 +1,4 @@
-"""Whole runs of the DAG that captures what finishes, against the emulator."""
+"""Complete runs of the DAG that captures finished computations, against the emulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def finish(code_ocean, monkeypatch):
-    """Lets a computation of the watched capsule be over, some seconds ago, and returns its id."""
+    """``finish(age)`` seeds a finished computation of the watched capsule and returns its id."""
     monkeypatch.setenv("CODEOCEAN_CAPSULE_ID", code_ocean.env["CODEOCEAN_CAPSULE_ID"])
     monkeypatch.setenv("SINCE", str(time.time() - 1000))
 
@@ -27,7 +27,7 @@ def finish(code_ocean, monkeypatch):
     return finish
 
 
-def test_each_is_captured_once_and_a_failure_holds_back_none(run_dag, finish, client):
+def test_capture_on_completion_captures_each_once_despite_failure(run_dag, finish, client):
     finish(2000, name="before since")
     finish(700, name="badly", end_status="failed", exit_code=1)
     last = finish(100, name="last")
@@ -36,40 +36,40 @@ def test_each_is_captured_once_and_a_failure_holds_back_none(run_dag, finish, cl
     first = finish(400, name="{{ 7 * 7 }}")
 
     run = run_dag("capture_finished")
-    assert [each["computation_id"] for each in run.xcom("take")] == [first, nothing, third]
+    assert [item["computation_id"] for item in run.xcom("claim")] == [first, nothing, third]
     assert run.states == {
-        "take": "success",
-        "finished.capture[0]": "success",
-        "finished.capture[1]": "failed",
-        "finished.capture[2]": "success",
-        "finished.share[0]": "success",
-        "finished.share[1]": "upstream_failed",
-        "finished.share[2]": "success",
+        "claim": "success",
+        "computation.capture[0]": "success",
+        "computation.capture[1]": "failed",
+        "computation.capture[2]": "success",
+        "computation.share[0]": "success",
+        "computation.share[1]": "upstream_failed",
+        "computation.share[2]": "success",
     }
-    asset = run.xcom("finished.capture", map_index=0)
-    assert asset["name"] == f"{{{{ 7 * 7 }}}} 0 of {first}"  # what somebody else wrote is no template
+    asset = run.xcom("computation.capture", map_index=0)
+    assert asset["name"] == f"{{{{ 7 * 7 }}}} 0 of {first}"  # names of others are not rendered
     assert asset["description"] == "0 parameters"
     assert asset["tags"][0] == "finished"
     assert asset["provenance"]["computation"] == first
     assert client.data_assets.get_permissions(asset["id"]).everyone == "viewer"
 
     run = run_dag("capture_finished")
-    assert [each["computation_id"] for each in run.xcom("take")] == [last]
+    assert [item["computation_id"] for item in run.xcom("claim")] == [last]
     assert set(run.states.values()) == {"success"}
 
     run = run_dag("capture_finished")
     assert set(run.states.values()) == {"skipped"}
 
 
-def test_capture_on_completion_name_that_cannot_be_rendered_fails_the_capture_with_the_cause(
+def test_capture_on_completion_with_template_error_fails_with_cause(
     run_dag, finish, monkeypatch, caplog, capfd
 ):
     monkeypatch.setenv("NAME", "{{ computation.name }} {{ 7 / (computation.name[0] | int) }}")
     bad, _ = finish(400, name="x"), finish(300, name="7")
     run = run_dag("capture_finished")
-    assert (run.states["take"], run.states["finished.capture[0]"]) == ("success", "failed")
-    assert run.states["finished.share[1]"] == "success"
-    # Airflow's release decides which of the two has the error, and whether its lines are wrapped.
+    assert (run.states["claim"], run.states["computation.capture[0]"]) == ("success", "failed")
+    assert run.states["computation.share[1]"] == "success"
+    # Airflow's version decides which of the two has the error, and whether lines are wrapped.
     text = " ".join((capfd.readouterr().out + caplog.text).split())
     assert f"cannot be rendered for computation {bad}: division by zero. Correct the template" in text
     assert "AirflowFailException: name: " in text

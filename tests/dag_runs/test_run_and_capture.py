@@ -1,4 +1,4 @@
-"""Whole runs of the task group that runs and captures, against the emulator."""
+"""Complete runs of the task group that runs and captures, against the emulator."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def run(run_dag, code_ocean):
     return lambda dag_id, **params: run_dag(dag_id, **known | params)
 
 
-@pytest.mark.parametrize("way", ["deferred", "in_worker"])
-def test_results_are_captured_shared_and_moved(weather, run, code_ocean, client, way):
-    finished = run(f"run_and_capture_{way}")
+@pytest.mark.parametrize("mode", ["deferred", "in_worker"])
+def test_run_and_capture_captures_shares_and_transfers_results(weather, run, code_ocean, client, mode):
+    finished = run(f"run_and_capture_{mode}")
     assert finished.states == dict.fromkeys(
         ("sort.run", "sort.capture", "sort.share", "sort.transfer"), "success"
     )
@@ -33,16 +33,16 @@ def test_results_are_captured_shared_and_moved(weather, run, code_ocean, client,
     assert asset["provenance"]["computation"] == finished.xcom("sort.run")["id"]
     assert asset["source_bucket"]["bucket"] == code_ocean.env["CODEOCEAN_RESULTS_BUCKET"]
     users = client.data_assets.get_permissions(asset["id"]).users
-    assert {each.email: each.role for each in users}[code_ocean.env["CODEOCEAN_USER_EMAIL"]] == "viewer"
+    assert {user.email: user.role for user in users}[code_ocean.env["CODEOCEAN_USER_EMAIL"]] == "viewer"
 
 
-def test_a_pipeline_is_captured_too(run):
+def test_run_and_capture_of_pipeline_succeeds(run):
     finished = run("pipeline_and_capture")
     assert set(finished.states.values()) == {"success"}
     assert finished.xcom("run_and_capture.capture")["state"] == "ready"
 
 
-def test_the_name_comes_from_the_results(run, code_ocean):
+def test_run_and_capture_with_name_file_uses_its_name(run, code_ocean):
     finished = run(
         "run_and_capture_named_by_results",
         capsule_id=code_ocean.env["CODEOCEAN_DATA_DESCRIPTION_CAPSULE_ID"],
@@ -52,12 +52,12 @@ def test_the_name_comes_from_the_results(run, code_ocean):
     assert asset["name"] == asset["mount"]
 
 
-def test_without_such_a_file_the_name_is_the_one_that_was_given(run):
+def test_run_and_capture_without_name_file_uses_given_name(run):
     finished = run("run_and_capture_named_by_results")
     assert finished.xcom("run_and_capture.capture")["name"] == "no name"
 
 
-def test_without_results_there_is_nothing_to_capture(run, code_ocean):
+def test_run_and_capture_without_results_skips_capture(run, code_ocean):
     capsule = code_ocean.store.capsules.get(code_ocean.env["CODEOCEAN_CAPSULE_ID"])
     settings = RunConfig(results="none").model_dump(mode="json")
     code_ocean.store.capsules.put(type(capsule)(**vars(capsule) | {"runs": settings}))
@@ -70,36 +70,36 @@ def test_without_results_there_is_nothing_to_capture(run, code_ocean):
     }
 
 
-def test_in_a_mapped_group_each_captures_its_own(run):
+def test_run_and_capture_in_mapped_group_captures_each(run):
     finished = run("run_and_capture_many")
     assert set(finished.states.values()) == {"success"}
     for index in range(2):
         computation = finished.xcom("sort.run_and_capture.run", map_index=index)
         asset = finished.xcom("sort.run_and_capture.capture", map_index=index)
-        assert [each["value"] for each in computation["parameters"]] == [str(index + 1)]
+        assert [parameter["value"] for parameter in computation["parameters"]] == [str(index + 1)]
         assert asset["name"] == f"sorted {index}"
         assert asset["provenance"]["computation"] == computation["id"]
 
 
-@pytest.mark.parametrize("what", [{}, {"capsule_id": "c", "pipeline_id": "p"}])
-def test_it_runs_one_thing(what):
+@pytest.mark.parametrize("ids", [{}, {"capsule_id": "c", "pipeline_id": "p"}])
+def test_run_and_capture_requires_one_capsule_or_pipeline(ids):
     with pytest.raises(ValueError, match="give exactly one of capsule_id and pipeline_id"):
-        CodeOceanRunAndCaptureTaskGroup(name="n", **what)
+        CodeOceanRunAndCaptureTaskGroup(name="n", **ids)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"run": {"params": {"threshold": 7}}}, "run: 'params' are Airflow's own; .* are 'parameters'"),
-        ({"run": {"capsule_id": "c"}}, "run: 'capsule_id' is given by the group itself"),
+        ({"run": {"capsule_id": "c"}}, "run: the group passes 'capsule_id' itself"),
         ({"run": {"version": 0}}, "run: version: must be at least 1, got 0"),
         ({"capture": {"name": "n"}}, "capture: .*name"),
         ({"capture": {"target": {"bucket": "s3://b"}}}, r"capture: target\.bucket: .*without scheme"),
-        ({"share": {"groups": "lab"}}, "share: groups: must be a list, got 'lab'"),
+        ({"share_with": {"groups": "lab"}}, "share_with: groups: must be a list, got 'lab'"),
         ({"transfer": {}}, "transfer: .*target"),
     ],
 )
-def test_what_is_wrong_is_told_with_the_task_that_it_is_for(arguments, message):
+def test_run_and_capture_with_invalid_arguments_names_task(arguments, message):
     with DAG("wrong", schedule=None), pytest.raises(ValueError, match=message):
         CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", **arguments)
 
@@ -107,15 +107,15 @@ def test_what_is_wrong_is_told_with_the_task_that_it_is_for(arguments, message):
 @pytest.mark.parametrize(
     ("argument", "place"),
     [
-        ({"retries": 2}, "task_arguments={'retries': …}"),
+        ({"retries": 2}, "operator_kwargs={'retries': …}"),
         ({"parameters": {"threshold": 7}}, "run={'parameters': …}"),
         ({"processes": {"sort": []}}, "run={'processes': …}"),
-        ({"share_with": {"everyone": "viewer"}}, "share"),
-        ({"users": []}, "share={'users': …}"),
+        ({"share": {"everyone": "viewer"}}, "share_with"),
+        ({"users": []}, "share_with={'users': …}"),
         ({"force": True}, "transfer={'force': …}"),
     ],
 )
-def test_run_and_capture_misplaced_argument_is_refused_with_its_place(argument, place):
+def test_run_and_capture_with_misplaced_argument_names_its_place(argument, place):
     [name] = argument
     with DAG("wrong", schedule=None), pytest.raises(TypeError) as caught:
         CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", **argument)

@@ -1,4 +1,4 @@
-"""Whole runs of sensors, against the emulator."""
+"""Complete runs of sensors against the emulator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
-# In Airflow 3.0 dag.test() gives a rescheduled sensor its first start as a string, and Airflow stumbles over
-# that.
+# In Airflow 3.0, dag.test() passes the first start of a rescheduled sensor as a string, which then fails.
 RESCHEDULES = not version("apache-airflow").startswith("3.0.")
 MODES = ("poke", "reschedule", "deferred") if RESCHEDULES else ("poke", "deferred")
 
@@ -33,7 +32,7 @@ def failing(create):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_returns_the_data_asset_that_is_ready(run_dag, code_ocean, create, mode):
+def test_data_asset_sensor_returns_ready_data_asset(run_dag, code_ocean, create, mode):
     asset = create()
     run = run_dag(f"sense_{mode}", data_asset_id=asset.id)
     assert run.states == {"sense": "success"}
@@ -43,25 +42,25 @@ def test_it_returns_the_data_asset_that_is_ready(run_dag, code_ocean, create, mo
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_fails_with_the_data_asset(run_dag, failing, mode):
+def test_data_asset_sensor_with_failed_data_asset_fails(run_dag, failing, mode):
     assert run_dag(f"sense_{mode}", data_asset_id=failing.id).states == {"sense": "failed"}
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("how", ["_softly", "_never_failing"])
-def test_it_skips_instead_where_it_is_told_to(run_dag, failing, mode, how):
+def test_data_asset_sensor_with_failed_data_asset_skips_if_requested(run_dag, failing, mode, how):
     assert run_dag(f"sense_{mode}{how}", data_asset_id=failing.id).states == {"sense": "skipped"}
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("how", "state"), [("_briefly", "failed"), ("_briefly_softly", "skipped")])
-def test_time_runs_out(run_dag, code_ocean, create, mode, how, state):
+def test_data_asset_sensor_after_timeout_fails_or_skips(run_dag, code_ocean, create, mode, how, state):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     assert run_dag(f"sense_{mode}{how}", data_asset_id=create().id).states == {"sense": state}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_trouble_is_outlasted(run_dag, code_ocean, create, mode):
+def test_data_asset_sensor_with_transient_errors_succeeds(run_dag, code_ocean, create, mode):
     asset = create()
     kinds = ("status", "close_before", "html")
     faults = [code_ocean.faults.add(FaultRule(method="GET", kind=kind)) for kind in kinds]
@@ -69,7 +68,7 @@ def test_trouble_is_outlasted(run_dag, code_ocean, create, mode):
     assert [fault.hits for fault in faults] == [1, 1, 1]
 
 
-def test_the_first_look_is_enough_where_it_is_ready_already(run_dag, code_ocean, create):
+def test_data_asset_sensor_with_ready_data_asset_polls_once(run_dag, code_ocean, create):
     code_ocean.emulator.transitions = Transitions(assets=Policy())
     run = run_dag("sense_deferred", data_asset_id=create().id)
     assert run.states == {"sense": "success"}

@@ -43,7 +43,7 @@ import psutil
 import pytest
 
 from scripts.emulator_process import EmulatorProcess
-from scripts.leaks import Leaks
+from scripts.leaks import LeakSearch
 from scripts.real_airflow import RealAirflow
 
 if TYPE_CHECKING:
@@ -77,22 +77,26 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 
 
 @contextmanager
-def _searched(airflow: RealAirflow, emulator: EmulatorProcess, *folders: Path) -> Iterator[RealAirflow]:
+def _check_for_leaks(
+    airflow: RealAirflow, emulator: EmulatorProcess, *folders: Path
+) -> Iterator[RealAirflow]:
     tokens = {value for name, value in emulator.variables.items() if name.endswith("TOKEN")}
-    leaks = Leaks(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+    leaks = LeakSearch(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
     with airflow as running:
         yield running
-        found = leaks.in_arguments(each for name in running.components for each in running.tree(name))
-    found += leaks.in_database(airflow.database.path)
+        found = leaks.search_arguments(
+            each for name in running.components for each in running.living_processes(name)
+        )
+    found += leaks.search_database(airflow.database.path)
     for folder in (airflow.home, *folders):
-        found += leaks.in_files(folder)
+        found += leaks.search_files(folder)
     if found:
         pytest.fail("\n".join(["A secret got out:", *found]), pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def searched() -> Callable[..., AbstractContextManager[RealAirflow]]:
-    return _searched
+    return _check_for_leaks
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ FIRST_LINES = {2: ("Starting attempt", "Resuming after deferral"), 3: ("::group:
 
 @pytest.fixture(scope="module")
 def run(airflow, emulator):
-    emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 3}})
+    emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 3}})
     conf = {"computation": emulator.computation_id, "capsule": emulator.variables["CODEOCEAN_CAPSULE_ID"]}
     return airflow.run(DAG, conf=conf, timeout=280)
 
@@ -33,7 +33,7 @@ def test_deferred_task_without_retries_succeeds(run):
     assert set(run.tasks.values()) == {"success"}
 
 
-def test_deferred_task_starts_one_worker_process_from_3_3(airflow, worker_processes):
+def test_deferred_task_on_3_3_starts_one_worker_process(airflow, worker_processes):
     is_3_3 = airflow.version >= (3, 3)
     # The sensor does not defer if its data asset is ready by its first poll.
     tasks = {task: count for task, count in IN_TRIGGERER.items() if is_3_3 or task != "sensor"}
@@ -41,11 +41,11 @@ def test_deferred_task_starts_one_worker_process_from_3_3(airflow, worker_proces
     assert {task: worker_processes(task) for task in tasks} == expected
 
 
-def test_deferred_task_that_needs_a_worker_ends_in_one(worker_processes):
+def test_deferred_task_that_needs_worker_ends_in_one(worker_processes):
     assert {task: worker_processes(task) for task in IN_WORKER} == dict.fromkeys(IN_WORKER, 2)
 
 
-def test_deferred_task_result_is_the_same_in_both_places(airflow, run, emulator):
+def test_deferred_task_returns_same_result_in_both_places(airflow, run, emulator):
     def xcom(task_id, key="return_value", map_index=-1):
         return airflow.xcom(DAG, run.run_id, task_id, key, map_index)
 

@@ -58,11 +58,11 @@ class RunningDemo:
             assert self.process.poll() is None or text in self.output, self.output
             return text in self.output
 
-        wait_until(told, awaited=f"{text!r} in the demo's output", timeout=timeout)
+        wait_until(told, description=f"{text!r} in the demo's output", timeout=timeout)
 
     def expect_exit(self, code: int, timeout: float = 180) -> None:
         assert self.process.wait(timeout) == code, self.output
-        wait_until(lambda: not self.left(), awaited="all its processes to be gone", timeout=60)
+        wait_until(lambda: not self.left(), description="all its processes to be gone", timeout=60)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def port_8080_taken() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("port_8080_taken")
-def test_it_tells_what_happened(demo):
+def test_demo_prints_result(demo):
     running = demo()
     running.expect_exit(0)
 
@@ -107,16 +107,16 @@ def test_it_tells_what_happened(demo):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
-def test_nothing_is_left_when_it_is_stopped_on_its_way(demo, number, code):
+def test_demo_stopped_early_leaves_no_process(demo, number, code):
     running = demo()
-    running.wait_for("starts: ")
-    wait_until(lambda: len(running.left()) > 3, awaited="Airflow's processes", timeout=60)
+    running.wait_for("Starting Airflow ")
+    wait_until(lambda: len(running.left()) > 3, description="Airflow's processes", timeout=60)
     running.process.send_signal(number)
     running.expect_exit(code, timeout=90)
 
 
 @pytest.mark.skipif(version("apache-airflow").startswith("2."), reason="Airflow 2 has another API")
-def test_a_failure_is_told_with_its_reason_and_the_ui_stays_until_it_is_stopped(demo):
+def test_demo_with_failed_capture_prints_reason_and_keeps_ui(demo):
     running = demo("--ui", "--computation-id", "00000000-0000-4000-8000-000000000000")
     running.wait_for("(the emulator)")
 

@@ -39,7 +39,7 @@ def emulator(tmp_path_factory):
     config = folder / "config.json"
     config.write_text(json.dumps(AT_ONCE))
     with EmulatorProcess(folder, arguments=["--config", str(config)]) as running:
-        running.call("POST", "/_emulator/computations", {"count": OLD, "name": "old", "age": 3600})
+        running.call_api("POST", "/_emulator/computations", {"count": OLD, "name": "old", "age": 3600})
         yield running
 
 
@@ -54,7 +54,7 @@ def airflow(emulator, tmp_path_factory, searched):
         connections={"codeocean_default": emulator.connection},
         env={"WATCHED_CAPSULE": emulator.variables["CODEOCEAN_CAPSULE_ID"], "WATCHED_LIMIT": str(LIMIT)},
         config={"triggerer.triggerer_health_check_threshold": "6", "triggerer.job_heartbeat_sec": "1"},
-        parses_often=True,
+        reparse_unchanged_dags=True,
     )
     if running.version < (3,):
         pytest.skip("Airflow 2 has no asset watchers")
@@ -63,7 +63,7 @@ def airflow(emulator, tmp_path_factory, searched):
     with searched(running, emulator):
         for name in EXAMPLES:
             running.wait_for_dag(name)
-            running.release.call("PATCH", f"/api/v2/dags/{name}", {"is_paused": False})
+            running.release.call_api("PATCH", f"/api/v2/dags/{name}", {"is_paused": False})
         yield running
 
 
@@ -77,13 +77,13 @@ class Captures:
     def finish(self, name, count, seconds=0.0):
         """Let computations finish at the same moment, so many seconds from now."""
         seed = {"count": count, "name": name, "policy": {"seconds": seconds}}
-        made = self.emulator.call("POST", "/_emulator/computations", seed)["computations"]
+        made = self.emulator.call_api("POST", "/_emulator/computations", seed)["computations"]
         return {each["id"] for each in made}
 
     def by_computation(self):
         """How often each computation was captured."""
         search = {"limit": 1000, "query": 'tag:"finished"'}
-        found = self.emulator.call("POST", "/api/v1/data_assets/search", search)["results"]
+        found = self.emulator.call_api("POST", "/api/v1/data_assets/search", search)["results"]
         return Counter(each["provenance"]["computation"] for each in found)
 
     def lists(self):
@@ -92,7 +92,7 @@ class Captures:
 
     def wait_until(self, condition, awaited, timeout=SOON):
         return self.airflow.wait_until(
-            condition, awaited=awaited, timeout=timeout, logs=["triggerer", "scheduler", "dag-processor"]
+            condition, description=awaited, timeout=timeout, logs=["triggerer", "scheduler", "dag-processor"]
         )
 
     def wait_for_the_watch(self):
@@ -100,14 +100,14 @@ class Captures:
         before = self.lists()
         self.wait_until(lambda: self.lists() >= before + 2, "a look")
         if self.airflow.version >= (3, 3):
-            known = "SELECT 1 FROM asset_state_store WHERE key = 'codeocean_told'"
+            known = "SELECT 1 FROM asset_state_store WHERE key = 'codeocean_seen'"
             self.wait_until(
                 lambda: len(self.airflow.database.query(known)) == 2, "what both watches remember"
             )
 
     def tasks(self):
         """How many tasks have captured."""
-        done = "SELECT 1 FROM task_instance WHERE task_id = 'finished.capture' AND state = 'success'"
+        done = "SELECT 1 FROM task_instance WHERE task_id = 'computation.capture' AND state = 'success'"
         return len(self.airflow.database.query(done))
 
     def wait_for(self, tasks, timeout=WITHIN):
@@ -126,10 +126,8 @@ def captures(airflow, emulator):
     return captures
 
 
-def test_what_finishes_together_is_captured_once_each_though_the_triggerer_is_killed(
-    captures, airflow, emulator, capsys
-):
-    emulator.call("POST", "/_emulator/stats/reset")
+def test_capture_on_completion_with_killed_triggerer_captures_each_once(captures, airflow, emulator, capsys):
+    emulator.call_api("POST", "/_emulator/stats/reset")
     began = time.monotonic()
     new = captures.finish("seeded", FINISHING, seconds=2.0)
     # The moment between an event and what is remembered of it, where there is one.
@@ -150,7 +148,7 @@ def test_what_finishes_together_is_captured_once_each_though_the_triggerer_is_ki
         print(json.dumps(requests, indent=2))  # noqa: T201
 
 
-def test_what_finishes_while_airflow_is_down_is_captured_too(captures, airflow):
+def test_capture_on_completion_after_airflow_outage_captures_missed_ones(captures, airflow):
     before, tasks = captures.by_computation(), captures.tasks()
     for component in ("scheduler", "triggerer"):
         airflow.kill(component)
@@ -161,24 +159,26 @@ def test_what_finishes_while_airflow_is_down_is_captured_too(captures, airflow):
     assert captures.by_computation() - before == dict.fromkeys(new, 1)
 
 
-def test_a_cleared_run_takes_the_same_again_and_captures_nothing_twice(captures, airflow):
+def test_claim_cleared_returns_same_computations_and_captures_nothing(captures, airflow):
     before = captures.by_computation()
     [(run_id,)] = airflow.database.query(
         "SELECT run_id FROM dag_run WHERE dag_id = 'captures' AND state = 'success' ORDER BY id LIMIT 1"
     )
-    taken = airflow.xcom("captures", run_id, "take")
-    tries = "SELECT try_number FROM task_instance WHERE run_id = ? AND task_id = 'take' AND state = 'success'"
+    taken = airflow.xcom("captures", run_id, "claim")
+    tries = (
+        "SELECT try_number FROM task_instance WHERE run_id = ? AND task_id = 'claim' AND state = 'success'"
+    )
     [before_that] = airflow.database.query(tries, run_id)
-    airflow.release.clear("captures", run_id, "take")
+    airflow.release.clear_task("captures", run_id, "claim")
     captures.wait_until(lambda: airflow.database.query(tries, run_id) > [before_that], "the next try")
-    assert airflow.xcom("captures", run_id, "take") == taken
+    assert airflow.xcom("captures", run_id, "claim") == taken
     captures.wait_for(captures.tasks())
     assert captures.by_computation() == before
 
 
-def test_data_assets_are_told_of_once_they_are_ready(captures, airflow, emulator):
+def test_data_assets_watcher_labels_each_ready_data_asset_once(captures, airflow, emulator):
     seed = {"count": 2, "tags": ["inbox"], "policy": {"seconds": 2}}
-    made = {each["id"] for each in emulator.call("POST", "/_emulator/data_assets", seed)["data_assets"]}
+    made = {each["id"] for each in emulator.call_api("POST", "/_emulator/data_assets", seed)["data_assets"]}
 
     def seen():
         tags = {each: emulator.get(f"/api/v1/data_assets/{each}")["tags"] for each in made}

@@ -14,7 +14,7 @@ DAGS = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if 
 COMMANDS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_what_the_landing_page_says_works_the_first_time(emulator, tmp_path):
+def test_landing_page_commands_succeed_in_fresh_home(emulator, tmp_path):
     install, start, connect, *runs = COMMANDS
     assert install.startswith("pip install")
     assert start.startswith("python -m airflow_provider_codeocean.emulator")

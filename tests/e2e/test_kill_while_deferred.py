@@ -80,7 +80,7 @@ class Waiting:
             self._in_airflow_3("PATCH", "pools/default_pool?update_mask=slots", slots=slots)
 
     def _in_airflow_3(self, method: str, path: str, **body: Any) -> None:
-        self.airflow.release.call(method, f"/api/v2/{path}", body)
+        self.airflow.release.call_api(method, f"/api/v2/{path}", body)
 
     def _in_airflow_2(self, verb: str, task_id: str = "", map_index: int = -1, value: Any = None) -> bool:
         if self.airflow.version >= (3,):
@@ -92,7 +92,7 @@ class Waiting:
     def said(self, task: str) -> list[str]:
         """What a trigger has said of its data asset at its end, in the task's log."""
         lines = [line for line in self._log(task).splitlines() if self.assets[task] in line]
-        return [line for line in lines if re.search("is left as it is|The task was ended", line)]
+        return [line for line in lines if re.search("is kept|The task was ended", line)]
 
     def _log(self, task: str) -> str:
         return self.airflow.task_log(DAG, self.run_id, split(task)[0])
@@ -123,7 +123,7 @@ class Waiting:
         return int(endpoints.get("GET /api/v1/data_assets/{data_asset_id}", 0))
 
     def _wait_until(self, condition: Callable[[], Any], awaited: str) -> Any:
-        return self.airflow.wait_until(condition, awaited=awaited, timeout=SOON, logs=["triggerer"])
+        return self.airflow.wait_until(condition, description=awaited, timeout=SOON, logs=["triggerer"])
 
     def state(self, task: str) -> str:
         return next(each.state for each in self.airflow.tasks(DAG, self.run_id) if each.task == task)
@@ -193,7 +193,7 @@ def stopped(airflow):
     @contextmanager
     def stop(component):
         """Let all processes of a component stand still; not with SQLite's lock, which all others need."""
-        processes = airflow.tree(component)
+        processes = airflow.living_processes(component)
 
         def without_the_lock():
             for process in processes:
@@ -204,7 +204,7 @@ def stopped(airflow):
                 process.resume()
             return False
 
-        airflow.wait_until(without_the_lock, awaited=f"a {component} to stand still", timeout=SOON)
+        airflow.wait_until(without_the_lock, description=f"a {component} to stand still", timeout=SOON)
         try:
             yield
         finally:
@@ -214,33 +214,33 @@ def stopped(airflow):
     return stop
 
 
-def test_marked_as_failed_it_is_deleted_where_that_was_asked_for(waiting):
+def test_task_marked_failed_with_on_kill_delete_deletes_data_asset(waiting):
     waiting.mark("deletes_0", "failed")
     assert "was deleted" in waiting.wait_to_be_told("deletes_0")
     assert not waiting.exists("deletes_0")
 
 
-def test_of_mapped_tasks_only_the_one_that_is_ended_loses_its_own(waiting):
+def test_mapped_task_marked_failed_deletes_its_data_asset_only(waiting):
     waiting.mark("mapped[1]", "failed")
     assert "was deleted" in waiting.wait_to_be_told("mapped[1]")
     assert not waiting.exists("mapped[1]")
     waiting.check_untouched("mapped[0]")
 
 
-def test_marked_as_failed_it_is_left_and_named(waiting):
+def test_task_marked_failed_with_on_kill_leave_logs_data_asset(waiting):
     waiting.mark("leaves_0", "failed")
     line = waiting.wait_to_be_told("leaves_0")
-    assert "(last state: draft) is left as it is: the task was ended (failed)" in line
+    assert "(last state: draft) is kept: the task was ended (failed)" in line
     assert waiting.exists("leaves_0")
 
 
-def test_marked_as_success_it_is_never_deleted(waiting):
+def test_task_marked_success_keeps_data_asset(waiting):
     waiting.mark("deletes_1", "success")
-    assert "is left as it is: the task has ended with success" in waiting.wait_to_be_told("deletes_1")
+    assert "is kept: the task has succeeded" in waiting.wait_to_be_told("deletes_1")
     assert waiting.exists("deletes_1")
 
 
-def test_cleared_it_is_deleted_where_the_next_try_is_not_under_way(waiting):
+def test_cleared_task_before_next_attempt_deletes_data_asset(waiting):
     """Airflow does not end the trigger of a cleared task before that is scheduled again."""
     waiting.set_slots(0)
     waiting.clear("deletes_2")
@@ -250,32 +250,34 @@ def test_cleared_it_is_deleted_where_the_next_try_is_not_under_way(waiting):
     waiting.set_slots(16)
 
 
-def test_cleared_it_is_left_where_the_next_try_goes_on_with_it(waiting, stopped, airflow):
+def test_cleared_task_with_next_attempt_running_keeps_data_asset(waiting, stopped, airflow):
     with stopped("triggerer"):
         waiting.clear("deletes_3")
         airflow.wait_for_task(DAG, waiting.run_id, "deletes_3", "running", timeout=SOON)
-    assert "is left as it is: the next try goes on with it" in waiting.wait_to_be_told("deletes_3")
+    assert "is kept: the next attempt adopts it" in waiting.wait_to_be_told("deletes_3")
     assert waiting.exists("deletes_3")
 
 
-def test_a_slow_server_is_waited_for(waiting, emulator):
+def test_task_marked_failed_with_slow_server_deletes_data_asset(waiting, emulator):
     """Airflow cancels a trigger anew each second until it has ended."""
     path = f"data_assets/{waiting.assets['deletes_4']}"
-    emulator.call("POST", "/_emulator/faults", {"method": "DELETE", "path": path, "kind": "slow", "delay": 4})
+    emulator.call_api(
+        "POST", "/_emulator/faults", {"method": "DELETE", "path": path, "kind": "slow", "delay": 4}
+    )
     waiting.mark("deletes_4", "failed")
     assert "was deleted" in waiting.wait_to_be_told("deletes_4")
     assert not waiting.exists("deletes_4")
 
 
-def test_cleared_it_is_left_where_that_was_asked_for(waiting):
+def test_cleared_task_with_on_kill_leave_keeps_data_asset(waiting):
     waiting.clear("leaves_1")
     line = waiting.wait_to_be_told("leaves_1")
-    assert "(last state: draft) is left as it is: " in line
-    assert "goes on with it" in line
+    assert "(last state: draft) is kept: " in line
+    assert "adopts it" in line
     assert waiting.exists("leaves_1")
 
 
-def test_nothing_is_said_of_one_that_the_task_has_not_made(waiting):
+def test_sensor_marked_failed_logs_nothing(waiting):
     waiting.mark("sensor", "failed")
     waiting.wait_for_more(waiting.ends, "sensor", set())
     assert waiting.said("sensor") == []
@@ -283,11 +285,11 @@ def test_nothing_is_said_of_one_that_the_task_has_not_made(waiting):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_triggerer_that_ends_deletes_nothing_and_another_goes_on(waiting, airflow, how):
+def test_triggerer_restart_keeps_data_asset_and_resumes_wait(waiting, airflow, how):
     starts = waiting.starts("mapped[0]")
     airflow.kill("triggerer", how)
     airflow.start("triggerer")
-    airflow.wait_healthy("triggerer")
+    airflow.wait_until_healthy("triggerer")
     waiting.wait_for_more(waiting.starts, "mapped[0]", starts)
     waiting.check_untouched("mapped[0]")
 
@@ -303,7 +305,7 @@ def another_triggerer(airflow, waiting):
     waiting.wait_for_more(waiting.starts, "mapped[0]", starts)
 
 
-def test_a_triggerer_that_was_away_deletes_nothing(waiting, stopped, another_triggerer):
+def test_suspended_triggerer_keeps_data_asset(waiting, stopped, another_triggerer):
     starts = waiting.starts("mapped[0]")
     with stopped("triggerer"):
         another_triggerer.start()
@@ -313,7 +315,7 @@ def test_a_triggerer_that_was_away_deletes_nothing(waiting, stopped, another_tri
     waiting.check_untouched("mapped[0]")
 
 
-def test_a_wait_that_began_in_a_triggerer_that_was_killed_ends_when_it_was_to(airflow):
+def test_triggerer_restart_keeps_deadline_of_wait(airflow):
     """Its arguments, made when the DAG was parsed, hold no time; it must not begin to count anew."""
     dag_id, task = "waits_to_its_end", "wait"
     run_id = airflow.trigger(dag_id)
@@ -322,19 +324,19 @@ def test_a_wait_that_began_in_a_triggerer_that_was_killed_ends_when_it_was_to(ai
         log = airflow.task_log(dag_id, run_id, task)
         return {line for line in log.splitlines() if "Waiting for search" in line}
 
-    before = airflow.wait_until(starts, awaited="the wait to begin", timeout=SOON, logs=["triggerer"])
+    before = airflow.wait_until(starts, description="the wait to begin", timeout=SOON, logs=["triggerer"])
     airflow.kill("triggerer")
     airflow.start("triggerer")
-    airflow.wait_healthy("triggerer")
-    airflow.wait_until(lambda: starts() - before, awaited="it to go on", timeout=SOON, logs=["triggerer"])
+    airflow.wait_until_healthy("triggerer")
+    airflow.wait_until(lambda: starts() - before, description="it to go on", timeout=SOON, logs=["triggerer"])
     went_on = time.monotonic()
     airflow.wait_for_task(dag_id, run_id, task, "scheduled", "queued", "running", "failed", timeout=SOON)
     assert time.monotonic() - went_on < PATIENCE
-    assert airflow.wait_for(dag_id, run_id, timeout=SOON).tasks == {task: "failed"}
+    assert airflow.wait_for_run(dag_id, run_id, timeout=SOON).tasks == {task: "failed"}
     assert "found no data asset in time; its last state was 0 found" in airflow.task_log(dag_id, run_id, task)
 
 
-def test_a_dag_run_marked_as_failed_ends_its_tasks(waiting):
+def test_dag_run_marked_failed_deletes_data_assets_of_tasks(waiting):
     waiting.fail_run()
     assert "was deleted" in waiting.wait_to_be_told("mapped[0]")
     assert not waiting.exists("mapped[0]")

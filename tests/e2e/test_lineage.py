@@ -24,7 +24,7 @@ def airflow(emulator, dags_of, tmp_path_factory, events_file, searched):
         dags_folder=dags_of("lineage"),
         connections={"codeocean_default": emulator.connection},
         config={"openlineage.transport": json.dumps(transport), "openlineage.namespace": "tests"},
-        parses_often=True,
+        reparse_unchanged_dags=True,
     )
     with searched(airflow, emulator, events_file.parent) as running:
         yield running
@@ -67,7 +67,7 @@ def told(run, airflow, events_file):
         by_task = {each["job"]["name"].removeprefix("lineage."): each for each in ended}
         return by_task if run.tasks.keys() <= by_task.keys() else None
 
-    by_task = airflow.wait_until(all_of_them, awaited="OpenLineage's events", timeout=60)
+    by_task = airflow.wait_until(all_of_them, description="OpenLineage's events", timeout=60)
     return {
         task: {
             "inputs": [plain(each) for each in event["inputs"]],
@@ -127,7 +127,7 @@ def in_bucket(bucket, name, change):
     return {"namespace": f"s3://{bucket}", "name": name, "facets": facets, "outputFacets": {}}
 
 
-def test_of_a_run_its_code_and_what_it_read(told, made, emulator, conf):
+def test_lineage_of_run_names_code_and_data_assets(told, made, emulator, conf):
     ran = made["run"]
     results = node(
         emulator, f"computations/{ran['id']}", lifecycleStateChange={"lifecycleStateChange": "CREATE"}
@@ -146,7 +146,7 @@ def test_of_a_run_its_code_and_what_it_read(told, made, emulator, conf):
 
 
 @pytest.mark.parametrize("task", ["inside", "outside"])
-def test_of_a_capture_where_its_results_came_from_and_where_they_are(told, made, emulator, conf, task):
+def test_lineage_of_capture_names_source_and_location(told, made, emulator, conf, task):
     asset = made[task]
     provenance = asset["provenance"]
     assert provenance["computation"] == made["run"]["id"]
@@ -173,7 +173,7 @@ def test_of_a_capture_where_its_results_came_from_and_where_they_are(told, made,
     }
 
 
-def test_of_files_in_a_bucket_that_they_became_a_data_asset(told, made, emulator, conf):
+def test_lineage_of_imported_bucket_names_data_asset(told, made, emulator, conf):
     bucket = {"namespace": f"s3://{conf['public_bucket']}", "name": "/", "facets": {}, "inputFacets": {}}
     assert told["ingest"] == {
         "inputs": [bucket],
@@ -183,7 +183,7 @@ def test_of_files_in_a_bucket_that_they_became_a_data_asset(told, made, emulator
     }
 
 
-def test_of_a_transfer_where_from_and_where_to(told, made, emulator, conf):
+def test_lineage_of_transfer_names_source_and_target(told, made, emulator, conf):
     place = {"namespace": f"s3://{conf['archive_bucket']}", "name": "there"}
     assert told["move"] == {
         "inputs": [read(emulator, f"data_assets/{made['inside']['id']}")],
@@ -196,17 +196,17 @@ def test_of_a_transfer_where_from_and_where_to(told, made, emulator, conf):
     }
 
 
-def test_who_is_scheduled_on_an_alias_begins_and_is_told_what_was_made(airflow, run, made, conf):
+def test_dag_scheduled_on_alias_receives_provenance(airflow, run, made, conf):
     def first_run():
         rows = airflow.database.query("SELECT run_id FROM dag_run WHERE dag_id = 'lineage_reader'")
         return rows[0][0] if rows else None
 
-    run_id = airflow.wait_until(first_run, awaited="a run of lineage_reader", timeout=60)
-    assert airflow.wait_for("lineage_reader", run_id, timeout=60).tasks == {"read": "success"}
+    run_id = airflow.wait_until(first_run, description="a run of lineage_reader", timeout=60)
+    assert airflow.wait_for_run("lineage_reader", run_id, timeout=60).tasks == {"read": "success"}
     event = airflow.xcom("lineage_reader", run_id, "read")
     assert (event["data_asset_id"], event["size"]) == (made["outside"]["id"], made["outside"]["size"])
     assert event["provenance"]["capsule"] == conf["capsule_id"]
 
 
-def test_the_token_is_in_no_event(told, events_file, emulator):
+def test_openlineage_events_contain_no_token(told, events_file, emulator):
     assert emulator.token not in Path(events_file).read_text()

@@ -11,21 +11,21 @@ import pytest
 def run(airflow, emulator):
     """One run with all the ways in it, over data assets that stay drafts."""
     source = {"computation": {"id": emulator.computation_id}}
-    emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
-    asset = emulator.call(
+    emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
+    asset = emulator.call_api(
         "POST", "/api/v1/data_assets", {"name": "slow", "mount": "slow", "tags": [], "source": source}
     )
     conf = {"computation_id": emulator.computation_id, "data_asset_id": asset["id"]}
     try:
         yield airflow.run("out_of_time", conf=conf, timeout=180)
     finally:
-        emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
+        emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
 
 
 @pytest.mark.parametrize("limit", ["by_timeout", "by_execution_timeout"])
 @pytest.mark.parametrize("mode", ["sync", "deferred"])
 @pytest.mark.parametrize("what", ["capture", "sense"])
-def test_the_error_names_the_data_asset_and_its_last_state(airflow, run, what, mode, limit):
+def test_timeout_error_names_data_asset_and_last_state(airflow, run, what, mode, limit):
     task = f"{what}_{mode}_{limit}"
     assert run.tasks[task] == "failed"
     log = airflow.task_log("out_of_time", run.run_id, task)

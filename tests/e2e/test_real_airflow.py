@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.real_airflow import RealAirflowError, TaskChange
+from scripts.real_airflow import RealAirflowError, TaskStateChange
 from scripts.waiting import wait_until
 
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
-def test_a_deferred_task_and_its_successor_run(airflow):
-    changes: list[TaskChange] = []
+def test_real_airflow_runs_deferred_task_and_its_downstream_task(airflow):
+    changes: list[TaskStateChange] = []
     run = airflow.run("waits_in_triggerer", conf={"seconds": 1}, timeout=90, on_change=changes.append)
 
     assert run.state == "success"
@@ -31,30 +31,30 @@ def test_a_deferred_task_and_its_successor_run(airflow):
     assert "defer" in airflow.task_log("waits_in_triggerer", run.run_id, "wait").lower()
 
 
-def test_a_killed_triggerer_is_replaced_by_a_new_one(airflow):
+def test_real_airflow_after_killed_triggerer_starts_new_one(airflow):
     before = airflow.pid("triggerer")
     airflow.kill("triggerer", signal.SIGKILL)
     airflow.start("triggerer")
-    airflow.wait_healthy("triggerer")
+    airflow.wait_until_healthy("triggerer")
 
     assert airflow.pid("triggerer") != before
     assert airflow.run("waits_in_triggerer", conf={"seconds": 0}, timeout=90).state == "success"
 
 
-def test_a_wait_in_vain_tells_what_was_awaited_and_where_the_logs_are(airflow):
+def test_real_airflow_timeout_error_names_run_tasks_and_logs(airflow):
     run_id = airflow.trigger("waits_in_triggerer", conf={"seconds": 600})
     airflow.wait_for_task("waits_in_triggerer", run_id, "wait", "deferred", timeout=60)
     with pytest.raises(RealAirflowError) as error:
-        airflow.wait_for("waits_in_triggerer", run_id, timeout=0.5)
+        airflow.wait_for_run("waits_in_triggerer", run_id, timeout=0.5)
 
     text = str(error.value)
-    assert f"waited 0.5 s in vain for the end of waits_in_triggerer / {run_id}" in text
+    assert f"timed out after 0.5 s: waited for the end of waits_in_triggerer / {run_id}" in text
     assert str(airflow.logs) in text
     assert "wait: deferred" in text
     assert "attempt=1.log" in text
 
 
-def test_an_import_error_is_told_at_once(airflow, dags_folder):
+def test_real_airflow_with_import_error_raises_it(airflow, dags_folder):
     broken = dags_folder / "broken.py"
     broken.write_text("from airflow.models import DAG\nraise ImportError('no such luck')\n")
     try:
@@ -64,9 +64,9 @@ def test_an_import_error_is_told_at_once(airflow, dags_folder):
         broken.unlink()
 
 
-def test_the_provider_is_known_to_airflow(airflow):
-    providers = airflow.command("providers", "list", "--output", "json").stdout
-    hooks = airflow.command("providers", "hooks", "--output", "json").stdout
+def test_airflow_lists_provider_and_hook(airflow):
+    providers = airflow.run_airflow("providers", "list", "--output", "json").stdout
+    hooks = airflow.run_airflow("providers", "hooks", "--output", "json").stdout
 
     assert "airflow-provider-codeocean" in providers
     assert version("airflow-provider-codeocean") in providers
@@ -87,7 +87,7 @@ RUNNER = """
 """
 
 
-def test_nothing_is_left_when_the_runner_is_killed(tmp_path, dags_of, processes_in):
+def test_real_airflow_killed_leaves_no_process(tmp_path, dags_of, processes_in):
     home = tmp_path / "home"
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(RUNNER), str(home), str(dags_of("waits_in_triggerer"))],
@@ -99,4 +99,4 @@ def test_nothing_is_left_when_the_runner_is_killed(tmp_path, dags_of, processes_
         assert runner.stdout.readline() == "ready\n"
         assert len(processes_in(home)) > 5
         runner.kill()
-    wait_until(lambda: not processes_in(home), awaited="all processes to be gone", timeout=30)
+    wait_until(lambda: not processes_in(home), description="all processes to be gone", timeout=30)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scripts.emulator_process import EmulatorProcess
-from scripts.leaks import Leaks
+from scripts.leaks import LeakSearch
 
 OLD, NEW = "cop_the_old_one", "cop_the_new_one"
 MANUAL = {"clock": "manual", "transitions": {"assets": {"seconds": 60}}}
@@ -30,7 +30,7 @@ def guarded(tmp_path):
 def give(emulator, token):
     """Give the user this token, and no other."""
     user = {"email": "airflow@lab.test", "admin": True, "tokens": [{"token": token}]}
-    emulator.call("PUT", "/_emulator/users", user)
+    emulator.call_api("PUT", "/_emulator/users", user)
 
 
 def count(emulator, what, key):
@@ -38,30 +38,30 @@ def count(emulator, what, key):
     return emulator.get("/_emulator/stats")[what].get(key, 0)
 
 
-def test_all_go_on_with_the_new_token(airflow, guarded):
+def test_waits_with_rotated_token_continue(airflow, guarded):
     connection = {"conn_type": "codeocean", "host": guarded.url, "password": OLD}
     airflow.add_connection("rotated", connection)
-    (asset,) = guarded.call("POST", "/_emulator/data_assets", {"policy": {"seconds": 60}})["data_assets"]
+    (asset,) = guarded.call_api("POST", "/_emulator/data_assets", {"policy": {"seconds": 60}})["data_assets"]
     conf = {"computation_id": guarded.computation_id, "data_asset_id": asset["id"]}
     run_id = airflow.trigger("rotated_token", conf=conf)
     for task, state in (("deferred", "deferred"), ("captured", "deferred"), ("in_worker", "running")):
         airflow.wait_for_task("rotated_token", run_id, task, state, timeout=SOON)
     looks = count(guarded, "endpoints", LOOK) + 6
-    airflow.wait_until(lambda: count(guarded, "endpoints", LOOK) >= looks, awaited="looks", timeout=SOON)
+    airflow.wait_until(lambda: count(guarded, "endpoints", LOOK) >= looks, description="looks", timeout=SOON)
 
     give(guarded, NEW)
-    airflow.wait_until(lambda: count(guarded, "statuses", "401") >= 6, awaited="refusals", timeout=SOON)
+    airflow.wait_until(lambda: count(guarded, "statuses", "401") >= 6, description="refusals", timeout=SOON)
     waiting = {each.state for each in airflow.tasks("rotated_token", run_id)}
-    airflow.change_connection("rotated", {**connection, "password": NEW})
-    guarded.call("POST", "/_emulator/advance", {"seconds": 60})
+    airflow.update_connection("rotated", {**connection, "password": NEW})
+    guarded.call_api("POST", "/_emulator/advance", {"seconds": 60})
 
-    run = airflow.wait_for("rotated_token", run_id, timeout=2 * SOON)
+    run = airflow.wait_for_run("rotated_token", run_id, timeout=2 * SOON)
     assert (run.state, waiting) == ("success", {"deferred", "running"})
     assert {each.try_number for each in airflow.tasks("rotated_token", run_id)} == {1}
     assert REFUSED in airflow.component_log("triggerer").read_text()
     log = airflow.task_log("rotated_token", run_id, "in_worker")
     assert REFUSED in log
-    leaks = Leaks([OLD, NEW], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
-    assert leaks.in_files(airflow.home) + leaks.in_database(airflow.database.path) == []
-    found = guarded.call("POST", "/api/v1/data_assets/search", {"limit": 10, "query": 'tag:"rotated"'})
+    leaks = LeakSearch([OLD, NEW], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+    assert leaks.search_files(airflow.home) + leaks.search_database(airflow.database.path) == []
+    found = guarded.call_api("POST", "/api/v1/data_assets/search", {"limit": 10, "query": 'tag:"rotated"'})
     assert len(found["results"]) == 1

@@ -16,9 +16,9 @@ import pytest
 
 from scripts.environment import airflow_version
 from scripts.http_json import HttpError
-from scripts.leaks import Leaks, rest_api_paths
+from scripts.leaks import LeakSearch, iter_rest_api_paths
 from scripts.real_airflow import RealAirflow
-from tests.api.certificates import Authority
+from tests.api.certificates import CertificateAuthority
 from tests.api.loopback import LoopbackServer
 
 pytestmark = [
@@ -30,7 +30,7 @@ BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_header
 GOOD = {"capture_sync", "capture_deferred", "start_in_triggerer", "run", "list", "download", "renders_it"}
 
 
-def test_no_airflow_here_is_run_without_being_searched():
+def test_airflows_of_all_modules_are_searched_for_secrets():
     runs_one_itself = {
         path.name
         for path in Path(__file__).parent.glob("test_*.py")
@@ -45,24 +45,24 @@ class Talkative:
 
     def __init__(self, airflow: RealAirflow, emulator, tokens, tmp_path):
         self.airflow = airflow
-        self.leaks = Leaks(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+        self.leaks = LeakSearch(tokens, airflow.env["AIRFLOW__CORE__FERNET_KEY"])
         self.marker = f"marker-{secrets.token_hex(8)}"
         #: Finds what is no secret: shows that each place is really looked at.
-        self.markers = Leaks([self.marker], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+        self.markers = LeakSearch([self.marker], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
         self.found: set[str] = set()
         self.triggers: set[str] = set()
         airflow.add_connection("codeocean_in_database", emulator.connection)
         asset = {"name": self.marker, "mount": "m", "tags": [], "source": _results_of(emulator)}
-        emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
+        emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
         try:
-            never_ready = emulator.call("POST", "/api/v1/data_assets", asset)["id"]
+            never_ready = emulator.call_api("POST", "/api/v1/data_assets", asset)["id"]
         finally:
-            emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
-        self.waited_for = Leaks([never_ready], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
+            emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
+        self.waited_for = LeakSearch([never_ready], airflow.env["AIRFLOW__CORE__FERNET_KEY"])
         conf = {
             "computation_id": emulator.computation_id,
             "capsule_id": emulator.variables["CODEOCEAN_CAPSULE_ID"],
-            "data_asset_id": emulator.call("POST", "/api/v1/data_assets", asset)["id"],
+            "data_asset_id": emulator.call_api("POST", "/api/v1/data_assets", asset)["id"],
             "never_ready": never_ready,
             "target": str(tmp_path / "downloaded"),
             "marker": self.marker,
@@ -71,16 +71,16 @@ class Talkative:
 
     def look(self, change):
         """Look at what is there only while tasks run: their processes, and the rows of triggers."""
-        processes = [each for name in self.airflow.components for each in self.airflow.tree(name)]
-        self.found.update(self.leaks.in_arguments(processes))
+        processes = [each for name in self.airflow.components for each in self.airflow.living_processes(name)]
+        self.found.update(self.leaks.search_arguments(processes))
         if change.state == "deferred":
-            self.found.update(self.leaks.in_database(self.airflow.database.path))
-            seen = self.waited_for.in_database(self.airflow.database.path)
+            self.found.update(self.leaks.search_database(self.airflow.database.path))
+            seen = self.waited_for.search_database(self.airflow.database.path)
             self.triggers.update(each for each in seen if "table trigger" in each)
 
     def answers(self):
         """What the REST API says of the run, and of all else."""
-        answers = {path: self.ask(path) for path in rest_api_paths([DAG])}
+        answers = {path: self.ask(path) for path in iter_rest_api_paths([DAG])}
         run = f"/api/v2/dags/{DAG}/dagRuns/{self.run.run_id}"
         for task in self.run.tasks:
             of_task = f"{run}/taskInstances/{task}"
@@ -92,7 +92,7 @@ class Talkative:
 
     def ask(self, path):
         try:
-            return self.airflow.release.call("GET", path)
+            return self.airflow.release.call_api("GET", path)
         except HttpError as error:
             return error.body
 
@@ -107,11 +107,11 @@ def talkative(emulator, dags_of, tmp_path_factory):
     wrong = f"cop_{secrets.token_hex(16)}"
     with ExitStack() as servers:
         untrusted = servers.enter_context(
-            LoopbackServer(Authority().write_with_key(tmp_path / "untrusted.pem"))
+            LoopbackServer(CertificateAuthority().write_with_key(tmp_path / "untrusted.pem"))
         )
         repeats, redirects = (servers.enter_context(LoopbackServer()) for _ in range(2))
-        repeats.repeats_headers = True
-        redirects.answer = (307, {"Location": "http://sign-in.test/?state=of-a-session"}, b"")
+        repeats.echoes_headers = True
+        redirects.response = (307, {"Location": "http://sign-in.test/?state=of-a-session"}, b"")
         hosts = dict(zip(BAD, (emulator, untrusted, repeats, redirects), strict=True))
         connections = {
             conn_id: {**emulator.connection, "host": host.url} for conn_id, host in hosts.items()
@@ -128,32 +128,32 @@ def talkative(emulator, dags_of, tmp_path_factory):
             yield Talkative(airflow, emulator, [emulator.token, wrong], tmp_path)
 
 
-def test_it_has_gone_as_it_should(talkative):
+def test_tasks_end_in_expected_states(talkative):
     tasks = talkative.run.tasks
     assert {task: tasks[task] for task in GOOD} == dict.fromkeys(GOOD, "success")
     bad = {f"{how}_{conn_id}" for conn_id in BAD for how in ("sync", "deferred")} | {"waits_in_vain"}
     assert {task: tasks[task] for task in bad} == dict.fromkeys(bad, "failed")
 
 
-def test_nothing_was_found_while_it_ran(talkative):
+def test_processes_and_trigger_rows_contain_no_secret(talkative):
     assert talkative.found == set()
     assert talkative.triggers  # there were rows of triggers, and they were looked into
 
 
-def test_the_database_holds_none(talkative):
+def test_database_contains_no_secret(talkative):
     path = talkative.airflow.database.path
-    assert talkative.leaks.in_database(path) == []
+    assert talkative.leaks.search_database(path) == []
     (rendered,) = talkative.airflow.database.query(
         "SELECT rendered_fields FROM rendered_task_instance_fields WHERE task_id = 'renders_it'"
     )[0]
     assert "***" in rendered
-    tables = {each.split(": table ")[1].split(",")[0] for each in talkative.markers.in_database(path)}
+    tables = {each.split(": table ")[1].split(",")[0] for each in talkative.markers.search_database(path)}
     assert {"dag_run", "rendered_task_instance_fields", "xcom"} <= tables
 
 
-def test_no_file_holds_one(talkative):
-    assert talkative.leaks.in_files(talkative.airflow.home) == []
-    names = " ".join(talkative.markers.in_files(talkative.airflow.home))
+def test_files_contain_no_secret(talkative):
+    assert talkative.leaks.search_files(talkative.airflow.home) == []
+    names = " ".join(talkative.markers.search_files(talkative.airflow.home))
     assert "airflow.db" in names
     assert "task_id=capture_sync/attempt=1.log" in names
 
@@ -166,19 +166,19 @@ def test_no_file_holds_one(talkative):
         ("sync_codeocean_untrusted", "CERTIFICATE_VERIFY_FAILED"),
     ],
 )
-def test_in_its_place_there_are_stars(talkative, task, text):
+def test_task_logs_with_secret_removed_explain_error(talkative, task, text):
     assert text in talkative.airflow.task_log(DAG, talkative.run.run_id, task)
 
 
-def test_debug_lines_were_written(talkative):
+def test_debug_log_contains_debug_lines(talkative):
     log = talkative.airflow.task_log(DAG, talkative.run.run_id, "download")
     assert "debug" in log.lower()
 
 
-def test_the_rest_api_shows_none(talkative):
+def test_rest_api_contains_no_secret(talkative):
     answers = talkative.answers()
-    assert talkative.leaks.in_answers(answers) == []
-    shown = " ".join(talkative.markers.in_answers(answers))
+    assert talkative.leaks.search_responses(answers) == []
+    shown = " ".join(talkative.markers.search_responses(answers))
     for part in ("/logs/1", "/xcomEntries/", "/dagRuns?", "/taskInstances/capture_sync"):
         assert part in shown
     connections = {

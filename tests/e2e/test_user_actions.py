@@ -21,16 +21,16 @@ class Capture:
 
     def wait_for_log(self, text):
         log = lambda: self.airflow.task_log(self.dag_id, self.run_id, "capture")  # noqa: E731
-        wait_until(lambda: text in log(), awaited=f"{text!r} in the log of {self.dag_id}", timeout=150)
+        wait_until(lambda: text in log(), description=f"{text!r} in the log of {self.dag_id}", timeout=150)
 
     def mark(self, state):
-        self.airflow.release.mark(self.dag_id, self.run_id, "capture", state)
+        self.airflow.release.set_task_state(self.dag_id, self.run_id, "capture", state)
 
     def clear(self):
-        self.airflow.release.clear(self.dag_id, self.run_id, "capture")
+        self.airflow.release.clear_task(self.dag_id, self.run_id, "capture")
 
     def ended(self):
-        return self.airflow.wait_for(self.dag_id, self.run_id, timeout=120).tasks["capture"]
+        return self.airflow.wait_for_run(self.dag_id, self.run_id, timeout=120).tasks["capture"]
 
     @property
     def asset_id(self):
@@ -38,7 +38,7 @@ class Capture:
 
     @property
     def assets(self):
-        found = self.emulator.call("POST", "/api/v1/data_assets/search", {"query": f"name:{self.name}"})
+        found = self.emulator.call_api("POST", "/api/v1/data_assets/search", {"query": f"name:{self.name}"})
         return {asset["id"]: asset["state"] for asset in found["results"]}
 
 
@@ -47,7 +47,7 @@ def seconds(emulator):
     """``seconds(n)`` makes data assets that are created from now on take so long."""
 
     def change(number):
-        emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": number}})
+        emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": number}})
 
     yield change
     change(2)
@@ -61,7 +61,7 @@ def capture(airflow, emulator, request):
     return run
 
 
-def test_a_capture_that_is_cleared_while_it_waits_goes_on_with_its_data_asset(capture, seconds):
+def test_capture_cleared_while_deferred_adopts_its_data_asset(capture, seconds):
     seconds(3600)
     run = capture("adopt")
     run.wait_for("deferred")
@@ -73,17 +73,17 @@ def test_a_capture_that_is_cleared_while_it_waits_goes_on_with_its_data_asset(ca
     run.mark("failed")
 
 
-def test_a_killed_worker_deletes_it_where_that_was_asked_for(capture, seconds):
+def test_capture_killed_in_worker_with_on_kill_delete_deletes_data_asset(capture, seconds):
     seconds(3600)
     run = capture("delete_in_worker")
     run.wait_for("running")
     run.wait_for_log("is in state draft")
     run.mark("failed")
     run.wait_for_log("Killed: Data asset")
-    wait_until(lambda: run.assets == {}, awaited="the data asset to be deleted", timeout=30)
+    wait_until(lambda: run.assets == {}, description="the data asset to be deleted", timeout=30)
 
 
-def test_a_cleared_capture_adopts_what_is_there(capture):
+def test_capture_cleared_after_success_adopts_data_asset(capture):
     run = capture("adopt")
     assert run.ended() == "success"
     first = run.asset_id
@@ -94,17 +94,17 @@ def test_a_cleared_capture_adopts_what_is_there(capture):
     assert run.asset_id == first
 
 
-def test_a_cleared_capture_makes_another_one_where_that_was_asked_for(capture):
+def test_capture_cleared_with_on_existing_create_creates_another(capture):
     run = capture("create")
     assert run.ended() == "success"
     first = run.asset_id
     run.clear()
-    wait_until(lambda: len(run.assets) == 2, awaited="another data asset", timeout=60)
+    wait_until(lambda: len(run.assets) == 2, description="another data asset", timeout=60)
     assert run.ended() == "success"
     assert run.assets == {first: "ready", run.asset_id: "ready"}
 
 
-def test_a_cleared_capture_fails_where_that_was_asked_for(capture):
+def test_capture_cleared_with_on_existing_fail_fails(capture):
     run = capture("fail")
     assert run.ended() == "success"
     first = run.asset_id

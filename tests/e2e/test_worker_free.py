@@ -28,13 +28,13 @@ class Run:
 
         def create(**fields):
             body = {"name": "worker-free", "mount": "m", "tags": [], "source": source} | fields
-            return emulator.call("POST", "/api/v1/data_assets", body)["id"]
+            return emulator.call_api("POST", "/api/v1/data_assets", body)["id"]
 
-        emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
+        emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 3600}})
         try:
             self.slow = create(name="slow")
         finally:
-            emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
+            emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 2}})
         self.ready = [create(), create()]
         conf = {
             "ready": self.ready,
@@ -73,60 +73,60 @@ def in_triggerer(airflow):
     return airflow.version >= (3, 3)
 
 
-def test_those_that_succeed_never_see_a_worker(run, in_triggerer):
+def test_successful_waits_use_no_worker(run, in_triggerer):
     assert {run.run.tasks[task] for task in IN_TRIGGERER} == {"success"}
     in_workers = run.were_in_workers()
     assert in_workers.isdisjoint(IN_TRIGGERER) if in_triggerer else in_workers >= set(IN_TRIGGERER)
 
 
-def test_before_airflow_3_3_they_say_that_they_need_workers(run, in_triggerer):
+def test_start_from_trigger_before_airflow_3_3_logs_need_for_workers(run, in_triggerer):
     assert ("start_from_trigger needs Airflow 3.3" in run.log("templated")) != in_triggerer
 
 
 @pytest.mark.parametrize("task", ["templated", "from_xcom", "pulled", "outlet", "tried_again"])
-def test_the_result_is_what_a_worker_would_return(run, task):
+def test_wait_returns_same_result_as_in_worker(run, task):
     result = run.xcom(task)
     assert (result["id"], result["state"]) == (run.ready[0], "ready")
     assert result["url"] == f"{run.url}/data-assets/{run.ready[0]}"
     assert run.xcom(task, "codeocean_data_asset_url") == result["url"]
 
 
-def test_the_next_task_reads_native_types(run):
+def test_downstream_task_reads_native_types(run):
     assert run.xcom("types") == ["dict", "str", "int", "list"]
 
 
-def test_each_mapped_wait_has_its_own(run):
+def test_mapped_waits_return_their_own_results(run):
     assert [run.xcom(f"mapped[{index}]")["id"] for index in (0, 1)] == run.ready
     assert run.xcom("ids_of") == run.ready
     assert [run.xcom(f"mapped_templates[{index}]")["id"] for index in (0, 1)] == [run.computation] * 2
 
 
-def test_tasks_can_be_mapped_over_a_result(run):
+def test_mapped_downstream_tasks_receive_each_result(run):
     assert {run.xcom(f"id_of[{index}]") for index in (0, 1)} == set(run.ready)
 
 
-def test_no_result_is_written_where_none_is_wanted(run):
+def test_wait_without_xcom_push_returns_nothing(run):
     assert run.xcom("quiet") is None
 
 
-def test_one_with_an_outlet_ends_in_a_worker_which_tells_of_it(run, airflow):
+def test_wait_with_outlet_ends_in_worker_and_emits_event(run, airflow):
     assert "outlet" in run.were_in_workers()
     table = "asset_event" if airflow.version >= (3,) else "dataset_event"
     query = f"SELECT source_task_id FROM {table} WHERE source_run_id = ?"
     assert airflow.database.query(query, run.run.run_id) == [("outlet",)]
 
 
-def test_one_that_cannot_begin_is_tried_again(run):
+def test_wait_that_cannot_start_is_retried(run):
     assert (run.run.tasks["tried_again"], run.tries("tried_again")) == ("success", 2)
     assert "not_there_at_first" in run.log("tried_again")
 
 
-def test_what_failed_fails_for_good_or_skips(run):
+def test_wait_with_failed_data_asset_fails_permanently_or_skips(run):
     assert (run.run.tasks["failed"], run.tries("failed")) == ("failed", 1)
     assert "no-such-bucket" in run.log("failed")
     assert run.run.tasks["skipped"] == "skipped"
 
 
-def test_time_runs_out_with_what_was_waited_for(run):
+def test_wait_after_timeout_fails_and_names_data_asset(run):
     assert (run.run.tasks["late"], run.tries("late")) == ("failed", 1)
     assert f"Data asset {run.slow} was not ready in time" in run.log("late")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_codeocean.emulator import EmulatorConfig
-from tests.emulator.helpers import AT_ONCE, Deployment
+from tests.emulator.in_process import INSTANT, InProcessEmulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def deploy() -> AsyncIterator[Callable[..., Deployment]]:
+async def deploy() -> AsyncIterator[Callable[..., InProcessEmulator]]:
     """``deploy(**config)`` makes a deployment in which work is done at once, unless told otherwise."""
-    deployments: list[Deployment] = []
+    deployments: list[InProcessEmulator] = []
 
-    def make(**config: Any) -> Deployment:
-        deployment = Deployment(EmulatorConfig(**{"transitions": AT_ONCE, **config}))
+    def make(**config: Any) -> InProcessEmulator:
+        deployment = InProcessEmulator(EmulatorConfig(**{"transitions": INSTANT, **config}))
         deployments.append(deployment)
         return deployment
 
@@ -33,13 +33,13 @@ async def deploy() -> AsyncIterator[Callable[..., Deployment]]:
 
 
 @pytest.fixture
-def deployment(deploy: Callable[..., Deployment]) -> Deployment:
+def deployment(deploy: Callable[..., InProcessEmulator]) -> InProcessEmulator:
     """A deployment in which work is done at once."""
     return deploy()
 
 
 @pytest.fixture
-def colleague(deploy: Callable[..., Deployment]) -> tuple[Deployment, httpx.AsyncClient]:
+def colleague(deploy: Callable[..., InProcessEmulator]) -> tuple[InProcessEmulator, httpx.AsyncClient]:
     """A deployment, and a client of somebody to whom nothing has been given yet."""
     deployment = deploy(users=[{"email": "colleague@emulator.test", "groups": ["imaging-lab"]}])
-    return deployment, deployment.client_of("colleague@emulator.test")
+    return deployment, deployment.add_client_for("colleague@emulator.test")

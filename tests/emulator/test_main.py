@@ -57,7 +57,7 @@ def create(env: dict[str, str], name: str) -> str:
     return response.json()["id"]
 
 
-def test_an_acknowledged_write_survives_being_killed(launch, tmp_path):
+def test_main_after_kill_keeps_acknowledged_writes(launch, tmp_path):
     state = str(tmp_path / "state")
     process, env = launch("--state", state)
     assets = [create(env, f"asset {number}") for number in range(5)]
@@ -75,7 +75,7 @@ def test_an_acknowledged_write_survives_being_killed(launch, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_quickly_and_without_an_error(launch, number):
+def test_main_on_signal_exits_with_code_0(launch, number):
     process, env = launch()
     with httpx.Client() as client:
         assert client.get(env["CODEOCEAN_URL"]).status_code == 200
@@ -92,7 +92,7 @@ def survivor() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("survivor")
-def test_it_runs_in_the_process_that_calls_it(tmp_path, capsys):
+def test_main_in_process_serves_until_signal(tmp_path, capsys):
     env_file, config = tmp_path / "env", tmp_path / "config.json"
     config.write_text('{"server_version": "4.1.0"}')
     seen = {}
@@ -113,7 +113,7 @@ def test_it_runs_in_the_process_that_calls_it(tmp_path, capsys):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
 
-def test_the_env_file_of_the_last_time_is_not_left_lying(tmp_path):
+def test_main_with_invalid_config_removes_old_env_file(tmp_path):
     env_file = tmp_path / "env"
     env_file.write_text("old")
     assert main(["--port", "0", "--env-file", str(env_file), "--config", str(tmp_path / "none")]) == 2
@@ -128,7 +128,7 @@ def test_the_env_file_of_the_last_time_is_not_left_lying(tmp_path):
         ('{"capsules": [{"name": "x", "owner": "y"}]}', "'y'"),
     ],
 )
-def test_a_wrong_configuration_is_named(tmp_path, capsys, config, named):
+def test_main_with_invalid_config_reports_the_problem(tmp_path, capsys, config, named):
     (tmp_path / "config.json").write_text(config)
     env_file = tmp_path / "env"
     assert main(["--port", "0", "--env-file", str(env_file), "--config", str(tmp_path / "config.json")]) == 2
@@ -136,16 +136,16 @@ def test_a_wrong_configuration_is_named(tmp_path, capsys, config, named):
     assert not env_file.exists()
 
 
-def test_a_port_that_is_taken_is_named(tmp_path, capsys):
-    from airflow_provider_codeocean.emulator.server.server import listen
+def test_main_with_port_in_use_reports_it(tmp_path, capsys):
+    from airflow_provider_codeocean.emulator.server.server import open_listener
 
-    with listen("127.0.0.1", 0) as taken:
+    with open_listener("127.0.0.1", 0) as taken:
         arguments = ["--port", str(taken.getsockname()[1]), "--env-file", str(tmp_path / "env")]
         assert main(arguments) == 2
     assert "in use" in capsys.readouterr().err
 
 
-def test_a_state_that_is_none_is_named(tmp_path, capsys):
+def test_main_with_invalid_state_file_reports_it(tmp_path, capsys):
     (tmp_path / "state").write_text("not a database, but long enough to be looked at as one" * 10)
     arguments = ["--port", "0", "--env-file", str(tmp_path / "env"), "--state", str(tmp_path / "state")]
     assert main(arguments) == 2
@@ -153,14 +153,14 @@ def test_a_state_that_is_none_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--port", "0"], ["--port", "x", "--env-file", "e"], ["--what"]])
-def test_wrong_arguments_are_refused(arguments, capsys):
+def test_main_with_invalid_arguments_prints_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
     assert "usage" in capsys.readouterr().err
 
 
-def test_the_help_names_all_arguments(capsys):
+def test_main_help_lists_all_arguments(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0

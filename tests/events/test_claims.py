@@ -1,4 +1,4 @@
-"""Each computation belongs to one run, whatever is killed, cleared or forgotten."""
+"""Each computation belongs to one run, whichever runs are killed, cleared, or compacted."""
 
 from __future__ import annotations
 
@@ -8,85 +8,92 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from airflow_provider_codeocean.events import claims as keeping
-from airflow_provider_codeocean.events.claims import Forgotten, Ledger
-from airflow_provider_codeocean.events.seen_set import Seen
+from airflow_provider_codeocean.events import claims
+from airflow_provider_codeocean.events.claims import ClaimExpired, ClaimLedger
+from airflow_provider_codeocean.events.seen_set import SeenSet
 
 
-def written_and_read(ledger):
-    return Ledger.read(json.loads(json.dumps(ledger.shortened().written())))
+def store_and_load(ledger):
+    return ClaimLedger.from_json(json.loads(json.dumps(ledger.compacted().to_json())))
 
 
-def test_a_run_gets_the_same_list_in_the_same_order_again():
-    ledger = Ledger()
-    assert ledger.take("r", ["b", "a"], 10) == (["b", "a"], False)
-    assert written_and_read(ledger).take("r", ["a", "c", "b"], 10) == (["b", "a"], True)
+def test_claim_repeated_by_run_returns_same_list():
+    ledger = ClaimLedger()
+    assert ledger.claim("r", ["b", "a"], 10) == (["b", "a"], False)
+    assert store_and_load(ledger).claim("r", ["a", "c", "b"], 10) == (["b", "a"], True)
 
 
-def test_what_was_old_is_not_taken():
-    assert Ledger(taken=Seen().with_all(["a"])).take("r", ["a", "b"], 10) == (["b"], False)
+def test_claim_excludes_unavailable_computations():
+    assert ClaimLedger(unavailable=SeenSet().updated_with(["a"])).claim("r", ["a", "b"], 10) == (["b"], False)
 
 
-def test_a_run_takes_so_many_at_most():
-    ledger = Ledger()
-    assert ledger.take("r1", ["a", "b", "c"], 2) == (["a", "b"], True)
-    assert ledger.take("r2", ["a", "b", "c"], 2) == (["c"], False)
+def test_claim_with_limit_returns_at_most_limit():
+    ledger = ClaimLedger()
+    assert ledger.claim("r1", ["a", "b", "c"], 2) == (["a", "b"], True)
+    assert ledger.claim("r2", ["a", "b", "c"], 2) == (["c"], False)
 
 
-def test_what_is_taken_by_a_run_long_ago_is_known_but_not_which():
-    ledger = Ledger()
-    for number in range(2 * keeping._IDENTIFIERS):
-        ledger.take(f"r{number}", [f"c{number}"], 1)
-        ledger = ledger.shortened()
-    assert sum(map(len, ledger.runs.values())) <= keeping._IDENTIFIERS
-    there = [f"c{number}" for number in range(2 * keeping._IDENTIFIERS)]
-    assert ledger.take("next", there, 10) == ([], False)
-    with pytest.raises(Forgotten, match="run r0 has taken is so long ago"):
-        ledger.take("r0", there, 10)
-    assert len(json.dumps(ledger.written())) < 120_000
+def test_claim_of_forgotten_run_raises_claim_expired():
+    ledger = ClaimLedger()
+    for number in range(2 * claims._MAX_LISTED_IDS):
+        ledger.claim(f"r{number}", [f"c{number}"], 1)
+        ledger = ledger.compacted()
+    assert sum(map(len, ledger.claims_by_run.values())) <= claims._MAX_LISTED_IDS
+    candidates = [f"c{number}" for number in range(2 * claims._MAX_LISTED_IDS)]
+    assert ledger.claim("next", candidates, 10) == ([], False)
+    with pytest.raises(ClaimExpired, match="claims of run r0 are too old"):
+        ledger.claim("r0", candidates, 10)
+    assert len(json.dumps(ledger.to_json())) < 120_000
 
 
-def test_the_newest_run_is_kept_in_whole_however_much_it_took():
-    there = [f"c{number}" for number in range(2 * keeping._IDENTIFIERS)]
-    ledger = Ledger()
-    ledger.take("r", there, len(there))
-    assert written_and_read(ledger).take("r", [], 1) == (there, False)
+def test_claims_of_newest_run_are_kept_completely():
+    candidates = [f"c{number}" for number in range(2 * claims._MAX_LISTED_IDS)]
+    ledger = ClaimLedger()
+    ledger.claim("r", candidates, len(candidates))
+    assert store_and_load(ledger).claim("r", [], 1) == (candidates, False)
 
 
 @pytest.mark.parametrize(
-    "written",
-    [7, {}, [], {"runs": [], "taken": "", "earlier": []}, {"runs": {}, "taken": "?", "earlier": []}],
+    "stored",
+    [
+        7,
+        {},
+        {"format": 2},
+        {"format": 1},
+        {"format": 1, "claims_by_run": [], "unavailable": {}, "expired_runs": []},
+        {"format": 1, "claims_by_run": {}, "unavailable": {"format": 1, "digests": "?"}, "expired_runs": []},
+    ],
 )
-def test_what_is_none_is_refused(written):
-    with pytest.raises(ValueError, match=r"no record|base64|bytes"):
-        Ledger.read(written)
+def test_claim_ledger_from_invalid_json_raises(stored):
+    with pytest.raises(ValueError, match=r"expected 1|not a claim ledger|base64|padding"):
+        ClaimLedger.from_json(stored)
 
 
 class Runs(RuleBasedStateMachine):
-    """Runs of a DAG that take what ends, are tried again, and are cleared when others have run."""
+    """DAG runs that claim finished computations, are retried, and are cleared after others have run."""
 
     def __init__(self):
         super().__init__()
-        self.there: list[str] = []
-        self.written = Ledger().written()
+        self.terminal: list[str] = []
+        self.stored = ClaimLedger().to_json()
         self.returned: dict[str, list[str]] = {}
 
     @rule(count=st.integers(1, 5), position=st.integers(0, 10))
     def end(self, count, position):
-        number = len(self.there)
-        self.there[position:position] = [f"c{number + each}" for each in range(count)]
+        number = len(self.terminal)
+        self.terminal[position:position] = [f"c{number + offset}" for offset in range(count)]
 
-    def take(self, run_id, limit, *, killed_before_it_is_written=False):
-        ledger = Ledger.read(self.written)
-        mine, more = ledger.take(run_id, self.there, limit)
-        if killed_before_it_is_written:
+    def take(self, run_id, limit, *, is_killed_before_store=False):
+        ledger = ClaimLedger.from_json(self.stored)
+        claimed_ids, more = ledger.claim(run_id, self.terminal, limit)
+        if is_killed_before_store:
             return
-        self.written = json.loads(json.dumps(ledger.shortened().written()))
-        others = [each for other, taken in self.returned.items() if other != run_id for each in taken]
-        assert not set(mine) & set(others)
-        assert mine == self.returned.setdefault(run_id, mine)
-        everything = {each for taken in self.returned.values() for each in taken}
-        assert more == bool(set(self.there) - everything)
+        self.stored = json.loads(json.dumps(ledger.compacted().to_json()))
+        others = [claimed for other, ids in self.returned.items() if other != run_id for claimed in ids]
+        assert not set(claimed_ids) & set(others)
+        assert claimed_ids == self.returned.setdefault(run_id, claimed_ids)
+        everything = {claimed for ids in self.returned.values() for claimed in ids}
+        assert more == bool(set(self.terminal) - everything)
 
     @rule(limit=st.integers(1, 4))
     def run(self, limit):
@@ -95,7 +102,7 @@ class Runs(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4))
     def run_that_is_killed_and_tried_again(self, limit):
         run_id = f"r{len(self.returned)}"
-        self.take(run_id, limit, killed_before_it_is_written=True)
+        self.take(run_id, limit, is_killed_before_store=True)
         self.take(run_id, limit)
         self.take(run_id, limit)
 
@@ -105,7 +112,7 @@ class Runs(RuleBasedStateMachine):
         self.take(data.draw(st.sampled_from(sorted(self.returned))), 2)
 
     def teardown(self):
-        while len([each for taken in self.returned.values() for each in taken]) < len(self.there):
+        while sum(map(len, self.returned.values())) < len(self.terminal):
             self.run(4)
 
 

@@ -1,4 +1,4 @@
-"""What the events of asset watchers tell, put together."""
+"""Payloads of several asset events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def event(**payload):
     return SimpleNamespace(extra={"from_trigger": True, "payload": payload})
 
 
-def test_each_is_told_once_in_the_order_of_the_events():
-    one, two, three = ({"id": each, "name": each} for each in ("1", "2", "3"))
+def test_finished_computations_are_unique_in_event_order():
+    one, two, three = ({"id": item_id, "name": item_id} for item_id in ("1", "2", "3"))
     events = {
         "an asset": [event(computations=[two, one]), event(computations=[one, three])],
         "another": [event(computations=[three])],
@@ -20,7 +20,7 @@ def test_each_is_told_once_in_the_order_of_the_events():
     assert finished_computations(events) == [two, one, three]
 
 
-def test_other_events_of_an_asset_tell_nothing():
+def test_payloads_of_other_events_are_ignored():
     others = [SimpleNamespace(extra=extra) for extra in (None, {}, {"payload": "x"}, {"more": 3})]
     events = {"an asset": [*others, event(params={}, data_assets=[{"id": "1"}])]}
     assert ready_data_assets(events) == [{"id": "1"}]

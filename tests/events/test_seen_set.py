@@ -1,4 +1,4 @@
-"""What a watch remembers, whatever happens in whatever order, and whatever is killed."""
+"""The ids that a watcher stores, in any order of events, and with killed processes."""
 
 from __future__ import annotations
 
@@ -9,161 +9,170 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from airflow_provider_codeocean.events import seen_set as watching
-from airflow_provider_codeocean.events.seen_set import Seen, look, told_to_all
+from airflow_provider_codeocean.events import seen_set
+from airflow_provider_codeocean.events.seen_set import SeenSet, intersection
 
 identifiers = st.text(max_size=8)
-sets = st.frozensets(identifiers).map(lambda them: Seen().with_all(them))
+sets = st.frozensets(identifiers).map(lambda ids: SeenSet().updated_with(ids))
 
 
 @given(st.frozensets(identifiers), st.frozensets(identifiers))
-def test_what_is_in_it_is_in_it(some, others):
-    seen = Seen().with_all(some)
-    assert all(each in seen for each in some)
-    assert not any(each in seen for each in others - some)
+def test_seen_set_contains_added_ids_only(some, others):
+    seen_ids = SeenSet().updated_with(some)
+    assert all(identifier in seen_ids for identifier in some)
+    assert not any(identifier in seen_ids for identifier in others - some)
 
 
 @given(sets)
-def test_what_is_written_down_is_read_again(seen):
-    assert Seen.read(seen.written()) == seen
-    assert Seen.read(seen.written()).written() == seen.written()
+def test_seen_set_survives_json(seen_ids):
+    assert SeenSet.from_json(seen_ids.to_json()) == seen_ids
+    assert SeenSet.from_json(seen_ids.to_json()).to_json() == seen_ids.to_json()
 
 
-def test_a_thousand_take_eleven_kilobytes():
-    assert len(Seen().with_all(map(str, range(1000))).written()) < 11_000
+def test_seen_set_of_1000_ids_is_below_11_kilobytes():
+    assert len(SeenSet().updated_with(map(str, range(1000))).to_json()) < 11_000
 
 
-@pytest.mark.parametrize("written", ["no base64", "QUJD", None, 7])
-def test_what_is_none_is_refused(written):
-    with pytest.raises((ValueError, TypeError)):
-        Seen.read(written)
+@pytest.mark.parametrize(
+    "stored",
+    [None, 7, {"format": 1}, {"format": 1, "digests": "no base64"}, {"format": 1, "digests": "QUJD"}],
+)
+def test_seen_set_from_invalid_text_raises(stored):
+    with pytest.raises(ValueError, match=r"expected 1|not a set of ids|base64"):
+        SeenSet.from_json(stored)
 
 
 @given(st.lists(sets, min_size=1))
-def test_told_to_all_is_what_each_has_been_told(marks):
-    assert told_to_all(marks).digests == frozenset.intersection(*(mark.digests for mark in marks))
+def test_intersection_contains_common_ids_only(seen_sets):
+    assert intersection(seen_sets).digests == frozenset.intersection(
+        *(seen_ids.digests for seen_ids in seen_sets)
+    )
 
 
-def test_told_to_nobody_is_not_told():
-    assert told_to_all([]) is None
+def test_intersection_of_nothing_is_none():
+    assert intersection([]) is None
 
 
-def test_what_a_look_leaves_out_is_not_new_after_it():
-    seen, _ = look(None, ["a", "b"], str, from_now_on=True)
-    seen, _ = look(seen, ["a"], str, from_now_on=True)
-    assert look(seen, ["a", "b"], str, from_now_on=True)[1] == []
+def new_ids(seen_ids, ids):
+    return [identifier for identifier in ids if identifier not in seen_ids]
+
+
+def test_find_new_after_incomplete_poll_returns_nothing():
+    seen_ids = SeenSet().updated_with(["a", "b"]).updated_with(["a"])
+    assert new_ids(seen_ids, ["a", "b"]) == []
 
 
 @pytest.mark.parametrize("blip", [0, 1, 700])
 @pytest.mark.parametrize("before", [1, 9, 10, 25])
-def test_a_search_that_shows_less_for_a_few_looks_makes_nothing_new(before, blip):
-    there, seen = [str(number) for number in range(5000)], None
+def test_find_new_after_incomplete_polls_returns_nothing(before, blip):
+    ids, seen_ids = [str(number) for number in range(5000)], SeenSet()
     for _ in range(before):
-        seen, _ = look(seen, there, str, from_now_on=True)
-    for _ in range(watching._LOOKS - 1):
-        seen, new = look(seen, there[:blip], str, from_now_on=True)
-        assert new == []
-    assert look(seen, there, str, from_now_on=True)[1] == []
+        seen_ids = seen_ids.updated_with(ids)
+    for _ in range(seen_set._RECENT_POLLS - 1):
+        assert new_ids(seen_ids, ids[:blip]) == []
+        seen_ids = seen_ids.updated_with(ids[:blip])
+    assert new_ids(seen_ids, ids) == []
 
 
-def test_an_index_that_is_empty_for_long_makes_nothing_new():
-    there = [str(number) for number in range(5000)]
-    seen, _ = look(None, there, str, from_now_on=True)
+def test_find_new_after_long_empty_index_returns_nothing():
+    ids = [str(number) for number in range(5000)]
+    seen_ids = SeenSet().updated_with(ids)
     for _ in range(100):
-        seen, _ = look(Seen.read(seen.written()), [], str, from_now_on=True)
-    assert look(seen, there, str, from_now_on=True)[1] == []
+        seen_ids = SeenSet.from_json(seen_ids.to_json()).updated_with([])
+    assert new_ids(seen_ids, ids) == []
 
 
-def test_what_is_gone_is_forgotten_before_it_takes_much_room():
-    seen = Seen()
+def test_seen_set_of_changing_ids_stays_bounded():
+    seen_ids = SeenSet()
     for begin in range(0, 100_000, 100):
-        seen = seen.with_all(map(str, range(begin, begin + 100)))
-        assert len(seen.digests) <= 3 * 100 * watching._LOOKS + watching._ROOM
+        seen_ids = seen_ids.updated_with(map(str, range(begin, begin + 100)))
+        assert len(seen_ids.digests) <= 3 * 100 * seen_set._RECENT_POLLS + seen_set._MAX_EXTRA_IDS
 
 
-def test_what_several_looks_do_not_show_is_forgotten():
-    seen = Seen().with_all(map(str, range(5000)))
-    for _ in range(2 * watching._LOOKS):
-        seen = seen.with_all(["0"])
-    assert seen == Seen().with_all(["0"])
+def test_seen_set_drops_ids_missing_from_several_polls():
+    seen_ids = SeenSet().updated_with(map(str, range(5000)))
+    for _ in range(2 * seen_set._RECENT_POLLS):
+        seen_ids = seen_ids.updated_with(["0"])
+    assert seen_ids == SeenSet().updated_with(["0"])
 
 
 class Watch(RuleBasedStateMachine):
-    """A watch of things that end; its events are stored, or not, and its mark after that, or not."""
+    """A watcher whose triggerer may be killed before an event is stored, or before the ids are."""
 
     def __init__(self):
         super().__init__()
         self.number = 0
-        self.going: set[str] = set()
-        self.over: set[str] = set()
-        self.lost_sight: set[str] = set()
-        self.told: Counter[str] = Counter()
+        self.pending: set[str] = set()
+        self.terminal: set[str] = set()
+        self.hidden: set[str] = set()
+        self.reported: Counter[str] = Counter()
         self.missed: set[str] = set()
-        self.was_killed_in_between = False
-        self.memory: Seen | None = None
-        self.mark: Seen | None = None
+        self.was_killed = False
+        self.seen_ids: SeenSet | None = None
+        self.stored: SeenSet | None = None
 
     @rule()
     def start(self):
         self.number += 1
-        self.going.add(str(self.number))
+        self.pending.add(str(self.number))
 
-    @precondition(lambda self: self.going)
+    @precondition(lambda self: self.pending)
     @rule(data=st.data())
     def end(self, data):
-        which = data.draw(st.sampled_from(sorted(self.going)))
-        self.going.discard(which)
-        self.over.add(which)
+        identifier = data.draw(st.sampled_from(sorted(self.pending)))
+        self.pending.discard(identifier)
+        self.terminal.add(identifier)
 
-    @precondition(lambda self: self.over)
+    @precondition(lambda self: self.terminal)
     @rule(data=st.data())
     def delete(self, data):
-        which = data.draw(st.sampled_from(sorted(self.over)))
-        self.over.discard(which)
-        self.missed.add(which)
+        identifier = data.draw(st.sampled_from(sorted(self.terminal)))
+        self.terminal.discard(identifier)
+        self.missed.add(identifier)
 
-    @precondition(lambda self: self.over)
+    @precondition(lambda self: self.terminal)
     @rule(data=st.data())
     def hide(self, data):
-        which = data.draw(st.sampled_from(sorted(self.over)))
-        self.over.discard(which)
-        self.lost_sight.add(which)
+        identifier = data.draw(st.sampled_from(sorted(self.terminal)))
+        self.terminal.discard(identifier)
+        self.hidden.add(identifier)
 
     @rule()
     def show(self):
-        self.over |= self.lost_sight
-        self.lost_sight.clear()
+        self.terminal |= self.hidden
+        self.hidden.clear()
 
-    @rule(how=st.sampled_from(["all is well", "killed before it is stored", "killed before the mark"]))
-    def look(self, how):
-        first = self.memory is None and self.mark is None
-        known = self.mark if self.memory is None else self.memory
-        self.memory, new = look(known, sorted(self.over), str, from_now_on=True)
+    @rule(fault=st.sampled_from(["stored", "killed before the event", "killed before the ids"]))
+    def poll(self, fault):
+        first = self.seen_ids is None and self.stored is None
+        known = self.stored if self.seen_ids is None else self.seen_ids
+        new = [] if known is None else new_ids(known, sorted(self.terminal))
+        self.seen_ids = (known or SeenSet()).updated_with(self.terminal)
         if first:
-            self.mark = self.memory  # which is written down before anything is told
-            self.missed |= self.over | self.lost_sight
-        if how != "killed before it is stored":
-            self.told.update(new)
-        if how == "all is well":
-            self.mark = self.memory
-            assert self.over <= self.told.keys() | self.missed
+            self.stored = self.seen_ids  # stored before the first event
+            self.missed |= self.terminal | self.hidden
+        if fault != "killed before the event":
+            self.reported.update(new)
+        if fault == "stored":
+            self.stored = self.seen_ids
+            assert self.terminal <= self.reported.keys() | self.missed
         else:
-            self.memory = None
-            self.was_killed_in_between |= bool(new)
+            self.seen_ids = None
+            self.was_killed |= bool(new)
 
     @invariant()
     def nothing_is_told_that_goes_on(self):
-        assert not self.told.keys() & self.going
+        assert not self.reported.keys() & self.pending
 
     @invariant()
     def all_are_told_once_where_nothing_was_killed(self):
-        if not self.was_killed_in_between:
-            assert set(self.told.values()) <= {1}
+        if not self.was_killed:
+            assert set(self.reported.values()) <= {1}
 
     def teardown(self):
         self.show()
-        self.look("all is well")
-        assert self.over <= self.told.keys() | self.missed
+        self.poll("stored")
+        assert self.terminal <= self.reported.keys() | self.missed
 
 
 TestWatch = Watch.TestCase

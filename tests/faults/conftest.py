@@ -27,7 +27,7 @@ class TlsServer:
     certificate: Path
 
 
-class _Listener(ThreadingHTTPServer):
+class _TlsListener(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -37,10 +37,10 @@ class _Listener(ThreadingHTTPServer):
 @pytest.fixture(scope="session")
 def expired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     """A server whose certificate is signed by whom its clients trust, but has expired."""
-    certificate, key = make_certificate(tmp_path_factory.mktemp("tls"), lasts=-dt.timedelta(minutes=1))
+    certificate, key = make_certificate(tmp_path_factory.mktemp("tls"), lifetime=-dt.timedelta(minutes=1))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with _Listener(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+    with _TlsListener(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield TlsServer(f"https://localhost:{server.server_port}", certificate)

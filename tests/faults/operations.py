@@ -47,7 +47,7 @@ from airflow_provider_codeocean.triggers.events import (
     CodeOceanComputationsFinishedTrigger,
     CodeOceanDataAssetsReadyTrigger,
 )
-from scripts.fault_table import Group
+from scripts.fault_table import OperationGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.emulator import EmulatorServer
 
 #: Seconds between two looks.
-LOOK = 0.02
+POLL_INTERVAL_SECONDS = 0.02
 
 
 class TaskInstance:
@@ -71,19 +71,19 @@ class TaskInstance:
 
 
 @dataclass
-class Scene:
+class Scenario:
     """What there is to work with, this time.
 
     :param server: the emulator.
     :param timeout: seconds for a wait.
     :param deferrable: whether to wait in the triggerer.
-    :param beside: triggers of other tasks, in the same triggerer.
+    :param concurrent_triggers: triggers of other tasks, in the same triggerer.
     """
 
     server: EmulatorServer
     timeout: float
     deferrable: bool
-    beside: Sequence[Any] = ()
+    concurrent_triggers: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         self.name = f"scene {uuid.uuid4().hex[:8]}"
@@ -93,64 +93,68 @@ class Scene:
         self.server.store.data_assets.put(replace(asset, last_transferred=1.0))
         self.asset_id, self.computation_id = asset.id, computation.id
         self.capsule_id = self.server.env["CODEOCEAN_CAPSULE_ID"]
-        self.attach()
+        self.attach_asset()
 
-    def attach(self) -> None:
+    def attach_asset(self) -> None:
         """Attach the data asset to the capsule."""
         shelf = self.server.store.capsules
         capsule = shelf.get(self.capsule_id)
         attached = [*capsule.data_assets, {"id": self.asset_id, "mount": self.name}]
         shelf.put(replace(capsule, data_assets=attached))
 
-    def run(self, operator: Callable[..., Any], **arguments: Any) -> Any:
+    def run_task(self, operator: Callable[..., Any], **arguments: Any) -> Any:
         """Run a task to its end, through the triggerer where it defers."""
         task = operator(task_id="t", **arguments)
         context = {"ti": TaskInstance()}
         try:
             return task.execute(context)
         except TaskDeferred as deferred:
-            deferred.trigger.poll_interval = LOOK
-            event = asyncio.run(_event_of(deferred.trigger, self.beside))
+            deferred.trigger.poll_interval = POLL_INTERVAL_SECONDS
+            event = asyncio.run(_run_beside(deferred.trigger, self.concurrent_triggers))
             conclude = getattr(task, deferred.method_name)
             return conclude(context, event=event, **deferred.kwargs or {})
 
-    def make(self, operator: Callable[..., Any], **arguments: Any) -> Any:
+    def run_waiting_operator(self, operator: Callable[..., Any], **arguments: Any) -> Any:
         """Run a task that waits after it has done something."""
-        return self.run(
+        return self.run_task(
             operator,
-            poll_interval=LOOK,
+            poll_interval=POLL_INTERVAL_SECONDS,
             timeout=self.timeout,
             deferrable=self.deferrable,
             **arguments,
         )
 
-    def sense(self, sensor: Callable[..., Any], **arguments: Any) -> Any:
+    def run_sensor(self, sensor: Callable[..., Any], **arguments: Any) -> Any:
         """Run a sensor."""
-        return self.run(
-            sensor, poke_interval=LOOK, timeout=self.timeout, deferrable=self.deferrable, **arguments
+        return self.run_task(
+            sensor,
+            poke_interval=POLL_INTERVAL_SECONDS,
+            timeout=self.timeout,
+            deferrable=self.deferrable,
+            **arguments,
         )
 
-    def watch(self, trigger: Any, reported: str, object_id: str) -> None:
+    def run_event_trigger(self, trigger: Any, event_field: str, object_id: str) -> None:
         """Run the trigger of a watcher until its first event.
 
         :param trigger: the trigger.
-        :param reported: field of the event that lists objects.
+        :param event_field: field of the event that lists objects.
         :param object_id: id of the object that the event must report.
         :raises TimeoutError: if no event comes.
         """
 
         async def first_event() -> Any:
             async with asyncio.timeout(self.timeout):
-                return await _event_of(trigger, self.beside)
+                return await _run_beside(trigger, self.concurrent_triggers)
 
         try:
             event = asyncio.run(first_event())
         except TimeoutError:
             raise TimeoutError("no event") from None
-        assert object_id in [each["id"] for each in event[reported]]
-        assert len({each["id"] for each in event[reported]}) == len(event[reported])
+        assert object_id in [each["id"] for each in event[event_field]]
+        assert len({each["id"] for each in event[event_field]}) == len(event[event_field])
 
-    def made(self) -> int:
+    def count_created(self) -> int:
         """How many there are of what was to be made once."""
         store = self.server.store
         assets = sum(self.name in each.name for each in store.data_assets.all())
@@ -158,8 +162,8 @@ class Scene:
         return assets - 1 + runs - 1
 
 
-async def _event_of(trigger: Any, beside: Sequence[Any]) -> Any:
-    others = [asyncio.create_task(_first_event(each)) for each in beside]
+async def _run_beside(trigger: Any, concurrent_triggers: Sequence[Any]) -> Any:
+    others = [asyncio.create_task(_first_event(each)) for each in concurrent_triggers]
     try:
         return await _first_event(trigger)
     finally:
@@ -181,34 +185,36 @@ class Operation:
 
     :param group: how it ends when things go wrong.
     :param request: method and path of the request that is to go wrong, below ``/api/v1/``.
-    :param act: does it.
-    :param defers: whether it can wait in the triggerer.
-    :param comes_second: whether another request of its own comes before that one.
+    :param run: does it.
+    :param can_defer: whether it can wait in the triggerer.
+    :param is_second_request: whether another request of its own comes before that one.
     """
 
-    group: Group
+    group: OperationGroup
     request: str
-    act: Callable[[Scene], Any]
-    defers: bool = False
-    comes_second: bool = False
+    run: Callable[[Scenario], Any]
+    can_defer: bool = False
+    is_second_request: bool = False
 
 
-def _own(scene: Scene) -> dict[str, Any]:
+def _asset_arguments(scene: Scenario) -> dict[str, Any]:
     return {"data_asset_id": scene.asset_id}
 
 
-def _public_source(scene: Scene) -> dict[str, Any]:
+def _public_source(scene: Scenario) -> dict[str, Any]:
     return {"aws": {"bucket": scene.server.env["CODEOCEAN_PUBLIC_BUCKET"], "public": True}}
 
 
-def _transfer(scene: Scene) -> Any:
+def _run_transfer(scene: Scenario) -> Any:
     target = {"bucket": scene.server.env["CODEOCEAN_ARCHIVE_BUCKET"], "prefix": scene.asset_id}
-    return scene.make(CodeOceanTransferDataAssetOperator, target=target, **_own(scene))
+    return scene.run_waiting_operator(
+        CodeOceanTransferDataAssetOperator, target=target, **_asset_arguments(scene)
+    )
 
 
-def _read_file(scene: Scene) -> bytes:
+def _read_file(scene: Scenario) -> bytes:
     hook = CodeOceanHook()
-    (first, *_) = scene.server.store.files.tree(
+    (first, *_) = scene.server.store.files.list_files(
         scene.server.store.data_assets.get(scene.asset_id).location, ""
     )
     return hook.read_file(first.path, data_asset_id=scene.asset_id)
@@ -216,149 +222,155 @@ def _read_file(scene: Scene) -> bytes:
 
 OPERATIONS = {
     "search": Operation(
-        Group.ASK,
+        OperationGroup.READ,
         "POST data_assets/search",
-        lambda scene: scene.run(CodeOceanSearchDataAssetsOperator, query=f"tag:{scene.name.split()[1]}"),
+        lambda scene: scene.run_task(CodeOceanSearchDataAssetsOperator, query=f"tag:{scene.name.split()[1]}"),
     ),
     "read permissions": Operation(
-        Group.ASK,
+        OperationGroup.READ,
         "GET data_assets/*/permissions",
-        lambda scene: scene.run(CodeOceanGetDataAssetPermissionsOperator, **_own(scene)),
+        lambda scene: scene.run_task(CodeOceanGetDataAssetPermissionsOperator, **_asset_arguments(scene)),
     ),
     "list files": Operation(
-        Group.ASK,
+        OperationGroup.READ,
         "POST data_assets/*/files",
-        lambda scene: scene.run(CodeOceanListFilesOperator, **_own(scene)),
+        lambda scene: scene.run_task(CodeOceanListFilesOperator, **_asset_arguments(scene)),
     ),
     "update": Operation(
-        Group.ASK,
+        OperationGroup.READ,
         "PUT data_assets/*",
-        lambda scene: scene.run(CodeOceanUpdateDataAssetOperator, description="new", **_own(scene)),
+        lambda scene: scene.run_task(
+            CodeOceanUpdateDataAssetOperator, description="new", **_asset_arguments(scene)
+        ),
     ),
     "archive": Operation(
-        Group.TELL,
+        OperationGroup.SET_STATE,
         "PATCH data_assets/*/archive",
-        lambda scene: scene.run(CodeOceanArchiveDataAssetOperator, **_own(scene)),
+        lambda scene: scene.run_task(CodeOceanArchiveDataAssetOperator, **_asset_arguments(scene)),
     ),
     "delete": Operation(
-        Group.TELL,
+        OperationGroup.SET_STATE,
         "DELETE data_assets/*",
-        lambda scene: scene.run(CodeOceanDeleteDataAssetOperator, **_own(scene)),
+        lambda scene: scene.run_task(CodeOceanDeleteDataAssetOperator, **_asset_arguments(scene)),
     ),
     "set permissions": Operation(
-        Group.TELL,
+        OperationGroup.SET_STATE,
         "POST data_assets/*/permissions",
-        lambda scene: scene.run(
-            CodeOceanSetDataAssetPermissionsOperator, everyone="discoverable", **_own(scene)
+        lambda scene: scene.run_task(
+            CodeOceanSetDataAssetPermissionsOperator, everyone="discoverable", **_asset_arguments(scene)
         ),
     ),
     "detach": Operation(
-        Group.DETACH,
+        OperationGroup.DETACH,
         "DELETE capsules/*/data_assets/",
-        lambda scene: scene.run(
+        lambda scene: scene.run_task(
             CodeOceanDetachDataAssetsOperator, capsule_id=scene.capsule_id, data_asset_ids=[scene.asset_id]
         ),
     ),
     "rename a computation": Operation(
-        Group.TELL,
+        OperationGroup.SET_STATE,
         "PATCH computations/*",
-        lambda scene: scene.run(
+        lambda scene: scene.run_task(
             CodeOceanRenameComputationOperator, computation_id=scene.computation_id, name="renamed"
         ),
     ),
     "delete a computation": Operation(
-        Group.TELL,
+        OperationGroup.SET_STATE,
         "DELETE computations/*",
-        lambda scene: scene.run(CodeOceanDeleteComputationOperator, computation_id=scene.computation_id),
+        lambda scene: scene.run_task(CodeOceanDeleteComputationOperator, computation_id=scene.computation_id),
     ),
     "capture": Operation(
-        Group.MAKE,
+        OperationGroup.SUBMIT,
         "POST data_assets",
-        lambda scene: scene.make(
+        lambda scene: scene.run_waiting_operator(
             CodeOceanCaptureResultOperator, computation_id=scene.computation_id, name=scene.name
         ),
-        defers=True,
+        can_defer=True,
     ),
     "create": Operation(
-        Group.MAKE,
+        OperationGroup.SUBMIT,
         "POST data_assets",
-        lambda scene: scene.make(
+        lambda scene: scene.run_waiting_operator(
             CodeOceanCreateDataAssetOperator, source=_public_source(scene), name=scene.name
         ),
-        defers=True,
+        can_defer=True,
     ),
     "run": Operation(
-        Group.MAKE,
+        OperationGroup.SUBMIT,
         "POST computations",
         # Its parameters are its own: what lacks a name is recognised by them.
-        lambda scene: scene.make(
+        lambda scene: scene.run_waiting_operator(
             CodeOceanRunCapsuleOperator,
             capsule_id=scene.capsule_id,
             parameters=[scene.name],
             name=scene.name,
         ),
-        defers=True,
+        can_defer=True,
     ),
     "attach": Operation(
-        Group.ATTACH,
+        OperationGroup.ATTACH,
         "POST capsules/*/data_assets",
-        lambda scene: scene.run(
+        lambda scene: scene.run_task(
             CodeOceanAttachDataAssetsOperator, capsule_id=scene.capsule_id, data_assets=[scene.asset_id]
         ),
     ),
-    "transfer": Operation(Group.TRANSFER, "POST data_assets/*/transfer", _transfer, defers=True),
+    "transfer": Operation(
+        OperationGroup.TRANSFER, "POST data_assets/*/transfer", _run_transfer, can_defer=True
+    ),
     "wait for what was captured": Operation(
-        Group.WAIT,
+        OperationGroup.WAIT,
         "GET data_assets/*",
-        lambda scene: scene.make(
+        lambda scene: scene.run_waiting_operator(
             CodeOceanCaptureResultOperator, computation_id=scene.computation_id, name=scene.name
         ),
-        defers=True,
-        comes_second=True,
+        can_defer=True,
+        is_second_request=True,
     ),
     "wait for a data asset": Operation(
-        Group.WAIT,
+        OperationGroup.WAIT,
         "GET data_assets/*",
-        lambda scene: scene.sense(CodeOceanDataAssetSensor, **_own(scene)),
-        defers=True,
+        lambda scene: scene.run_sensor(CodeOceanDataAssetSensor, **_asset_arguments(scene)),
+        can_defer=True,
     ),
     "wait for a computation": Operation(
-        Group.WAIT,
+        OperationGroup.WAIT,
         "GET computations/*",
-        lambda scene: scene.sense(CodeOceanComputationSensor, computation_id=scene.computation_id),
-        defers=True,
+        lambda scene: scene.run_sensor(CodeOceanComputationSensor, computation_id=scene.computation_id),
+        can_defer=True,
     ),
     "wait for a search": Operation(
-        Group.WAIT,
+        OperationGroup.WAIT,
         "POST data_assets/search",
-        lambda scene: scene.sense(CodeOceanDataAssetSearchSensor, query=f"tag:{scene.name.split()[1]}"),
-        defers=True,
+        lambda scene: scene.run_sensor(CodeOceanDataAssetSearchSensor, query=f"tag:{scene.name.split()[1]}"),
+        can_defer=True,
     ),
     "wait for a transfer": Operation(
-        Group.WAIT,
+        OperationGroup.WAIT,
         "GET data_assets/*",
-        lambda scene: scene.sense(CodeOceanTransferSensor, **_own(scene)),
-        defers=True,
+        lambda scene: scene.run_sensor(CodeOceanTransferSensor, **_asset_arguments(scene)),
+        can_defer=True,
     ),
     "watch computations": Operation(
-        Group.WATCH,
+        OperationGroup.WATCH,
         "GET capsules/*/computations",
-        lambda scene: scene.watch(
-            CodeOceanComputationsFinishedTrigger(capsule_id=scene.capsule_id, since=0, poll_interval=LOOK),
+        lambda scene: scene.run_event_trigger(
+            CodeOceanComputationsFinishedTrigger(
+                capsule_id=scene.capsule_id, since=0, poll_interval=POLL_INTERVAL_SECONDS
+            ),
             "computations",
             scene.computation_id,
         ),
     ),
     "watch data assets": Operation(
-        Group.WATCH,
+        OperationGroup.WATCH,
         "POST data_assets/search",
-        lambda scene: scene.watch(
+        lambda scene: scene.run_event_trigger(
             CodeOceanDataAssetsReadyTrigger(
-                {"query": f"tag:{scene.name.split()[1]}"}, since=0, poll_interval=LOOK
+                {"query": f"tag:{scene.name.split()[1]}"}, since=0, poll_interval=POLL_INTERVAL_SECONDS
             ),
             "data_assets",
             scene.asset_id,
         ),
     ),
-    "read a file": Operation(Group.FILE, "GET /storage/**", _read_file),
+    "read a file": Operation(OperationGroup.DOWNLOAD, "GET /storage/**", _read_file),
 }

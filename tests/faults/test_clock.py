@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import Mock
 
 import pytest
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.clock import SteadyClock
+from airflow_provider_codeocean.clock import MonotonicUnixClock
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling.waits import Wait
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt
@@ -36,40 +37,40 @@ def draft(code_ocean):
 @pytest.fixture
 def set_at_first_look(monkeypatch, set_clock):
     def arrange(jump):
-        note = Wait.note
+        note = Wait.observe
 
         def noting(self, seen):
             set_clock(jump)
             note(self, seen)
 
-        monkeypatch.setattr(Wait, "note", noting)
+        monkeypatch.setattr(Wait, "observe", noting)
 
     return arrange
 
 
-def test_in_a_worker(draft, set_at_first_look):
+def test_hook_wait_while_clock_jumps_succeeds(draft, set_at_first_look):
     set_at_first_look(3600.0)  # not back: the emulator has the same clock
     asset = CodeOceanHook().wait_for_data_asset(draft, poll_interval=0.01, deadline=time.time() + 30)
     assert asset.state == "ready"
 
 
-async def test_in_the_triggerer(draft, set_at_first_look):
+async def test_trigger_wait_while_clock_jumps_succeeds(draft, set_at_first_look):
     set_at_first_look(3600.0)  # not back: the emulator has the same clock
     trigger = CodeOceanDataAssetTrigger(draft, poll_interval=0.01, deadline=time.time() + 30)
     assert [event.payload["status"] async for event in trigger.run()] == ["success"]
 
 
 @JUMPS
-def test_while_it_is_looked_for_what_was_made(set_clock, jump):
+def test_submit_once_search_delay_ignores_clock_jumps(set_clock, jump):
     attempt = TaskAttempt("d", "r", "t", -1, 1)
-    once = SubmitOnce(attempt, IdempotencyKeys("k"), has_durable_state=True, is_usable=bool)
-    before = once._settled_at(None)
+    once = SubmitOnce(attempt, IdempotencyKeys("k"), Mock(), has_durable_state=True)
+    before = once._searchable_at(None)
     set_clock(jump)
-    assert once._settled_at(None) == pytest.approx(before, abs=10)
+    assert once._searchable_at(None) == pytest.approx(before, abs=10)
 
 
 @JUMPS
-def test_the_next_process_takes_the_time_as_it_is(set_clock, jump):
-    before = SteadyClock()()
+def test_monotonic_clock_in_new_process_uses_the_current_time(set_clock, jump):
+    before = MonotonicUnixClock()()
     set_clock(jump)
-    assert SteadyClock()() == pytest.approx(before + jump, abs=10)
+    assert MonotonicUnixClock()() == pytest.approx(before + jump, abs=10)

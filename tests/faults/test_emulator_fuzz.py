@@ -10,12 +10,12 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
-from airflow_provider_codeocean.emulator.seeding.env_file import environment
+from airflow_provider_codeocean.emulator.seeding.env_file import env_variables
 from airflow_provider_codeocean.emulator.server.app import create_app
 from tests.faults.test_fuzz import fixed
 
 APP = create_app()
-KNOWN = environment(APP.state.emulator, "http://emulator.test")
+KNOWN = env_variables(APP.state.emulator, "http://emulator.test")
 #: How the variables end that tell ids of what there is, by resource: requests get further than to a 404.
 KINDS = {
     "data_assets": "DATA_ASSET_ID",
@@ -66,7 +66,7 @@ def known_ids(name: str) -> st.SearchStrategy[dict[str, str]]:
 @pytest.mark.parametrize(("name", "mode"), CASES, ids=lambda each: getattr(each, "value", each))
 @settings(fixed, max_examples=10)
 @given(data=st.data())
-def test_it_never_falls_over(name, mode, data):
+def test_emulator_request_of_any_content_is_answered(name, mode, data):
     case = data.draw(OPERATIONS[name].as_strategy(mode))
     ask(case, data.draw(known_ids(name) | st.just({})))
 
@@ -74,6 +74,6 @@ def test_it_never_falls_over(name, mode, data):
 @pytest.mark.parametrize("name", WITH_BODY)
 @settings(fixed, max_examples=5)
 @given(data=st.data())
-def test_nor_does_what_is_no_json(name, data):
+def test_emulator_body_that_is_not_json_is_answered(name, data):
     case = data.draw(WITH_BODY[name].as_strategy(GenerationMode.POSITIVE))
     ask(case, data.draw(known_ids(name)), data=data.draw(st.binary(max_size=20)))

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.outcomes import as_xcom
-from airflow_provider_codeocean.polling.poller import wait_together
+from airflow_provider_codeocean.outcomes import to_xcom
+from airflow_provider_codeocean.polling.poller import wait_on_shared_poller
 from airflow_provider_codeocean.polling.waits import (
     ComputationWait,
     DataAssetWait,
     SearchWait,
     TransferWait,
 )
-from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch, follow
-from tests.faults.declared import CALLS
-from tests.faults.garbage import answers, nearly, values
+from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch, stream_results
+from tests.faults.endpoint_requests import REQUESTS_BY_NAME
+from tests.faults.malformed_responses import json_values, nearly_valid, response_bytes
 from tests.polling.virtual_time import run
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ def ask_sync(url: str, call, transport=None) -> object:
 
 @pytest.mark.parametrize("in_loop", [False, True], ids=["sync", "async"])
 @settings(fixed, max_examples=150)
-@given(says=answers, name=st.sampled_from(sorted(CALLS)))
-def test_any_bytes(babbler, in_loop, says, name):
+@given(says=response_bytes, name=st.sampled_from(sorted(REQUESTS_BY_NAME)))
+def test_client_any_bytes_return_or_raise_a_clear_error(babbler, in_loop, says, name):
     babbler.says = says
-    call, began = CALLS[name], time.monotonic()
+    call, began = REQUESTS_BY_NAME[name], time.monotonic()
     try:
         if in_loop:
             asyncio.run(ask_async(babbler.url, call))
@@ -117,12 +117,12 @@ def test_any_bytes(babbler, in_loop, says, name):
     assert time.monotonic() - began < 20
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", REQUESTS_BY_NAME)
 @settings(fixed, max_examples=20)
 @given(data=st.data())
-def test_any_json_that_looks_like_the_answer(name, data):
-    call = CALLS[name]
-    said = data.draw(nearly(call.answers))
+def test_client_nearly_valid_json_returns_or_raises_a_clear_error(name, data):
+    call = REQUESTS_BY_NAME[name]
+    said = data.draw(nearly_valid(call.response_model))
     status = data.draw(st.sampled_from([200, 200, 200, 400, 429, 500]))
     headers = {"Content-Type": "application/json"}
     transport = httpx.MockTransport(
@@ -136,7 +136,7 @@ def test_any_json_that_looks_like_the_answer(name, data):
         for each in answer if isinstance(answer, list) else [answer]:
             repr(each)
             if each is not None:
-                json.dumps(as_xcom(each), allow_nan=False)
+                json.dumps(to_xcom(each), allow_nan=False)
 
 
 WAITS = {
@@ -163,14 +163,14 @@ def connecting(said, status=200):
 @pytest.mark.parametrize("kind", WAITS)
 @settings(fixed, max_examples=12)
 @given(data=st.data())
-def test_a_poller_that_is_shown_anything_ends_each_wait_in_time(kind, data):
+def test_poller_nearly_valid_json_ends_each_wait_in_time(kind, data):
     with pytest.MonkeyPatch.context() as patch:
 
         async def scene() -> None:
             wait = WAITS[kind]()
-            said = data.draw(nearly(_asked(wait)))
+            said = data.draw(nearly_valid(_asked(wait)))
             with suppress(CodeOceanError):
-                await wait_together(wait, connect=connecting(said), name="c")
+                await wait_on_shared_poller(wait, connect=connecting(said), name="c")
 
         run(asyncio.wait_for(scene(), 70), patch)
 
@@ -178,7 +178,7 @@ def test_a_poller_that_is_shown_anything_ends_each_wait_in_time(kind, data):
 @pytest.mark.parametrize("kind", ["computations", "data assets"])
 @settings(fixed, max_examples=12)
 @given(data=st.data())
-def test_a_watch_that_is_shown_anything_goes_on_until_it_is_shown_something(kind, data):
+def test_watch_nearly_valid_json_yields_lists_or_continues(kind, data):
     with pytest.MonkeyPatch.context() as patch:
 
         async def scene() -> None:
@@ -187,8 +187,10 @@ def test_a_watch_that_is_shown_anything_goes_on_until_it_is_shown_something(kind
                 if kind == "computations"
                 else DataAssetsWatch({}, poll_interval=5)
             )
-            said = data.draw(nearly(_asked(watch)))
-            looks = follow(watch, lambda watch: wait_together(watch, connect=connecting(said), name="c"))
+            said = data.draw(nearly_valid(_asked(watch)))
+            looks = stream_results(
+                watch, lambda watch: wait_on_shared_poller(watch, connect=connecting(said), name="c")
+            )
             with suppress(TimeoutError):
                 async with asyncio.timeout(60):
                     assert isinstance(await anext(looks), list)
@@ -198,15 +200,15 @@ def test_a_watch_that_is_shown_anything_goes_on_until_it_is_shown_something(kind
 
 
 def _asked(wait):
-    return wait.call.answers
+    return wait.request.response_model
 
 
 @settings(fixed, max_examples=100)
-@given(says=values)
+@given(says=json_values)
 @example("\ud800")
-def test_any_message(says):
+def test_client_any_error_message_raises_a_clear_error(says):
     content = json.dumps({"message": says})
     transport = httpx.MockTransport(lambda request: httpx.Response(400, content=content))
     with pytest.raises(CodeOceanError) as caught:
-        ask_sync("https://codeocean.test", CALLS["data_assets.get"], transport)
+        ask_sync("https://codeocean.test", REQUESTS_BY_NAME["data_assets.get"], transport)
     is_clear(caught.value)

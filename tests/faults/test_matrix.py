@@ -15,12 +15,22 @@ from airflow_provider_codeocean.api import errors
 from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, FaultRule, Policy, Transitions
 from airflow_provider_codeocean.emulator.seeding.bulk import DataAssetSeed, seed_data_assets
 from airflow_provider_codeocean.hooks import codeocean as hooks
-from airflow_provider_codeocean.operators._submit_once import operator as operators_once
-from airflow_provider_codeocean.polling import poller, rate_limiter, registry, waits
+from airflow_provider_codeocean.operators._submit_once import runner
+from airflow_provider_codeocean.polling import poller, registry, shared_client, waits
 from airflow_provider_codeocean.submission import protocol as capture_once
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
-from scripts.fault_table import FAULTS, FINE, PAGE, Ending, Fault, Group, Kind, ending, page
-from tests.faults.operations import LOOK, OPERATIONS, Operation, Scene
+from scripts.fault_table import (
+    FAULTS,
+    NO_RESPONSE_NEEDED,
+    PAGE_PATH,
+    ExpectedResult,
+    Fault,
+    FaultKind,
+    OperationGroup,
+    expected_result,
+    render_page,
+)
+from tests.faults.operations import OPERATIONS, POLL_INTERVAL_SECONDS, Operation, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,15 +68,17 @@ class Cell:
         return FAULTS[self.fault_name]
 
     @property
-    def ending(self) -> Ending | None:
-        return ending(self.operation.group, self.fault, for_good=self.for_good)
+    def ending(self) -> ExpectedResult | None:
+        return expected_result(self.operation.group, self.fault, is_permanent=self.for_good)
 
     @property
     def is_wanted(self) -> bool:
         """Whether there is such a case, and no other one that shows as much."""
-        if self.ending is None or (self.operation.comes_second and self.fault.rule is None):
+        if self.ending is None or (self.operation.is_second_request and self.fault.rule is None):
             return False
-        in_full = self.name in IN_FULL and (not self.deferrable or self.operation.group is Group.WAIT)
+        in_full = self.name in IN_FULL and (
+            not self.deferrable or self.operation.group is OperationGroup.WAIT
+        )
         return in_full or self.fault_name in ONE_OF_A_KIND
 
     def __str__(self) -> str:
@@ -79,7 +91,7 @@ CELLS = [
     for name, operation in OPERATIONS.items()
     for fault_name in FAULTS
     for for_good in (False, True)
-    for deferrable in ((False, True) if operation.defers else (False,))
+    for deferrable in ((False, True) if operation.can_defer else (False,))
     if (cell := Cell(name, fault_name, for_good, deferrable)).is_wanted
 ]
 
@@ -107,39 +119,43 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     monkeypatch.setattr("tenacity.time", SimpleNamespace(monotonic=lambda: clock.waited))
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=sleep))
-    options = hooks.client_options
-    monkeypatch.setattr(hooks, "client_options", lambda *a: options(*a) | {"retry_budget": clock.budget})
-    monkeypatch.setattr(hooks, "PATIENCE", IN_VAIN)
-    monkeypatch.setattr(capture_once, "SETTLE", 0.1)
-    monkeypatch.setattr(capture_once, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(operators_once, "overtaken", lambda context: False)  # there is no task to ask for
-    monkeypatch.setattr(poller, "_MIN_WAIT", IN_VAIN)
-    monkeypatch.setattr(rate_limiter, "_DEFAULT_PAUSE", 0.02)
-    for module in (rate_limiter, waits, registry):
-        monkeypatch.setattr(module, "LONGEST_RETRY_AFTER", 0.05)
-    monkeypatch.setattr("airflow_provider_codeocean.files.download._FIRST_PAUSE", 0.02)
-    monkeypatch.setattr("airflow_provider_codeocean.operators._submit_once.computation.NAMED_WITHIN", 0.0)
+    options = hooks.parse_client_options
+    monkeypatch.setattr(
+        hooks, "parse_client_options", lambda *a: options(*a) | {"retry_budget": clock.budget}
+    )
+    monkeypatch.setattr(hooks, "RESULT_RETRY_SECONDS", IN_VAIN)
+    monkeypatch.setattr(capture_once, "MAX_SEARCH_LAG_SECONDS", 0.1)
+    monkeypatch.setattr(capture_once, "_INITIAL_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)  # there is no task to ask for
+    monkeypatch.setattr(poller, "_MIN_WAIT_SECONDS", IN_VAIN)
+    monkeypatch.setattr(shared_client, "_DEFAULT_PAUSE_SECONDS", 0.02)
+    for module in (shared_client, waits, registry):
+        monkeypatch.setattr(module, "MAX_RETRY_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_codeocean.files.download._FIRST_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(
+        "airflow_provider_codeocean.operators._submit_once.computation.MAX_NAMING_SECONDS", 0.0
+    )
     return clock
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_it_ends_as_declared(cell, server, hurry, connect, request):
+def test_operation_with_fault_ends_as_declared(cell, server, hurry, connect, request):
     expected = cell.ending
-    in_vain = expected.error in {"WaitTimeout", "TimeoutError"}
+    in_vain = expected.error_class in {"WaitTimeout", "TimeoutError"}
     where = _where(cell, server, request)
-    timeout = SHORT if cell.fault.is_slow and expected != FINE else LONG
+    timeout = SHORT if cell.fault.is_slow and expected != NO_RESPONSE_NEEDED else LONG
     connect(token=server.env["CODEOCEAN_TOKEN"], timeout=timeout, **where)
-    scene = Scene(server, IN_VAIN if in_vain else IN_TIME, cell.deferrable)
+    scene = Scenario(server, IN_VAIN if in_vain else IN_TIME, cell.deferrable)
     fault = _arrange(cell, server)
-    if cell.operation.group is Group.FILE and cell.for_good:
+    if cell.operation.group is OperationGroup.DOWNLOAD and cell.for_good:
         hurry.budget = 1.0  # by a clock that cannot be hurried
     began = time.monotonic()
     try:
-        cell.operation.act(scene)
+        cell.operation.run(scene)
     except Exception as error:  # noqa: BLE001 - what it is, is what is asked here
         _is_as_declared(error, expected, server.env["CODEOCEAN_TOKEN"])
     else:
-        assert expected.error is None
+        assert expected.error_class is None
     assert time.monotonic() - began < HANGS
     assert hurry.waited < BUDGET
     if fault is not None:
@@ -172,7 +188,7 @@ NEED_SEARCHES = {"capture", "create", "wait for what was captured"}
         (name, deferrable)
         for name, operation in OPERATIONS.items()
         if not operation.request.endswith("/search")
-        for deferrable in ((False, True) if operation.defers else (False,))
+        for deferrable in ((False, True) if operation.can_defer else (False,))
     ],
 )
 def test_operation_beside_a_permanent_fault_succeeds(name, deferrable, elsewhere, server, connect, hurry):
@@ -180,24 +196,27 @@ def test_operation_beside_a_permanent_fault_succeeds(name, deferrable, elsewhere
     (other,) = seed_data_assets(server.emulator, DataAssetSeed(name="other", policy=Policy(seconds=3600)))
     rule = {**ELSEWHERE[elsewhere], "path": ELSEWHERE[elsewhere]["path"].format(other=other.id)}
     server.faults.add(FaultRule(times=None, **rule))
-    scene = Scene(
-        server, IN_TIME, deferrable, [CodeOceanDataAssetTrigger(data_asset_id=other.id, poll_interval=LOOK)]
+    scene = Scenario(
+        server,
+        IN_TIME,
+        deferrable,
+        [CodeOceanDataAssetTrigger(data_asset_id=other.id, poll_interval=POLL_INTERVAL_SECONDS)],
     )
     needs_searches = name in NEED_SEARCHES and elsewhere == "429 on searches only"
     began = time.monotonic()
     with pytest.raises(errors.RateLimited) if needs_searches else nullcontext():
-        OPERATIONS[name].act(scene)
+        OPERATIONS[name].run(scene)
     assert time.monotonic() - began < HANGS
-    assert scene.made() <= 1
+    assert scene.count_created() <= 1
 
 
-def test_every_operation_and_fault_is_in_it():
-    assert {cell.operation.group for cell in CELLS} == {*Group}
-    assert {cell.fault.kind for cell in CELLS} == {*Kind}
+def test_matrix_covers_each_operation_group_and_fault_kind():
+    assert {cell.operation.group for cell in CELLS} == {*OperationGroup}
+    assert {cell.fault.kind for cell in CELLS} == {*FaultKind}
 
 
-def test_the_page_tells_what_is_tested():
-    assert PAGE.read_text() == page(), "run python -m scripts.fault_table"
+def test_fault_table_page_is_up_to_date():
+    assert PAGE_PATH.read_text() == render_page(), "run python -m scripts.fault_table"
 
 
 def _where(cell: Cell, server: EmulatorServer, request: pytest.FixtureRequest) -> dict[str, str]:
@@ -216,29 +235,32 @@ def _arrange(cell: Cell, server: EmulatorServer) -> Any:
     if cell.fault.rule is None:
         return None
     method, path = cell.operation.request.split()
-    looks = 2 if cell.operation.group is Group.WAIT and cell.deferrable else 1
+    looks = 2 if cell.operation.group is OperationGroup.WAIT and cell.deferrable else 1
     times = None if cell.for_good else looks
     return server.faults.add(FaultRule(method=method, path=path, times=times, **cell.fault.rule))
 
 
-def _is_as_declared(error: Exception, expected: Ending, token: str) -> None:
-    if expected.error is None:
+def _is_as_declared(error: Exception, expected: ExpectedResult, token: str) -> None:
+    if expected.error_class is None:
         raise error
-    if expected.error == "WaitTimeout":
+    if expected.error_class == "WaitTimeout":
         assert isinstance(error, errors.WaitTimeout | AirflowSensorTimeout), error
-    elif expected.may_retry:
-        assert type(error).__name__ == expected.error, error
+    elif expected.keeps_retries:
+        assert type(error).__name__ == expected.error_class, error
     else:
         assert isinstance(error, AirflowFailException)
-        assert type(error.__cause__).__name__ == expected.error, error
+        assert type(error.__cause__).__name__ == expected.error_class, error
     assert 0 < len(str(error)) < 2000
     assert token not in str(error)
 
 
-def _nothing_is_made_twice(cell: Cell, scene: Scene, expected: Ending) -> None:
+def _nothing_is_made_twice(cell: Cell, scene: Scenario, expected: ExpectedResult) -> None:
     group, method = cell.operation.group, cell.operation.request
-    made = scene.made()
+    made = scene.count_created()
     assert made <= 1
-    assert made == 1 or group is not Group.MAKE or expected.error
-    if group in {Group.ATTACH, Group.TRANSFER} and cell.fault.kind is not Kind.THROTTLED:
+    assert made == 1 or group is not OperationGroup.SUBMIT or expected.error_class
+    if (
+        group in {OperationGroup.ATTACH, OperationGroup.TRANSFER}
+        and cell.fault.kind is not FaultKind.THROTTLED
+    ):
         assert scene.server.faults.all() == [] or scene.server.faults.all()[0].hits == 1, method

@@ -7,10 +7,10 @@ import pytest
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 #: The route of all files that are served.
-SERVED = "GET /storage/{location}/{path:path}"
+FILE_ENDPOINT = "GET /storage/{location}/{path:path}"
 
 
-class Results:
+class ResultFiles:
     """The results of a computation, replaced by files of a test."""
 
     def __init__(self, server):
@@ -20,25 +20,25 @@ class Results:
         self.clear()
 
     def clear(self):
-        self.server.store.files.delete(self.location)
+        self.server.store.files.delete_location(self.location)
 
     def put(self, path, content):
         self.server.store.files.put(self.location, path, content)
 
-    def fetched(self):
+    def count_downloads(self):
         """How many times a file was asked for."""
-        return self.server.emulator.traffic.requests[SERVED]
+        return self.server.emulator.traffic.requests[FILE_ENDPOINT]
 
-    def list(self, **which):
-        return CodeOceanHook().list_files(computation_id=self.id, **which)
+    def list_files(self, **selection):
+        return CodeOceanHook().list_files(computation_id=self.id, **selection)
 
-    def download(self, target, **how):
-        return CodeOceanHook().download_files(target, computation_id=self.id, **how)
+    def download(self, target, **options):
+        return CodeOceanHook().download_files(target, computation_id=self.id, **options)
 
 
 @pytest.fixture
 def results(code_ocean):
-    return Results(code_ocean)
+    return ResultFiles(code_ocean)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(CodeOceanHook, "get_conn", make)
 
 
-def tree(folder):
+def read_tree(folder):
     """All files below a folder by their paths, even hidden ones, except for the record of downloads."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.match(".codeocean-*.jsonl")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

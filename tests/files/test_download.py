@@ -19,11 +19,11 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.files import download as module
-from airflow_provider_codeocean.files.download import Downloaded
+from airflow_provider_codeocean.files.download import DownloadResult
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.source import FileSource, ListedFile
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from tests.files.conftest import tree
+from tests.files.conftest import read_tree
 
 FILES = {"top.txt": b"top", "a/1.csv": b"1" * 1000, "a/b/2.csv": os.urandom(3000), "empty": b""}
 BIG = os.urandom(3_500_000)
@@ -41,43 +41,43 @@ def add(results, kind, **rule):
     return results.server.faults.add(FaultRule(**{"path": STORAGE, "kind": kind} | rule))
 
 
-def test_all_files_come_into_the_same_folders(filled, tmp_path):
+def test_download_keeps_the_folders(filled, tmp_path):
     target = tmp_path / "new" / "folder"
     done = filled.download(target)
-    assert done == Downloaded(str(target), 4, sum(map(len, FILES.values())), 4, 0)
-    assert tree(target) == FILES
-    assert filled.fetched() == 3  # nothing is asked for of an empty file
+    assert done == DownloadResult(str(target), 4, sum(map(len, FILES.values())), 4, 0)
+    assert read_tree(target) == FILES
+    assert filled.count_downloads() == 3  # nothing is asked for of an empty file
 
 
-def test_what_is_below_the_path_comes_to_be_below_the_target(filled, tmp_path):
+def test_download_with_path_writes_relative_to_it(filled, tmp_path):
     assert filled.download(f"file://{tmp_path}", path="a", pattern="**/2.csv").files == 1
     assert filled.download(str(tmp_path), path="top.txt").files == 1
-    assert tree(tmp_path) == {"b/2.csv": FILES["a/b/2.csv"], "top.txt": b"top"}
+    assert read_tree(tmp_path) == {"b/2.csv": FILES["a/b/2.csv"], "top.txt": b"top"}
 
 
-def test_files_that_are_there_are_not_fetched_again(filled, tmp_path):
+def test_download_skips_complete_files(filled, tmp_path):
     filled.download(tmp_path)
-    before = filled.fetched()
+    before = filled.count_downloads()
     (tmp_path / "top.txt").write_bytes(b"longer")
-    assert filled.download(tmp_path).fetched == 1
-    assert filled.fetched() == before + 1
-    assert tree(tmp_path) == FILES
+    assert filled.download(tmp_path).downloaded == 1
+    assert filled.count_downloads() == before + 1
+    assert read_tree(tmp_path) == FILES
 
 
-def test_files_that_another_system_would_take_for_one_are_told(results, tmp_path, caplog):
+def test_download_names_that_differ_only_in_case_warn(results, tmp_path, caplog):
     for name in ("data/README", "data/readme", "other"):
         results.put(name, b"x")
     with caplog.at_level(logging.WARNING, module.__name__):
         results.download(tmp_path)
     (message,) = caplog.messages
-    assert message.startswith("'data/README' and 'data/readme' are one file to systems")
+    assert message.startswith("'data/README' and 'data/readme' are the same file on systems")
 
 
-def test_nothing_to_download(results, tmp_path):
-    assert results.download(tmp_path / "x") == Downloaded(str(tmp_path / "x"), 0, 0, 0)
+def test_download_without_files_returns_zero_counts(results, tmp_path):
+    assert results.download(tmp_path / "x") == DownloadResult(str(tmp_path / "x"), 0, 0, 0)
 
 
-def test_several_files_are_fetched_at_once_and_no_more_than_told(results, tmp_path):
+def test_download_runs_at_most_max_parallel_transfers(results, tmp_path):
     for number in range(6):
         results.put(f"{number}", b"x")
     fault = add(results, "hold_before", times=None)
@@ -86,33 +86,33 @@ def test_several_files_are_fetched_at_once_and_no_more_than_told(results, tmp_pa
     assert fault.wait(held=3)
     assert fault.held == 3
     fault.rule = fault.rule.model_copy(update={"times": 0})
-    fault.release()
+    fault.release_requests()
     ended.join(30)
-    assert len(tree(tmp_path)) == 6
+    assert len(read_tree(tmp_path)) == 6
 
 
 @pytest.mark.parametrize("kind", ["half_body", "close_before", "close_after", "invalid_json", "empty"])
-def test_a_broken_connection_is_gone_on_with(results, tmp_path, kind):
+def test_download_after_broken_connection_continues(results, tmp_path, kind):
     results.put("big", BIG)
     fault = add(results, kind, times=2)
-    assert results.download(tmp_path).fetched == 1
-    assert tree(tmp_path) == {"big": BIG}
+    assert results.download(tmp_path).downloaded == 1
+    assert read_tree(tmp_path) == {"big": BIG}
     assert fault.hits == 2
     parts = results.server.emulator.traffic.statuses["206"]
     assert parts == (2 if kind == "half_body" else 0)
 
 
 @pytest.mark.parametrize("status", [403, 410, 429, 503])
-def test_for_a_url_that_is_refused_another_is_asked_for(results, tmp_path, status):
+def test_download_rejected_url_is_replaced(results, tmp_path, status):
     results.put("f", b"abc")
     add(results, "status", status=status, retry_after=0)
     results.download(tmp_path)
-    assert tree(tmp_path) == {"f": b"abc"}
+    assert read_tree(tmp_path) == {"f": b"abc"}
     urls = "GET /api/v1/computations/{computation_id}/results/urls"
     assert results.server.emulator.traffic.requests[urls] == 2
 
 
-def test_a_url_that_has_expired_is_replaced(results, tmp_path, monkeypatch):
+def test_download_expired_url_is_replaced(results, tmp_path, monkeypatch):
     results.put("f", b"abc")
     lives = iter([-10, -10])  # of the URL to download, and of that to look at
     config = results.server.emulator.config
@@ -127,10 +127,10 @@ def test_a_url_that_has_expired_is_replaced(results, tmp_path, monkeypatch):
 
     results.server.emulator.config = Expiring()
     results.download(tmp_path)
-    assert (len(served), tree(tmp_path)) == (4, {"f": b"abc"})
+    assert (len(served), read_tree(tmp_path)) == (4, {"f": b"abc"})
 
 
-def test_a_third_of_all_requests_refused_is_borne(filled, tmp_path):
+def test_download_with_a_third_of_requests_rejected_succeeds(filled, tmp_path):
     for number in range(8):
         filled.put(f"more/{number}", b"x" * number)
     for status in (429, 503):
@@ -138,7 +138,7 @@ def test_a_third_of_all_requests_refused_is_borne(filled, tmp_path):
         add(filled, "status", path="**", **rule)
         add(filled, "status", **rule)
     assert filled.download(tmp_path).files == 12
-    assert {path: content for path, content in tree(tmp_path).items() if "more" not in path} == FILES
+    assert {path: content for path, content in read_tree(tmp_path).items() if "more" not in path} == FILES
 
 
 @pytest.mark.parametrize(
@@ -148,17 +148,15 @@ def test_a_third_of_all_requests_refused_is_borne(filled, tmp_path):
         ("much too long", "its host sends 13 bytes, but Code Ocean lists 10"),
     ],
 )
-def test_a_file_of_another_size_fails_and_leaves_nothing_that_looks_whole(
-    results, impatient, tmp_path, body, message
-):
+def test_download_of_wrong_size_fails_and_leaves_no_file(results, impatient, tmp_path, body, message):
     results.put("d/f", b"0123456789")
     fault = add(results, "status", status=200, body=body, times=None)
     with pytest.raises(DownloadFailed, match=message) as failure:
         results.download(tmp_path)
-    assert failure.value.transient
+    assert failure.value.is_transient
     assert f"'d/f' of computation {results.id} could not be downloaded" in str(failure.value)
     assert fault.hits > 1
-    assert set(tree(tmp_path).values()) <= {b""}
+    assert set(read_tree(tmp_path).values()) <= {b""}
     assert not (tmp_path / "d" / "f").exists()
 
 
@@ -166,7 +164,7 @@ def test_a_file_of_another_size_fails_and_leaves_nothing_that_looks_whole(
     ("sent", "message"),
     [(b"012345", "its host ended too early"), (b"0" * 11, "its host sends 11 bytes or more")],
 )
-def test_a_host_that_does_not_say_how_much_it_sends_is_not_believed(tmp_path, sent, message):
+def test_download_of_unstated_length_and_wrong_size_fails(tmp_path, sent, message):
     def answer(request):
         if request.url.host == "files.test":
             return httpx.Response(200, stream=Stream(sent))
@@ -178,10 +176,10 @@ def test_a_host_that_does_not_say_how_much_it_sends_is_not_believed(tmp_path, se
     source = FileSource(client, computation_id="c")
     with pytest.raises(DownloadFailed, match=message):
         module.Download(client, source, [ListedFile("f", "f", 10)], target, max_parallel=1).run()
-    assert "f" not in tree(tmp_path)
+    assert "f" not in read_tree(tmp_path)
 
 
-def test_a_host_that_sends_one_byte_at_a_time_is_given_up(tmp_path, monkeypatch):
+def test_download_from_one_byte_host_fails_within_the_budget(tmp_path, monkeypatch):
     """Each answer gets on, so that trouble alone would be borne as often as the file has bytes."""
     now, starts = [0.0], []
 
@@ -207,7 +205,7 @@ def test_a_host_that_sends_one_byte_at_a_time_is_given_up(tmp_path, monkeypatch)
         module.Download(
             client, source, files, LocalTarget(str(tmp_path)), max_parallel=1, stop=Pauses()
         ).run()
-    assert failure.value.transient
+    assert failure.value.is_transient
     assert starts == list(range(len(starts)))
     assert len(starts) > 3
     assert now[0] <= 20  # the budget, which starts again with each MiB only
@@ -223,25 +221,25 @@ class Stream(httpx.SyncByteStream):
         yield self.body
 
 
-def test_download_host_answers_404_keeps_retrying(results, impatient, tmp_path):
+def test_download_404_from_file_host_is_retried(results, impatient, tmp_path):
     """It may be a proxy's. Only Code Ocean, which provides each URL, can say that a file is gone."""
     results.put("f", b"abc")
     fault = add(results, "status", status=404, times=None)
     with pytest.raises(DownloadFailed, match="the host of the file answered 404") as failure:
         results.download(tmp_path)
     assert fault.hits > 1
-    assert failure.value.transient
+    assert failure.value.is_transient
     assert isinstance(failure.value.__cause__, CodeOceanTransportError)
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFound), (500, ServerError)])
-def test_where_there_is_no_url_the_apis_error_is_raised(filled, tmp_path, status, error):
+def test_download_without_url_raises_the_api_error(filled, tmp_path, status, error):
     add(filled, "status", path="computations/*/results/**", method="GET", status=status, times=None)
     with pytest.raises(error):
         filled.download(tmp_path)
 
 
-def test_the_first_failure_ends_the_others(results, impatient, tmp_path):
+def test_download_first_failure_stops_the_others(results, impatient, tmp_path):
     for number in range(4):
         results.put(f"{number}", b"x" * 9)
     held = add(results, "hold_before", path="/storage/*/0", times=1)
@@ -251,7 +249,7 @@ def test_the_first_failure_ends_the_others(results, impatient, tmp_path):
     assert held.hits == 1
 
 
-def test_it_stops_when_it_is_told_to(results, tmp_path):
+def test_download_stop_event_ends_a_transfer(results, tmp_path):
     results.put("big", BIG)
     results.put("next", b"x")
     stop = threading.Event()
@@ -259,18 +257,18 @@ def test_it_stops_when_it_is_told_to(results, tmp_path):
     threading.Thread(target=lambda: slow.wait(hits=1) and stop.set()).start()
     with pytest.raises(DownloadFailed, match="the download was stopped"):
         results.download(tmp_path, stop=stop, max_parallel=1)
-    assert "next" not in tree(tmp_path)
+    assert "next" not in read_tree(tmp_path)
 
 
-def test_it_does_not_begin_where_it_is_stopped(filled, tmp_path):
+def test_download_stopped_before_start_fetches_nothing(filled, tmp_path):
     stop = threading.Event()
     stop.set()
     with pytest.raises(DownloadFailed, match="stopped"):
         filled.download(tmp_path, stop=stop)
-    assert filled.fetched() == 0
+    assert filled.count_downloads() == 0
 
 
-def test_a_pause_between_attempts_ends_when_it_is_told_to(results, tmp_path):
+def test_download_stop_event_ends_a_pause(results, tmp_path):
     results.put("f", b"abc")
     stop = threading.Event()
     fault = add(results, "status", status=503, times=None, retry_after=50)
@@ -280,34 +278,34 @@ def test_a_pause_between_attempts_ends_when_it_is_told_to(results, tmp_path):
     assert fault.hits == 1
 
 
-def test_the_log_says_how_far_it_is_and_never_how_to_get_at_a_file(results, tmp_path, monkeypatch, caplog):
+def test_download_log_shows_progress_and_hides_urls(results, tmp_path, monkeypatch, caplog):
     for library in ("httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, library)
-    monkeypatch.setattr(module, "PROGRESS_PAUSE", 0.05)
+    monkeypatch.setattr(module, "PROGRESS_INTERVAL_SECONDS", 0.05)
     results.put("big", BIG)
     results.put("small", b"x")
     fault = add(results, "hold_before", path="/storage/*/big", times=1)
     ended = threading.Thread(target=results.download, args=(tmp_path,))
     ended.start()
     assert fault.wait(held=1)
-    while "1 of 2 files are there (1 were fetched), 0.0 of 3.3 MiB" not in caplog.text:
+    while "1 of 2 files are complete (1 downloaded), 0.0 of 3.3 MiB" not in caplog.text:
         ended.join(0.05)
         assert ended.is_alive()
-    fault.release()
+    fault.release_requests()
     ended.join(30)
-    assert "2 of 2 files are there (2 were fetched), 3.3 of 3.3 MiB" in caplog.text
+    assert "2 of 2 files are complete (2 downloaded), 3.3 of 3.3 MiB" in caplog.text
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
     assert not [line for line in ours if "signature" in line]
 
 
 @pytest.mark.parametrize("path", ["../evil", "a/../../evil", "/etc/evil", "C:/evil", "a\\evil", "x\0"])
-def test_nothing_is_fetched_where_a_path_leads_out(filled, tmp_path, path):
+def test_download_unsafe_path_fails_before_any_transfer(filled, tmp_path, path):
     listing = {"items": [{"name": "f", "path": path, "type": "file", "size": 1}]}
     add(filled, "status", path="computations/*/results", status=200, body=listing, times=None)
     with pytest.raises(ValueError, match="file names that are not safe to write: "):
         filled.download(tmp_path / "target")
     assert list(tmp_path.iterdir()) == []
-    assert filled.fetched() == 0
+    assert filled.count_downloads() == 0
 
 
 UNSAFE = {
@@ -329,19 +327,19 @@ def partly_unsafe(filled):
 
 
 @pytest.mark.fault("D2")
-def test_download_unsafe_names_are_all_listed_with_their_reasons(partly_unsafe, tmp_path):
+def test_download_unsafe_names_error_lists_names_and_reasons(partly_unsafe, tmp_path):
     with pytest.raises(ValueError, match="Leave them out with exclude=… or on_unsafe='skip'") as error:
         partly_unsafe.download(tmp_path)
     for name, reason in UNSAFE.items():
         assert f"{name!r} {reason}" in str(error.value)
-    assert partly_unsafe.fetched() == 0
+    assert partly_unsafe.count_downloads() == 0
 
 
 @pytest.mark.fault("D2")
 def test_download_unsafe_names_are_skipped_on_request(partly_unsafe, tmp_path, caplog):
     done = partly_unsafe.download(tmp_path, on_unsafe="skip")
-    assert (done.files, done.fetched, done.skipped) == (1, 1, len(UNSAFE))
-    assert tree(tmp_path) == {"top.txt": b"top"}
+    assert (done.files, done.downloaded, done.skipped) == (1, 1, len(UNSAFE))
+    assert read_tree(tmp_path) == {"top.txt": b"top"}
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     for name, reason in UNSAFE.items():
         assert f"{name!r} {reason}" in warning
@@ -350,11 +348,11 @@ def test_download_unsafe_names_are_skipped_on_request(partly_unsafe, tmp_path, c
 @pytest.mark.fault("D2")
 def test_download_unsafe_names_can_be_excluded(partly_unsafe, tmp_path):
     exclude = ["Icon?", "**/*\\*", "?:*", "...", "*\x85"]
-    assert partly_unsafe.download(tmp_path, exclude=exclude) == Downloaded(str(tmp_path), 1, 3, 1)
-    assert [file.path for file in partly_unsafe.list(exclude="[!t]*")] == ["top.txt"]
+    assert partly_unsafe.download(tmp_path, exclude=exclude) == DownloadResult(str(tmp_path), 1, 3, 1)
+    assert [file.path for file in partly_unsafe.list_files(exclude="[!t]*")] == ["top.txt"]
 
 
-def test_download_many_unsafe_names_are_listed_in_part(filled, tmp_path):
+def test_download_many_unsafe_names_error_lists_some(filled, tmp_path):
     items = [{"name": "x\n", "path": f"{number}/x\n" + "y" * 300, "type": "file"} for number in range(15)]
     add(filled, "status", path="computations/*/results", status=200, body={"items": items}, times=None)
     with pytest.raises(ValueError, match="and 5 more") as error:
@@ -389,7 +387,7 @@ def test_read_file_unsafe_name_is_read(partly_unsafe):
         ),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_sent(results, arguments, message):
+def test_download_invalid_arguments_fail_before_any_request(results, arguments, message):
     with pytest.raises(ValueError, match=message):
         results.download(**{"target": "/nowhere"} | arguments)
     assert sum(results.server.emulator.traffic.requests.values()) == 0

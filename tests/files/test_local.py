@@ -14,14 +14,14 @@ from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.files import local
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.source import ListedFile
-from tests.files.conftest import tree
+from tests.files.conftest import read_tree
 
 FILE = ListedFile("f", "f", 10)
 
 
 def begun(root, source="computation c", file=FILE, *, kind=LocalTarget, overwrite=True):
     target = kind(str(root))
-    target.begin(source, [file], overwrite=overwrite)
+    target.prepare(source, [file], overwrite=overwrite)
     return target
 
 
@@ -39,19 +39,19 @@ def write(root, file=FILE, content=b"0123456789", *, finish=True, source="comput
         return there
 
 
-def test_what_is_not_finished_is_hidden_and_gone_on_with(tmp_path):
+def test_open_after_unfinished_write_continues(tmp_path):
     assert write(tmp_path, content=b"012", finish=False) == 0
-    assert all(name.startswith(".") for name in tree(tmp_path))
+    assert all(name.startswith(".") for name in read_tree(tmp_path))
     assert write(tmp_path) == 3
     assert write(tmp_path) is None
-    assert tree(tmp_path) == {"f": b"0123456789"}
+    assert read_tree(tmp_path) == {"f": b"0123456789"}
 
 
 @pytest.mark.parametrize(
     ("file", "source"),
     [(ListedFile("f", "f", 11), "computation c"), (FILE, "data asset c"), (ListedFile("a/f", "f", 10), "")],
 )
-def test_a_part_of_another_file_is_not_gone_on_with(tmp_path, file, source):
+def test_open_part_of_another_file_starts_over(tmp_path, file, source):
     write(tmp_path, content=b"012", finish=False)
     assert write(tmp_path, file, source=source) == 0
 
@@ -61,7 +61,7 @@ def test_open_part_that_is_full_requests_the_last_byte(tmp_path, content):
     """With it comes the checksum that the whole is compared to."""
     write(tmp_path, content=content, finish=False)
     assert write(tmp_path) == 9
-    assert tree(tmp_path) == {"f": b"0123456789"}
+    assert read_tree(tmp_path) == {"f": b"0123456789"}
 
 
 def test_open_unknown_size_continues(tmp_path):
@@ -76,13 +76,13 @@ def parts(root):
 
 
 @pytest.mark.fault("D9")
-def test_open_part_beyond_what_is_durable_is_cut(tmp_path):
+def test_open_part_beyond_its_saved_position_is_truncated(tmp_path):
     """After a power failure, there can be zeros where bytes were not on the disk yet."""
     write(tmp_path, content=b"012", finish=False)
     part = parts(tmp_path)[".part"]
     part.write_bytes(b"012" + b"\0" * 5)
     assert write(tmp_path) == 3
-    assert tree(tmp_path) == {"f": b"0123456789"}
+    assert read_tree(tmp_path) == {"f": b"0123456789"}
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_open_part_without_its_position_starts_over(tmp_path, saved):
 
 
 def test_write_saves_position_after_each_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "CHECKPOINT", 4)
+    monkeypatch.setattr(local, "CHECKPOINT_BYTES", 4)
     with begun(tmp_path).open(FILE, threading.Event(), 60) as writer:
         writer.restart('"v"')
         for chunk in (b"01", b"2", b"345"):
             writer.write(chunk)
-        assert parts(tmp_path)[".json"].read_bytes() == b'{"bytes": 6, "validator": "\\"v\\""}'
+        assert parts(tmp_path)[".json"].read_bytes() == b'{"format": 1, "bytes": 6, "validator": "\\"v\\""}'
         writer.restart(None)
         assert set(parts(tmp_path)) == {".part"}
         writer.write(b"01234")
@@ -114,10 +114,10 @@ def outside(tmp_path):
     outside.mkdir()
     (outside / "f").write_bytes(b"mine")
     yield outside
-    assert tree(outside) == {"f": b"mine"}
+    assert read_tree(outside) == {"f": b"mine"}
 
 
-def test_a_link_to_a_file_is_replaced_and_not_followed(tmp_path, outside):
+def test_finish_with_symlink_in_place_of_the_file_replaces_it(tmp_path, outside):
     target = tmp_path / "target"
     target.mkdir()
     (target / "f").symlink_to(outside / "f")
@@ -126,21 +126,21 @@ def test_a_link_to_a_file_is_replaced_and_not_followed(tmp_path, outside):
     assert (target / "f").read_bytes() == b"0123456789"
 
 
-def test_a_link_to_a_file_of_the_size_does_not_count_as_the_file(tmp_path, outside):
+def test_open_symlink_to_file_of_same_size_downloads_again(tmp_path, outside):
     (tmp_path / "f").symlink_to(outside / "f")
     assert write(tmp_path, ListedFile("f", "f", 4), b"0123") == 0
 
 
-def test_a_link_to_a_folder_is_not_followed(tmp_path, outside):
+def test_open_symlink_in_place_of_a_folder_fails(tmp_path, outside):
     (tmp_path / "d").symlink_to(outside)
     with pytest.raises(
         DownloadFailed, match="'d' in the target must be a folder, but it is a sym"
     ) as failure:
         write(tmp_path, ListedFile("d/f", "d/f", 10))
-    assert not failure.value.transient
+    assert not failure.value.is_transient
 
 
-def test_a_link_in_place_of_a_part_file_is_not_followed(tmp_path, outside):
+def test_open_symlink_in_place_of_the_part_file_fails(tmp_path, outside):
     write(tmp_path, content=b"012", finish=False)
     part = parts(tmp_path)[".part"]
     part.unlink()
@@ -149,7 +149,7 @@ def test_a_link_in_place_of_a_part_file_is_not_followed(tmp_path, outside):
         write(tmp_path)
 
 
-def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_not_followed(tmp_path, outside):
+def test_finish_after_folder_became_symlink_writes_to_the_folder(tmp_path, outside):
     with begun(tmp_path).open(ListedFile("d/f", "d/f", 10), threading.Event(), 60) as writer:
         (tmp_path / "d").rename(tmp_path / "moved")
         (tmp_path / "d").symlink_to(outside)
@@ -158,28 +158,28 @@ def test_a_folder_that_is_swapped_for_a_link_meanwhile_is_not_followed(tmp_path,
     assert (tmp_path / "moved" / "f").read_bytes() == b"0123456789"
 
 
-def test_the_target_itself_may_be_a_link(tmp_path):
+def test_open_target_that_is_a_symlink_succeeds(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     write(tmp_path / "link")
-    assert tree(tmp_path / "real") == {"f": b"0123456789"}
+    assert read_tree(tmp_path / "real") == {"f": b"0123456789"}
 
 
-def test_what_cannot_be_written_is_told_with_its_path(results, tmp_path):
+def test_download_write_error_names_the_path(results, tmp_path):
     results.put("f", b"abc")
     (tmp_path / "f").mkdir()
     with pytest.raises(DownloadFailed, match=r"'f' could not be written to .*[Ii]s a directory") as failure:
         results.download(tmp_path)
-    assert failure.value.transient
+    assert failure.value.is_transient
 
 
-class TestTwoAtOnce:
+class TestConcurrentDownloads:
     """A try whose supervisor was killed lives on beside the next one."""
 
     @pytest.fixture
     def other(self, tmp_path, monkeypatch):
         """Another process has the part file."""
-        monkeypatch.setattr(local, "_LOCK_PAUSE", 0.01)
+        monkeypatch.setattr(local, "_LOCK_RETRY_SECONDS", 0.01)
         write(tmp_path, content=b"012", finish=False)
         part = parts(tmp_path)[".part"]
         descriptor = os.open(part, os.O_RDWR)
@@ -201,18 +201,18 @@ class TestTwoAtOnce:
         with begun(root).open(FILE, Watched(), 60) as writer:
             return None if writer is None else writer.position
 
-    def test_what_the_other_finishes_is_there(self, tmp_path, monkeypatch, other):
+    def test_open_after_other_process_finished_returns_none(self, tmp_path, monkeypatch, other):
         def finish():
             other.write_bytes(b"0123456789")
             other.rename(tmp_path / "f")
             parts(tmp_path)[".json"].unlink()
             writer = begun(tmp_path)
-            writer._add(FILE, writer._stamp_at("f"))
+            writer._record_file(FILE, writer._get_fingerprint("f"))
 
         assert self.wait_beside(tmp_path, monkeypatch, finish) is None
-        assert tree(tmp_path) == {"f": b"0123456789"}
+        assert read_tree(tmp_path) == {"f": b"0123456789"}
 
-    def test_waiting_for_the_other_can_be_stopped(self, tmp_path, other):
+    def test_open_while_waiting_for_other_process_can_be_stopped(self, tmp_path, other):
         stop = threading.Event()
         stop.set()
         with (
@@ -221,7 +221,7 @@ class TestTwoAtOnce:
         ):
             pass
 
-    def test_one_that_writes_nothing_is_not_waited_for_for_ever(self, tmp_path, monkeypatch, other, caplog):
+    def test_open_with_stalled_other_process_fails(self, tmp_path, monkeypatch, other, caplog):
         clock = SimpleNamespace(now=0, monotonic=lambda: clock.now)
         monkeypatch.setattr(local, "time", clock)
 
@@ -235,30 +235,30 @@ class TestTwoAtOnce:
         caplog.set_level("INFO", local.__name__)
         with (
             pytest.raises(
-                DownloadFailed, match=r"'f' .* another process has its part file .* nothing to it for 60 s"
+                DownloadFailed, match=r"'f' .* another process holds its part file .* nothing to it for 60 s"
             ) as failure,
             begun(tmp_path).open(FILE, Passing(), 60),
         ):
             pass
         assert other.name in str(failure.value)
-        assert failure.value.transient
+        assert failure.value.is_transient
         assert clock.now == 140  # at 60 it got on
-        assert caplog.messages == [f"Another process downloads 'f' to {other.name}: waiting for it"]
+        assert caplog.messages == [f"Another process is downloading 'f' to {other.name}; waiting for it"]
 
-    def test_another_one_is_waited_for_as_long_as_a_mib_may_take_it(self, results, tmp_path, monkeypatch):
+    def test_stall_timeout_covers_the_retries_of_one_mib(self, results, tmp_path, monkeypatch):
         seen = []
 
         class Seeing(LocalTarget):
-            def open(self, file, stop, patience):
-                seen.append(patience)
-                return super().open(file, stop, patience)
+            def open(self, file, stop, stall_timeout):
+                seen.append(stall_timeout)
+                return super().open(file, stop, stall_timeout)
 
         monkeypatch.setattr(local, "LocalTarget", Seeing)
         results.put("f", b"abc")
         results.download(tmp_path)
         assert seen == [10 * 30 + 60]
 
-    def test_two_downloads_write_each_file_once(self, results, tmp_path, caplog):
+    def test_concurrent_downloads_fetch_each_file_once(self, results, tmp_path, caplog):
         caplog.set_level("INFO", local.__name__)
         results.put("f", b"0123456789")
         held = results.server.faults.add(FaultRule(path="/storage/**", kind="hold_before"))
@@ -267,16 +267,16 @@ class TestTwoAtOnce:
         assert held.wait(held=1)
         second = threading.Thread(target=results.download, args=(tmp_path,))
         second.start()
-        while "Another process downloads 'f'" not in caplog.text:
+        while "Another process is downloading 'f'" not in caplog.text:
             second.join(0.02)
             assert second.is_alive()
-        held.release()
+        held.release_requests()
         first.join(30)
         second.join(30)
-        assert tree(tmp_path) == {"f": b"0123456789"}
-        assert results.fetched() == 1
+        assert read_tree(tmp_path) == {"f": b"0123456789"}
+        assert results.count_downloads() == 1
 
-    def test_without_locks_it_goes_on(self, tmp_path, monkeypatch):
+    def test_open_without_lock_support_succeeds(self, tmp_path, monkeypatch):
         def unsupported(*_):
             raise OSError("not supported")
 

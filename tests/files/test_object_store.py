@@ -15,7 +15,7 @@ from fsspec.spec import AbstractBufferedFile
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.files import object_store
-from airflow_provider_codeocean.files.object_store import StoreTarget
+from airflow_provider_codeocean.files.object_store import ObjectStoreTarget
 from airflow_provider_codeocean.files.source import ListedFile
 from airflow_provider_codeocean.hooks._files import open_target
 
@@ -78,12 +78,12 @@ def multipart():
 
 
 def target(filesystem, source="computation c"):
-    begun = StoreTarget("store://bucket/prefix", filesystem, "/bucket/prefix")
-    begun.begin(source, [], overwrite=True)
+    begun = ObjectStoreTarget("store://bucket/prefix", filesystem, "/bucket/prefix")
+    begun.prepare(source, [], overwrite=True)
     return begun
 
 
-def test_a_file_appears_when_it_is_complete(multipart):
+def test_finish_complete_upload_makes_the_file_visible(multipart):
     file = ListedFile("a/f", "a/f", 20 * MIB)
     first = target(multipart)
     with first.open(file, threading.Event(), 60) as writer:
@@ -97,14 +97,14 @@ def test_a_file_appears_when_it_is_complete(multipart):
     assert write(target(multipart), file) is None
 
 
-def test_what_breaks_off_is_discarded_also_by_the_garbage_collection(multipart):
+def test_close_unfinished_upload_aborts_it(multipart):
     file = ListedFile("f", "f", 20 * MIB)
     assert write(target(multipart), file, *[b"x" * MIB] * 10, finish=False) == 10 * MIB
     assert multipart.log == ["initiate", "abort"]
     assert multipart.find("/") == []
 
 
-def test_what_breaks_off_leaves_what_was_there(multipart):
+def test_close_unfinished_upload_keeps_the_old_file(multipart):
     multipart.put_whole("/bucket/prefix/f", b"old")
     write(target(multipart), ListedFile("f", "f", 10), b"01234", finish=False)
     assert multipart.cat_file("/bucket/prefix/f") == b"old"
@@ -112,7 +112,7 @@ def test_what_breaks_off_leaves_what_was_there(multipart):
     assert multipart.cat_file("/bucket/prefix/f") == b"0123456789"
 
 
-def test_what_breaks_off_leaves_what_another_try_has_finished_meanwhile(multipart):
+def test_close_unfinished_upload_keeps_file_of_another_attempt(multipart):
     file = ListedFile("f", "f", 10)
     with target(multipart).open(file, threading.Event(), 60) as writer:
         writer.write(b"01234")
@@ -120,7 +120,7 @@ def test_what_breaks_off_leaves_what_another_try_has_finished_meanwhile(multipar
     assert multipart.cat_file("/bucket/prefix/f") == b"0123456789"
 
 
-def test_an_upload_may_have_only_so_many_parts(multipart):
+def test_write_large_file_uses_larger_parts(multipart):
     file = ListedFile("f", "f", 9_000 * 16 * MIB)
     with target(multipart).open(file, threading.Event(), 60) as writer:
         writer.write(b"x" * 15 * MIB)
@@ -139,20 +139,20 @@ class ShowsAtOnce(MemoryFileSystem):
         self.store, self.pseudo_dirs = {}, ["", "/bucket"]
 
 
-def test_what_shows_too_early_is_removed_where_it_breaks_off():
+def test_close_unfinished_file_that_is_visible_removes_it():
     filesystem = ShowsAtOnce()
     write(target(filesystem), ListedFile("f", "f", 10), b"01234", finish=False)
     assert filesystem.find("/") == []
 
 
-def test_what_is_not_as_long_as_it_was_written_is_removed():
+def test_finish_file_of_wrong_size_removes_it():
     filesystem = ShowsAtOnce()
     with pytest.raises(DownloadFailed, match="'f' has 5 bytes in store://bucket/prefix, expected 10"):
         write(target(filesystem), ListedFile("f", "f", 10), b"01234")
     assert filesystem.find("/") == []
 
 
-def test_a_folder_that_lacks_is_made(monkeypatch):
+def test_open_missing_folder_is_created(monkeypatch):
     filesystem = ShowsAtOnce()
     opened = []
 
@@ -167,7 +167,7 @@ def test_a_folder_that_lacks_is_made(monkeypatch):
     assert opened == ["/bucket/prefix/a/b/f"] * 2
 
 
-def test_a_file_of_unknown_size_is_written_anew(multipart):
+def test_open_file_of_unknown_size_is_written_again(multipart):
     unknown = ListedFile("f", "f", None)
     assert write(target(multipart), unknown, b"012") == 3
     assert write(target(multipart), unknown, b"01") == 2
@@ -197,21 +197,21 @@ def content(place):
 
 
 @pytest.mark.parametrize("kind", [str, ObjectStoragePath])
-def test_files_come_into_an_object_store_once(results, memory, kind):
+def test_download_to_object_store_skips_complete_files(results, memory, kind):
     files = {"a/1": b"1" * 3 * MIB, "b #?%41": b"2", "empty": b""}
     for path, body in files.items():
         results.put(path, body)
     results.server.faults.add(FaultRule(path="/storage/*/a/1", kind="half_body"))
     done = results.download(kind(memory))
-    assert (done.target, done.files, done.fetched) == (str(kind(memory)), 3, 3)
+    assert (done.target, done.files, done.downloaded) == (str(kind(memory)), 3, 3)
     assert content(memory) == files
     assert results.server.emulator.traffic.statuses["206"] == 1
-    before = results.fetched()
-    assert results.download(memory).fetched == 0
-    assert results.fetched() == before
+    before = results.count_downloads()
+    assert results.download(memory).downloaded == 0
+    assert results.count_downloads() == before
 
 
-def test_nothing_of_a_file_that_fails_is_left_in_an_object_store(results, impatient, memory):
+def test_download_to_object_store_that_fails_leaves_no_file(results, impatient, memory):
     results.put("whole", b"x")
     results.put("f", b"0123456789")
     results.server.faults.add(FaultRule(path="/storage/*/f", kind="half_body", times=1))
@@ -221,7 +221,7 @@ def test_nothing_of_a_file_that_fails_is_left_in_an_object_store(results, impati
     assert "f" not in content(memory)
 
 
-def test_the_connection_to_the_store_is_that_of_airflow(monkeypatch):
+def test_open_target_uses_the_airflow_connection(monkeypatch):
     seen = {}
 
     class Path:
@@ -235,7 +235,7 @@ def test_the_connection_to_the_store_is_that_of_airflow(monkeypatch):
     assert seen == {"address": "s3://bucket/x", "conn_id": "aws_lab"}
 
 
-def test_close_record_cannot_be_written_warns(multipart, monkeypatch, caplog):
+def test_close_with_unwritable_record_warns(multipart, monkeypatch, caplog):
     """The files are there. A retry that does not know so downloads them again."""
     first = target(multipart)
     write(first, ListedFile("f", "f", 1), b"x")
@@ -262,7 +262,7 @@ def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
     assert write(other, ListedFile("0", "0", 1), b"x") == 1
 
 
-def test_close_two_tasks_with_one_source_keep_both_records(multipart):
+def test_close_by_two_tasks_with_one_source_keeps_both_records(multipart):
     files = [ListedFile("a", "a", 1), ListedFile("b", "b", 1)]
     tasks = [target(multipart), target(multipart)]
     for task, file in zip(tasks, files, strict=True):
@@ -272,8 +272,8 @@ def test_close_two_tasks_with_one_source_keep_both_records(multipart):
     assert [write(target(multipart), file, b"x") for file in files] == [None, None]
 
 
-def test_open_store_without_stamps_downloads_again(multipart, monkeypatch):
-    monkeypatch.setattr(object_store, "_STAMPS", ())
+def test_open_store_without_fingerprints_downloads_again(multipart, monkeypatch):
+    monkeypatch.setattr(object_store, "_FINGERPRINT_FIELDS", ())
     first = target(multipart)
     write(first, ListedFile("f", "f", 1), b"x")
     first.close()

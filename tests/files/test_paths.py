@@ -10,12 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.files.paths import Selection, alike, parts_of, unsafe_reason
+from airflow_provider_codeocean.files.paths import (
+    GlobFilter,
+    explain_unsafe_path,
+    find_colliding_paths,
+    split_safe_path,
+)
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.csv", ".hidden", "…/ü b#c?%41", "a..b/..c", "ab:c", "x" * 255])
-def test_ordinary_paths_are_parted(path):
-    assert "/".join(parts_of(path)) == path
+def test_split_safe_path_ordinary_path_is_split(path):
+    assert "/".join(split_safe_path(path)) == path
 
 
 @pytest.mark.parametrize(
@@ -27,9 +32,9 @@ def test_ordinary_paths_are_parted(path):
         *("x" * 256, "ü" * 128, "/".join(["x" * 100] * 41)),
     ],
 )
-def test_paths_that_could_lead_elsewhere_are_refused(path):
+def test_split_safe_path_unsafe_path_is_rejected(path):
     with pytest.raises(ValueError, match="the path"):
-        parts_of(path)
+        split_safe_path(path)
 
 
 @pytest.mark.parametrize(
@@ -50,17 +55,17 @@ def test_paths_that_could_lead_elsewhere_are_refused(path):
         ("/".join(["x" * 100] * 41), "is too long: a name may have 255 bytes, a path 4096"),
     ],
 )
-def test_unsafe_reason_names_the_problem(path, reason):
-    assert unsafe_reason(path) == reason
+def test_explain_unsafe_path_names_the_problem(path, reason):
+    assert explain_unsafe_path(path) == reason
 
 
 @settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["..", ".", "", "a", "/", "\\", "C:", "\0", "b.csv"]) | st.text()).map("/".join)
 )
-def test_no_path_leads_out_of_the_target(path):
+def test_split_safe_path_any_path_stays_in_the_target(path):
     try:
-        parts = parts_of(path)
+        parts = split_safe_path(path)
     except ValueError:
         return
     joined = posixpath.normpath(posixpath.join("/target", *parts))
@@ -69,9 +74,9 @@ def test_no_path_leads_out_of_the_target(path):
 
 @settings(deadline=None)
 @given(st.lists(st.text("./ aB\\:\0", max_size=5) | st.text(max_size=5), max_size=5).map("/".join))
-def test_none_does_where_dots_and_blanks_at_the_end_count_for_nothing(path):
+def test_split_safe_path_any_path_stays_in_the_target_on_windows(path):
     try:
-        parts = parts_of(path)
+        parts = split_safe_path(path)
     except ValueError:
         return
     assert ntpath.normpath("/".join(part.rstrip(". ") for part in parts)).split("\\") == [
@@ -90,8 +95,8 @@ def test_none_does_where_dots_and_blanks_at_the_end_count_for_nothing(path):
         (["straße", "STRASSE"], [("straße", "STRASSE")]),
     ],
 )
-def test_paths_that_some_systems_do_not_tell_apart(paths, pairs):
-    assert alike(paths) == pairs
+def test_find_colliding_paths_returns_pairs(paths, pairs):
+    assert find_colliding_paths(paths) == pairs
 
 
 @pytest.mark.parametrize(
@@ -111,24 +116,24 @@ def test_paths_that_some_systems_do_not_tell_apart(paths, pairs):
         (("*/*/*",), "raw/x/a.csv"),
     ],
 )
-def test_patterns_choose(pattern, chosen):
-    selected = Selection(pattern)
+def test_glob_filter_selects_matching_paths(pattern, chosen):
+    selected = GlobFilter(pattern)
     paths = ["a.csv", "b.nwb", "raw/a.csv", "raw/x/a.csv"]
     assert [path for path in paths if selected(path)] == chosen.split()
 
 
-def test_selection_excluded_files_are_not_selected():
-    selected = Selection(["**/*.csv", "b*"], exclude=["raw/**", "?.nwb"])
+def test_glob_filter_with_exclude_rejects_excluded_paths():
+    selected = GlobFilter(["**/*.csv", "b*"], exclude=["raw/**", "?.nwb"])
     assert [path for path in ("a.csv", "b.nwb", "bc.nwb", "raw/a.csv", "x/raw/a.csv") if selected(path)] == [
         "a.csv",
         "bc.nwb",
         "x/raw/a.csv",
     ]
-    assert not Selection(None, "**")("a")
+    assert not GlobFilter(None, "**")("a")
 
 
-def test_many_stars_take_no_time():
-    assert not Selection("/".join(["**", "*a*"] * 20))("/".join("a" * 40) + "/b")
+def test_glob_filter_with_many_stars_is_fast():
+    assert not GlobFilter("/".join(["**", "*a*"] * 20))("/".join("a" * 40) + "/b")
 
 
 PARTS = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=6)
@@ -136,17 +141,17 @@ PARTS = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=6)
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["**", "*", "a", "b*"]), min_size=1, max_size=5), PARTS)
-def test_patterns_mean_what_a_regular_expression_says(pattern, parts):
+def test_glob_filter_any_pattern_equals_a_regular_expression(pattern, parts):
     meaning = ["(?:[^/]+/)*" if part == "**" else part.replace("*", "[^/]*") + "/" for part in pattern]
     expected = re.fullmatch("".join(meaning), "/".join(parts) + "/") is not None
-    assert Selection("/".join(pattern))("/".join(parts)) == expected
+    assert GlobFilter("/".join(pattern))("/".join(parts)) == expected
 
 
 @pytest.mark.parametrize(
     "pattern", ["", "/a", "a//b", "../*", "a/./b", [], [""], [7], 7, {"a": 1}, ["*.csv", None]]
 )
-def test_what_is_no_pattern_is_refused(pattern):
+def test_glob_filter_invalid_pattern_is_rejected(pattern):
     with pytest.raises(ValueError, match="pattern must be a glob"):
-        Selection(pattern)
+        GlobFilter(pattern)
     with pytest.raises(ValueError, match="exclude must be a glob"):
-        Selection(None, pattern)
+        GlobFilter(None, pattern)

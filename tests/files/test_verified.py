@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.memory import MemoryTarget
-from airflow_provider_codeocean.files.object_store import StoreTarget
-from tests.files.conftest import tree
-from tests.files.fake_host import PAGE, Body, Host, file, page
+from airflow_provider_codeocean.files.object_store import ObjectStoreTarget
+from tests.files.conftest import read_tree
+from tests.files.fake_host import HTML_PAGE, FakeHost, ResponseBody, html_page, serve_file
 
 MIB = 1024 * 1024
 SIZE = 3 * MIB
@@ -54,7 +54,7 @@ class Place:
     def target(self):
         if self.kind == "local":
             return LocalTarget(str(self.folder))
-        return StoreTarget("memory://bucket", self.filesystem, "/bucket")
+        return ObjectStoreTarget("memory://bucket", self.filesystem, "/bucket")
 
     def put(self, name, content):
         if self.kind == "local":
@@ -66,7 +66,7 @@ class Place:
     def files(self):
         """The visible files."""
         if self.kind == "local":
-            found = tree(self.folder)
+            found = read_tree(self.folder)
         else:
             names = self.filesystem.find("/bucket")
             found = {name.removeprefix("/bucket/"): self.filesystem.cat_file(name) for name in names}
@@ -80,37 +80,37 @@ def place(request, tmp_path):
 
 @pytest.mark.fault("A1")
 def test_download_page_of_unstated_length_starts_over(place):
-    host = Host(page, file(OLD, **ETAG))
-    assert host.download(place.target, SIZE).fetched == 1
+    host = FakeHost(html_page, serve_file(OLD, **ETAG))
+    assert host.download(place.target, SIZE).downloaded == 1
     assert place.files == {"f": OLD}
-    assert host.starts == [0, 0]
+    assert host.range_starts == [0, 0]
 
 
 @pytest.mark.fault("A1")
 @pytest.mark.parametrize("headers", [{}, ETAG, DATED])
-def test_download_page_before_the_attempt_ends_is_not_kept_for_the_next(tmp_path, headers):
+def test_download_page_at_the_end_of_an_attempt_is_not_kept(tmp_path, headers):
     place = Place("local", tmp_path)
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def breaking_page(request):
-        return httpx.Response(200, headers=headers, stream=Body(PAGE * 30_000, breaks=True))
+        return httpx.Response(200, headers=headers, stream=ResponseBody(HTML_PAGE * 30_000, breaks=True))
 
     with pytest.raises(DownloadFailed):
-        Host(breaking_page, retry_budget=0).download(place.target, SIZE)
+        FakeHost(breaking_page, retry_budget=0).download(place.target, SIZE)
     assert place.files == {}
-    assert Host(file(OLD, ETag='"2"')).download(place.target, SIZE).fetched == 1
+    assert FakeHost(serve_file(OLD, ETag='"2"')).download(place.target, SIZE).downloaded == 1
     assert place.files == {"f": OLD}
 
 
 @pytest.mark.fault("A1")
 def test_read_into_memory_page_of_unstated_length_starts_over():
     target = MemoryTarget(SIZE)
-    Host(page, file(OLD, **ETAG)).download(target, SIZE)
+    FakeHost(html_page, serve_file(OLD, **ETAG)).download(target, SIZE)
     assert target.content == OLD
 
 
 def test_download_unstated_length_with_exact_end_succeeds(place):
-    Host(lambda _: httpx.Response(200, stream=Body(OLD))).download(place.target, SIZE)
+    FakeHost(lambda _: httpx.Response(200, stream=ResponseBody(OLD))).download(place.target, SIZE)
     assert place.files == {"f": OLD}
 
 
@@ -118,43 +118,45 @@ def test_download_unstated_length_with_exact_end_succeeds(place):
 @pytest.mark.parametrize(
     "validator", [{}, ETAG, {"Last-Modified": DATED["Last_Modified"], "Date": DATED["Date"]}]
 )
-@pytest.mark.parametrize("length", [{}, {"Content-Length": str(len(PAGE))}])
+@pytest.mark.parametrize("length", [{}, {"Content-Length": str(len(HTML_PAGE))}])
 def test_download_page_for_unlisted_size_starts_over(place, validator, length):
     """A web server states the length of its error page, and validators."""
 
     def answer(request):
-        return httpx.Response(200, headers={**validator, **length}, stream=Body(PAGE))
+        return httpx.Response(200, headers={**validator, **length}, stream=ResponseBody(HTML_PAGE))
 
     with pytest.raises(
         DownloadFailed, match="does not list its size, and its host, which is no known object store"
     ) as failure:
-        Host(answer, retry_budget=0).download(place.target)
-    assert failure.value.transient
+        FakeHost(answer, retry_budget=0).download(place.target)
+    assert failure.value.is_transient
     assert place.files == {}
-    host = Host(answer, file(OLD, **ETAG, **checksums(OLD)["Google"]))
+    host = FakeHost(answer, serve_file(OLD, **ETAG, **checksums(OLD)["Google"]))
     host.download(place.target)
     assert place.files == {"f": OLD}
-    assert host.starts == [0, 0]
+    assert host.range_starts == [0, 0]
 
 
 def test_download_unlisted_size_from_object_store_succeeds(place):
     headers = {"x-amz-request-id": "1", "Content-Length": str(SIZE)}
-    Host(lambda _: httpx.Response(200, headers=headers, stream=Body(OLD))).download(place.target)
+    FakeHost(lambda _: httpx.Response(200, headers=headers, stream=ResponseBody(OLD))).download(place.target)
     assert place.files == {"f": OLD}
 
 
 def test_download_checksum_without_length_for_unlisted_size_fails(place):
     headers = {"x-goog-hash": checksums(OLD)["Google"]["x_goog_hash"]}
     with pytest.raises(DownloadFailed, match="does not list its size"):
-        Host(lambda _: httpx.Response(200, headers=headers, stream=Body(OLD)), retry_budget=0).download(
-            place.target
-        )
+        FakeHost(
+            lambda _: httpx.Response(200, headers=headers, stream=ResponseBody(OLD)), retry_budget=0
+        ).download(place.target)
     assert place.files == {}
 
 
 @pytest.mark.fault("A1")
 def test_download_empty_file_of_unlisted_size_succeeds(place):
-    host = Host(lambda _: httpx.Response(200, headers={"Content-Length": "0"}, stream=Body()), retry_budget=0)
+    host = FakeHost(
+        lambda _: httpx.Response(200, headers={"Content-Length": "0"}, stream=ResponseBody()), retry_budget=0
+    )
     assert host.download(place.target).bytes == 0
     assert place.files == {"f": b""}
 
@@ -179,14 +181,14 @@ def test_download_version_that_may_have_changed_starts_over(
     tmp_path, kind, before, after, check_if_range, attempts
 ):
     place = Place(kind, tmp_path)
-    broken = file(OLD, breaks_after=BREAK, **before)
-    rest = file(NEW, check_if_range=check_if_range, **after)
+    broken = serve_file(OLD, breaks_after=BREAK, **before)
+    rest = serve_file(NEW, check_if_range=check_if_range, **after)
     if attempts == 1:
-        Host(broken, rest).download(place.target, SIZE)
+        FakeHost(broken, rest).download(place.target, SIZE)
     else:
         with pytest.raises(DownloadFailed):
-            Host(broken, retry_budget=0).download(place.target, SIZE)
-        Host(rest).download(place.target, SIZE)
+            FakeHost(broken, retry_budget=0).download(place.target, SIZE)
+        FakeHost(rest).download(place.target, SIZE)
     assert place.files == {"f": NEW}
 
 
@@ -194,28 +196,28 @@ def test_download_version_that_may_have_changed_starts_over(
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_download_same_version_continues(tmp_path, headers, attempts):
     place = Place("local", tmp_path)
-    broken = file(OLD, breaks_after=BREAK, **headers)
-    host = Host(broken, file(OLD, **headers))
+    broken = serve_file(OLD, breaks_after=BREAK, **headers)
+    host = FakeHost(broken, serve_file(OLD, **headers))
     if attempts == 2:
         with pytest.raises(DownloadFailed):
-            Host(broken, retry_budget=0).download(place.target, SIZE)
-        host = Host(file(OLD, **headers))
+            FakeHost(broken, retry_budget=0).download(place.target, SIZE)
+        host = FakeHost(serve_file(OLD, **headers))
     host.download(place.target, SIZE)
     assert place.files == {"f": OLD}
-    assert host.starts == [0, BREAK][-len(host.starts) :]
+    assert host.range_starts == [0, BREAK][-len(host.range_starts) :]
     assert host.requests[-1].headers["if-range"] in headers.values()
-    assert set(tree(tmp_path)) == {"f"}
+    assert set(read_tree(tmp_path)) == {"f"}
 
 
 @pytest.mark.parametrize("status", [400, 412, 416])
 def test_download_refused_range_starts_over(place, status):
-    host = Host(
-        file(OLD, breaks_after=BREAK, **ETAG),
+    host = FakeHost(
+        serve_file(OLD, breaks_after=BREAK, **ETAG),
         lambda _: httpx.Response(status),
-        file(OLD, ranges=False, **ETAG),
+        serve_file(OLD, ranges=False, **ETAG),
     )
     host.download(place.target, SIZE)
-    assert host.starts == [0, BREAK, 0]
+    assert host.range_starts == [0, BREAK, 0]
     assert place.files == {"f": OLD}
 
 
@@ -223,18 +225,18 @@ def test_download_ranges_of_limited_length_continue(place):
     def limited(request):
         start = int(request.headers.get("range", "bytes=0-")[6:-1])
         stated = {"Content-Range": f"bytes {start}-{start + MIB - 1}/{SIZE}", **ETAG}
-        return httpx.Response(206, headers=stated, stream=Body(OLD[start : start + MIB]))
+        return httpx.Response(206, headers=stated, stream=ResponseBody(OLD[start : start + MIB]))
 
-    host = Host(limited)
+    host = FakeHost(limited)
     host.download(place.target, SIZE)
-    assert host.starts == [0, MIB, 2 * MIB]
+    assert host.range_starts == [0, MIB, 2 * MIB]
     assert place.files == {"f": OLD}
 
 
 ANSWERS = st.one_of(
-    st.just(page),
+    st.just(html_page),
     st.builds(
-        lambda version, headers, broken, ranges, if_range: file(
+        lambda version, headers, broken, ranges, if_range: serve_file(
             version, breaks_after=broken, ranges=ranges, check_if_range=if_range, **headers(version)
         ),
         st.sampled_from([OLD, NEW]),
@@ -259,12 +261,12 @@ ANSWERS = st.one_of(
     st.lists(st.lists(ANSWERS, min_size=1, max_size=4), min_size=1, max_size=3),
     st.sampled_from(["local", "store"]),
 )
-def test_download_whatever_hosts_do_brings_one_version_or_fails(attempts, kind):
+def test_download_from_any_host_returns_one_version_or_fails(attempts, kind):
     with tempfile.TemporaryDirectory() as folder:
         place = Place(kind, Path(folder))
         for answers in attempts:
             with suppress(DownloadFailed):
-                Host(*answers, retry_budget=10).download(place.target, SIZE)
+                FakeHost(*answers, retry_budget=10).download(place.target, SIZE)
                 assert place.files in ({"f": OLD}, {"f": NEW})
         assert place.files in ({}, {"f": OLD}, {"f": NEW})
 
@@ -293,32 +295,32 @@ def checksums(content):
 @pytest.mark.parametrize("kind", checksums(b""))
 def test_download_checksum_of_other_bytes_starts_over(place, kind):
     stated = checksums(OLD)[kind]
-    host = Host(file(NEW, **stated), file(OLD, **stated))
+    host = FakeHost(serve_file(NEW, **stated), serve_file(OLD, **stated))
     host.download(place.target, SIZE)
     assert place.files == {"f": OLD}
-    assert host.starts == [0, 0]
+    assert host.range_starts == [0, 0]
 
 
 @pytest.mark.parametrize("kind", ["Digest", "Repr-Digest", "Google", "Azure", "S3 ETag"])
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_download_checksum_of_continued_file_covers_all_of_it(place, kind, attempts):
     stated = ETAG | checksums(OLD)[kind]
-    damaged = file(b"x" + OLD[1:], breaks_after=BREAK, **stated)
+    damaged = serve_file(b"x" + OLD[1:], breaks_after=BREAK, **stated)
     if attempts == 2:
         with pytest.raises(DownloadFailed):
-            Host(damaged, retry_budget=0).download(place.target, SIZE)
-        host = Host(file(OLD, **stated))
+            FakeHost(damaged, retry_budget=0).download(place.target, SIZE)
+        host = FakeHost(serve_file(OLD, **stated))
     else:
-        host = Host(damaged, file(OLD, **stated))
+        host = FakeHost(damaged, serve_file(OLD, **stated))
     host.download(place.target, SIZE)
     assert place.files == {"f": OLD}
-    assert host.starts[-1] == 0
+    assert host.range_starts[-1] == 0
 
 
 def test_download_checksum_that_never_matches_fails(place):
     with pytest.raises(DownloadFailed, match=r"its md5 is .*, but its host states") as failure:
-        Host(file(NEW, **checksums(OLD)["Content-MD5"])).download(place.target, SIZE)
-    assert failure.value.transient
+        FakeHost(serve_file(NEW, **checksums(OLD)["Content-MD5"])).download(place.target, SIZE)
+    assert failure.value.is_transient
     assert place.files == {}
 
 
@@ -340,15 +342,15 @@ def test_download_checksum_that_never_matches_fails(place):
     ],
 )
 def test_download_header_that_is_no_checksum_is_ignored(place, headers):
-    host = Host(file(OLD, **headers))
+    host = FakeHost(serve_file(OLD, **headers))
     host.download(place.target, SIZE)
     assert len(host.requests) == 1
     assert place.files == {"f": OLD}
 
 
-def test_download_etag_that_is_twice_no_md5_of_the_same_bytes_succeeds_with_warning(place, caplog):
+def test_download_etag_that_repeatedly_differs_succeeds_with_warning(place, caplog):
     """Some stores that imitate S3 use other ETags: what arrives the same twice was not damaged on the way."""
-    host = Host(file(OLD, ETag=f'"{"0" * 32}"', x_amz_request_id="1"))
+    host = FakeHost(serve_file(OLD, ETag=f'"{"0" * 32}"', x_amz_request_id="1"))
     host.download(place.target, SIZE)
     assert len(host.requests) == 2
     assert place.files == {"f": OLD}
@@ -378,7 +380,7 @@ def test_download_syncs_file_and_folders_before_it_ends(tmp_path, monkeypatch):
     from airflow_provider_codeocean.files.source import ListedFile
 
     root = tmp_path / "new" / "target"
-    Host(file(OLD, **ETAG)).download(LocalTarget(str(root)), files=[ListedFile("d/f", "d/f", SIZE)])
+    FakeHost(serve_file(OLD, **ETAG)).download(LocalTarget(str(root)), files=[ListedFile("d/f", "d/f", SIZE)])
     renamed = next(number for number, (what, _) in enumerate(done) if what == "rename")
     assert ("fsync", done[renamed][1]) in done[:renamed]
     synced = {path for what, path in done[renamed:] if what == "fsync"}

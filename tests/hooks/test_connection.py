@@ -13,16 +13,16 @@ from airflow.providers.common.compat.sdk import Connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.api.client import CodeOceanClient, base_url
-from airflow_provider_codeocean.api.errors import NoCertificates
-from airflow_provider_codeocean.hooks._connection import check_extra, client_options, with_precedence
+from airflow_provider_codeocean.api.client import CodeOceanClient, normalize_url
+from airflow_provider_codeocean.api.errors import CertificatesNotFound
+from airflow_provider_codeocean.hooks._connection import check_extra, merge_options, parse_client_options
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from tests.faults.test_fuzz import fixed
 
 
 def options(extra=None, **fields):
     fields = {"host": "https://co.test", "password": "cop_token"} | fields
-    return client_options(Connection(conn_id="lab", conn_type="codeocean", **fields), extra or {})
+    return parse_client_options(Connection(conn_id="lab", conn_type="codeocean", **fields), extra or {})
 
 
 NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\.test)?", fullmatch=True)
@@ -42,11 +42,9 @@ PATHS = st.lists(st.from_regex(r"[a-z0-9:_.-]*[a-z0-9]", fullmatch=True), max_si
     st.sampled_from(["", "/", "?a=b", "/?a=b:1", "#c"]),
     PORTS,
 )
-def test_the_port_is_that_of_the_host_field_or_else_that_of_the_port_field(
-    scheme, host, its_port, path, end, port
-):
+def test_url_port_in_host_field_overrides_port_field(scheme, host, its_port, path, end, port):
     authority = host if its_port is None else f"{host}:{its_port}"
-    url = urlsplit(base_url(options(host=f"{scheme}{authority}{path}{end}", port=port)["url"]))
+    url = urlsplit(normalize_url(options(host=f"{scheme}{authority}{path}{end}", port=port)["url"]))
     default = 80 if scheme == "http://" else 443
     assert url.scheme == scheme.removesuffix("://") or "https"
     assert url.hostname == host.strip("[]")
@@ -72,18 +70,18 @@ def test_the_port_is_that_of_the_host_field_or_else_that_of_the_port_field(
         ({"host": "[::1]:8000", "port": 1}, "https://[::1]:8000"),
     ],
 )
-def test_the_address(fields, url):
+def test_url_is_built_from_connection_fields(fields, url):
     with CodeOceanClient(**options(**fields)) as client:
         assert client.url == url
 
 
 @pytest.mark.parametrize("host", ["https://co.test:many", "https://[::1", "https://co.test:1:2"])
-def test_what_is_no_address_is_refused(host):
+def test_url_with_invalid_host_raises(host):
     with pytest.raises(ValueError, match=rf"host must be an address such as .*, got '{re.escape(host)}'"):
         CodeOceanClient(**options(host=host, port=8443))
 
 
-def test_the_token_is_the_password_without_blanks_around_it():
+def test_token_is_password_without_surrounding_blanks():
     assert options(password=" cop_token\n")["token"] == "cop_token"
 
 
@@ -96,7 +94,7 @@ def test_the_token_is_the_password_without_blanks_around_it():
         ({"password": " "}, "connection 'lab' has no password"),
     ],
 )
-def test_what_lacks_is_named(fields, message):
+def test_connection_with_missing_field_raises_and_names_it(fields, message):
     with pytest.raises(ValueError, match=message):
         options(**fields)
 
@@ -116,7 +114,7 @@ def test_what_lacks_is_named(fields, message):
         ({"require_tls": "", "extra__codeocean__require_tls": "true"}, {"require_tls": True}),
     ],
 )
-def test_client_options_reads_the_extras(extra, read):
+def test_client_options_read_extras(extra, read):
     plain = {"url": "https://co.test", "token": "cop_token", "name": "connection 'lab'"}
     assert options(extra) == plain | read
 
@@ -139,12 +137,12 @@ def test_client_options_reads_the_extras(extra, read):
         ({"proxy": 3128}, "extra 'proxy' must be the address"),
     ],
 )
-def test_a_wrong_extra_is_named(extra, message):
+def test_connection_with_invalid_extra_raises_and_names_it(extra, message):
     with pytest.raises(ValueError, match=message):
         options(extra)
 
 
-def test_the_error_of_a_proxy_does_not_repeat_its_password():
+def test_proxy_error_does_not_contain_password():
     with pytest.raises(ValueError, match="'proxy'") as caught:
         options({"proxy": "ftp://user:secret@proxy.test"})
     assert "secret" not in str(caught.value)
@@ -175,7 +173,7 @@ class TestBrokenExtra:
             ('{"require_tls": true}\x00', "text that is not JSON"),
         ],
     )
-    def test_hook_refuses_an_extra_that_is_no_json_object(self, connect_with, extra, problem):
+    def test_hook_with_extra_that_is_not_a_json_object_raises(self, connect_with, extra, problem):
         connect_with(extra)
         with pytest.raises(
             ValueError, match="connection 'codeocean_default': extra must be a JSON object"
@@ -192,14 +190,14 @@ class TestBrokenExtra:
         [
             ({"timeout": 10**400}, "extra 'timeout'"),
             ({"timeout": "1e300"}, "extra 'timeout'"),
-            ({"token_grace": 10**400}, "extra 'token_grace'"),
+            ({"token_grace_period": 10**400}, "extra 'token_grace_period'"),
             ({"verify": "/etc/ssl/a\0b.pem"}, "extra 'verify'"),
             ({"verify": 10**400}, "extra 'verify'"),
             ({"proxy": "http://proxy\0.test:1"}, "proxy"),
             ({"require_tls": 10**400}, "extra 'require_tls'"),
         ],
     )
-    def test_hook_names_the_connection_and_the_field_that_is_wrong(self, connect_with, extra, field):
+    def test_hook_with_invalid_field_names_connection_and_field(self, connect_with, extra, field):
         connect_with(extra)
         for create in (CodeOceanHook().get_conn, lambda: asyncio.run(CodeOceanHook().get_async_conn())):
             with pytest.raises(
@@ -213,7 +211,7 @@ class TestBrokenExtra:
     @settings(fixed, max_examples=300)
     @given(
         st.dictionaries(
-            st.sampled_from(["verify", "timeout", "proxy", "require_tls", "token_grace", "x"]),
+            st.sampled_from(["verify", "timeout", "proxy", "require_tls", "token_grace_period", "x"]),
             st.recursive(
                 st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
                 lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
@@ -232,25 +230,25 @@ class TestBrokenExtra:
         assert 0 < timeout <= 86_400
 
     @pytest.mark.fault("D3")
-    def test_check_extra_refuses_what_is_nested_too_deep(self):
+    def test_check_extra_with_deep_nesting_raises(self):
         with pytest.raises(ValueError, match="connection 'lab': extra must be a JSON object"):
             check_extra(SimpleNamespace(conn_id="lab", extra='{"a": ' + "[" * 100_000))
 
     @pytest.mark.parametrize("password", ["cop_a\nb", "cop_\x1b", "cop_\udc80"])
-    def test_client_options_refuses_a_token_with_control_characters(self, password):
+    def test_client_options_with_control_characters_in_token_raise(self, password):
         with pytest.raises(ValueError, match="connection 'lab': password must be an access token") as caught:
             options(password=password)
         assert password not in str(caught.value)
 
     @pytest.mark.parametrize("host", ["https://co.test:many", "https://", "https://user:pass@co.test"])
-    def test_hook_names_the_connection_whose_host_is_no_address(self, connect, host):
+    def test_hook_with_invalid_host_names_connection(self, connect, host):
         connect(host, "cop_token")
         with pytest.raises(ValueError, match="connection 'codeocean_default': host must be an address"):
             CodeOceanHook().get_conn()
 
-    def test_hook_names_the_connection_whose_certificates_are_missing(self, connect, tmp_path):
+    def test_hook_with_missing_certificates_names_connection(self, connect, tmp_path):
         connect("https://co.test", "cop_token", verify=str(tmp_path / "missing.pem"))
-        with pytest.raises(NoCertificates, match="connection 'codeocean_default': verify must be"):
+        with pytest.raises(CertificatesNotFound, match="connection 'codeocean_default': verify must be"):
             CodeOceanHook().get_conn()
 
 
@@ -258,20 +256,20 @@ class TestBrokenExtra:
 class TestUnknownExtras:
     @pytest.fixture(autouse=True)
     def nothing_reported(self, monkeypatch):
-        monkeypatch.setattr("airflow_provider_codeocean.hooks._connection._reported", set())
+        monkeypatch.setattr("airflow_provider_codeocean.hooks._connection._reported_extras", set())
 
     @pytest.mark.parametrize("name", ["verfy", "token", "requre_tls", "Require_TLS", "__extra__", "a\nb"])
-    def test_unknown_extra_is_reported_once_with_the_known_ones(self, name, caplog):
+    def test_unknown_extra_is_reported_once_with_known_extras(self, name, caplog):
         for _ in range(3):
             options({name: "s3cret", "timeout": 5})
         (record,) = caplog.records
         assert record.levelname == "WARNING"
         assert record.getMessage() == (
             f"Connection 'lab' has unknown extras, which are ignored: {name!r}. The known extras are "
-            "'verify', 'timeout', 'proxy', 'require_tls', 'token_grace'"
+            "'verify', 'timeout', 'proxy', 'require_tls', 'token_grace_period'"
         )
 
-    def test_other_unknown_extras_of_the_connection_are_reported(self, caplog):
+    def test_unknown_extras_not_yet_reported_are_reported(self, caplog):
         options({"a": 1, "b": 1})
         options({"a": 1, "c": 1})
         assert len(caplog.messages) == 2
@@ -290,26 +288,26 @@ class TestRequireTLS:
         ("value", "required"),
         [(True, True), ("true", True), (" True", True), (False, False), ("false", False)],
     )
-    def test_a_connection_may_ask_for_it(self, value, required):
+    def test_require_tls_extra_is_read_as_boolean(self, value, required):
         assert options({"require_tls": value})["require_tls"] is required
 
     @pytest.mark.parametrize("value", ["yes", 1, ["true"]])
-    def test_what_is_neither_is_refused(self, value):
+    def test_require_tls_extra_with_invalid_value_raises(self, value):
         with pytest.raises(ValueError, match="extra 'require_tls' must be true or false"):
             options({"require_tls": value})
 
-    def test_airflows_configuration_asks_for_all(self, monkeypatch):
+    def test_require_tls_in_airflow_config_overrides_extra(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__CODEOCEAN__REQUIRE_TLS", "True")
         read = options({"require_tls": "false"})
         assert read["require_tls"] is True
-        assert with_precedence(read, {"require_tls": False, "timeout": 1})["require_tls"] is True
+        assert merge_options(read, {"require_tls": False, "timeout": 1})["require_tls"] is True
 
-    def test_a_configuration_that_is_wrong_is_an_error(self, monkeypatch):
+    def test_require_tls_in_airflow_config_with_invalid_value_raises(self, monkeypatch):
         monkeypatch.setenv("AIRFLOW__CODEOCEAN__REQUIRE_TLS", "perhaps")
         with pytest.raises(ValueError, match=r"\[codeocean\] require_tls in Airflow's configuration"):
             options()
 
-    def test_a_hook_refuses_then(self, connect, monkeypatch):
+    def test_require_tls_in_airflow_config_refuses_http_url(self, connect, monkeypatch):
         connect("http://codeocean.test", "cop_token")
         CodeOceanHook().get_conn().close()
         monkeypatch.setenv("AIRFLOW__CODEOCEAN__REQUIRE_TLS", "True")
@@ -319,6 +317,6 @@ class TestRequireTLS:
         assert not works
         assert "require_tls is set" in message
 
-    def test_the_token_that_is_read_is_not_shown(self):
+    def test_token_is_not_in_repr_of_options(self):
         assert "cop_token" not in repr(options())
-        assert "cop_token" not in repr(with_precedence(options(), {"token": "cop_token"}))
+        assert "cop_token" not in repr(merge_options(options(), {"token": "cop_token"}))

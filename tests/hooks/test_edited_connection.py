@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import threading
 import time
@@ -12,14 +13,14 @@ from contextlib import ExitStack, aclosing
 import pytest
 
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
-from airflow_provider_codeocean.api.secret import Secret, basic
+from airflow_provider_codeocean.api.secret import Secret, basic_auth_value
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.hooks import codeocean as hooks
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling import shared_client
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.triggers._base import wait_in_triggerer
-from tests.api.certificates import Authority
+from tests.api.certificates import CertificateAuthority
 from tests.api.loopback import LoopbackServer
 
 DRAFT = b'{"id": "a", "state": "draft"}'
@@ -39,30 +40,30 @@ class CodeOcean(LoopbackServer):
         self.state, self.delay = state, 0.0
 
     @property
-    def answer(self):
+    def response(self):
         time.sleep(self.delay)
         close = {"Connection": "close"} if self.context else {}
         return 200, close, self.state
 
-    @answer.setter
-    def answer(self, _):
+    @response.setter
+    def response(self, _):
         """Leave it."""
 
     @property
     def tokens(self):
         """The tokens that it was sent."""
-        return {each["Authorization"] for each in self.headers}
+        return {each["Authorization"] for each in self.request_headers}
 
 
 def header(token):
-    return f"Basic {basic(Secret(token))!s}"
+    return f"Basic {basic_auth_value(Secret(token))!s}"
 
 
 @pytest.fixture(autouse=True)
 def _short_minute(monkeypatch):
     for module in (shared_client, hooks):
-        monkeypatch.setattr(module, "REREAD_SECONDS", 0.4)
-        monkeypatch.setattr(module, "MIN_REREAD_SECONDS", 0.2)
+        monkeypatch.setattr(module, "RELOAD_INTERVAL_SECONDS", 0.4)
+        monkeypatch.setattr(module, "MIN_RELOAD_INTERVAL_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def wait_deferred(edit):
 
 
 def watch(edit):
-    if not Feature.ASSET_WATCHERS.is_there:
+    if not Feature.ASSET_WATCHERS.is_available:
         pytest.skip("Airflow 2 has no asset watchers")
     from airflow_provider_codeocean.triggers.events import CodeOceanDataAssetsReadyTrigger
 
@@ -126,7 +127,7 @@ def states(request):
 
 @pytest.mark.fault("B6")
 @waits
-def test_host_edited_is_followed_and_each_host_gets_its_own_token(wait, states, serve, connect, caplog):
+def test_edited_host_is_used_with_its_own_token(wait, states, serve, connect, caplog):
     old, new = map(serve, states)
     connect(old.url, OLD_TOKEN)
     wait(lambda: connect(new.url, NEW_TOKEN))
@@ -137,16 +138,16 @@ def test_host_edited_is_followed_and_each_host_gets_its_own_token(wait, states, 
 
 @pytest.mark.fault("B6")
 @waits
-def test_proxy_edited_is_followed(wait, states, serve, connect):
+def test_edited_proxy_is_used(wait, states, serve, connect):
     old, proxy = map(serve, states)
     connect(old.url, OLD_TOKEN)
     wait(lambda: connect(old.url, OLD_TOKEN, proxy=proxy.url))
-    assert proxy.lines[0].split()[1].startswith(old.url)
+    assert proxy.request_lines[0].split()[1].startswith(old.url)
 
 
 @pytest.mark.fault("B6")
 @waits
-def test_token_edited_is_used_although_the_old_one_is_valid(wait, states, serve, connect):
+def test_edited_token_is_used_while_old_one_is_valid(wait, states, serve, connect):
     server = serve(states[0])
     connect(server.url, OLD_TOKEN)
 
@@ -163,7 +164,7 @@ def test_token_edited_is_used_although_the_old_one_is_valid(wait, states, serve,
 
 @pytest.mark.fault("B6")
 @waits
-def test_timeout_edited_is_used(wait, states, serve, connect):
+def test_edited_timeout_is_used(wait, states, serve, connect):
     server = serve(states[1])
     server.delay = 0.5
     connect(server.url, OLD_TOKEN, timeout=0.1)
@@ -172,9 +173,9 @@ def test_timeout_edited_is_used(wait, states, serve, connect):
 
 @pytest.mark.fault("B6")
 @waits
-def test_verify_edited_is_used(wait, states, serve, connect, tmp_path):
-    authorities = [Authority(), Authority("another.test")]
-    trusted = [str(each.write(tmp_path / str(number))) for number, each in enumerate(authorities)]
+def test_edited_verify_is_used(wait, states, serve, connect, tmp_path):
+    authorities = [CertificateAuthority(), CertificateAuthority("another.test")]
+    trusted = [str(each.write_certificate(tmp_path / str(number))) for number, each in enumerate(authorities)]
     old, new = (
         serve(state, certificate=authority.issue(tmp_path / f"{number}.pem"))
         for number, (state, authority) in enumerate(zip(states, authorities, strict=True))
@@ -185,15 +186,15 @@ def test_verify_edited_is_used(wait, states, serve, connect, tmp_path):
 
 @pytest.mark.fault("B6")
 @waits
-def test_certificates_replaced_are_used(wait, states, serve, connect, tmp_path):
-    authorities = [Authority(), Authority("another.test")]
-    trusted = authorities[0].write(tmp_path / "trusted")
+def test_replaced_certificates_are_used(wait, states, serve, connect, tmp_path):
+    authorities = [CertificateAuthority(), CertificateAuthority("another.test")]
+    trusted = authorities[0].write_certificate(tmp_path / "trusted")
     certificates = [each.issue(tmp_path / f"{number}.pem") for number, each in enumerate(authorities)]
     server = serve(states[0], certificate=certificates[0])
     connect(server.url, OLD_TOKEN, verify=str(trusted))
 
     def edit():
-        authorities[1].write(tmp_path / "new").replace(trusted)
+        authorities[1].write_certificate(tmp_path / "new").replace(trusted)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates[1])
         server.context, server.state = context, states[1]
@@ -203,9 +204,9 @@ def test_certificates_replaced_are_used(wait, states, serve, connect, tmp_path):
 
 @pytest.mark.fault("B6")
 @pytest.mark.parametrize("wait", [wait_in_worker, wait_deferred])
-def test_server_not_trusted_by_an_unchanged_connection_ends_the_wait(wait, states, serve, connect, tmp_path):
-    authorities = [Authority(), Authority("another.test")]
-    trusted = authorities[0].write(tmp_path / "trusted")
+def test_untrusted_server_with_unchanged_connection_ends_wait(wait, states, serve, connect, tmp_path):
+    authorities = [CertificateAuthority(), CertificateAuthority("another.test")]
+    trusted = authorities[0].write_certificate(tmp_path / "trusted")
     certificates = [each.issue(tmp_path / f"{number}.pem") for number, each in enumerate(authorities)]
     server = serve(states[0], certificate=certificates[0])
     connect(server.url, OLD_TOKEN, verify=str(trusted))
@@ -218,12 +219,12 @@ def test_server_not_trusted_by_an_unchanged_connection_ends_the_wait(wait, state
     with pytest.raises((CodeOceanTransportError, ExceptionGroup)) as caught:
         wait(edit)
     errors = caught.value.exceptions if isinstance(caught.value, ExceptionGroup) else [caught.value]
-    assert not any(each.transient for each in errors)
+    assert not any(each.is_transient for each in errors)
 
 
 @pytest.mark.fault("B6")
 @waits
-def test_connection_that_cannot_be_read_is_used_as_it_was(wait, states, serve, connect, monkeypatch, caplog):
+def test_unreadable_connection_keeps_previous_options(wait, states, serve, connect, monkeypatch, caplog):
     server = serve(states[0])
     connect(server.url, OLD_TOKEN)
 
@@ -233,4 +234,4 @@ def test_connection_that_cannot_be_read_is_used_as_it_was(wait, states, serve, c
         server.state = states[1]
 
     wait(edit)
-    assert "cannot be read again, using it as it was" in caplog.text
+    assert re.search("could not reload .*keeping (the current|its) settings", caplog.text, re.IGNORECASE)

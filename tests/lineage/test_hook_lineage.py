@@ -1,4 +1,4 @@
-"""What Airflow's own collector of hook-level lineage is told."""
+"""Reports to Airflow's collector of hook-level lineage."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 from airflow.providers.common.compat.lineage import hook as airflows
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.lineage import hook_lineage
-from airflow_provider_codeocean.lineage.hook_lineage import collect
-from airflow_provider_codeocean.lineage.model import Flow, Node
+from airflow_provider_codeocean.lineage import mixins
+from airflow_provider_codeocean.lineage.mixins import emit_hook_lineage
+from airflow_provider_codeocean.lineage.model import LineageDataset, TaskLineage
 
-FLOW = Flow(
-    inputs=(Node("codeocean://co", "capsules/k"), Node("s3://b", "/")),
-    outputs=(Node("codeocean://co", "data_assets/a"), Node("s3://b", "p")),
+FLOW = TaskLineage(
+    inputs=(LineageDataset("codeocean://co", "capsules/k"), LineageDataset("s3://b", "/")),
+    outputs=(LineageDataset("codeocean://co", "data_assets/a"), LineageDataset("s3://b", "p")),
 )
-#: A plugin that wants to know: what Airflow finds of it, is what tasks find.
-READ_BY_A_PLUGIN = """
+#: A program with a plugin that reads hook-level lineage.
+PLUGIN_PROGRAM = """
 from airflow import plugins_manager
 from airflow.providers.common.compat.sdk import AirflowPlugin, HookLineageReader
 
@@ -37,12 +37,13 @@ except (ImportError, AttributeError):
 plugins_manager.plugins = [Reads]
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from tests.lineage.test_hook_lineage import FLOW, collect
+from airflow_provider_codeocean.lineage.mixins import emit_hook_lineage
+from tests.lineage.test_hook_lineage import FLOW
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
-collect(CodeOceanHook(), lambda: FLOW)
-told = get_hook_lineage_collector().collected_assets
-uris = [[each.asset.uri for each in infos] for infos in (told.inputs, told.outputs)]
+emit_hook_lineage(CodeOceanHook(), lambda: FLOW)
+collected = get_hook_lineage_collector().collected_assets
+uris = [[info.asset.uri for info in infos] for infos in (collected.inputs, collected.outputs)]
 assert uris == [
     ["codeocean://co/capsules/k", "s3://b/"],
     ["codeocean://co/data_assets/a", "s3://b/p"],
@@ -50,24 +51,26 @@ assert uris == [
 """
 
 
-def test_a_plugin_is_told_of_assets():
-    done = subprocess.run(
-        [sys.executable, "-c", READ_BY_A_PLUGIN], capture_output=True, text=True, timeout=120, check=False
+def test_emit_hook_lineage_with_plugin_adds_assets():
+    process = subprocess.run(
+        [sys.executable, "-c", PLUGIN_PROGRAM], capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
-def test_where_no_plugin_wants_to_know_nothing_is_asked_and_airflows_collector_is_not_made(monkeypatch):
-    """Making it loads the asset handlers of all providers, for a second of each task."""
-    monkeypatch.setattr(airflows, "get_hook_lineage_collector", lambda: pytest.fail("it is made"))
-    collect(CodeOceanHook(), lambda: pytest.fail("asked though nobody wants to know"))
+def test_emit_hook_lineage_without_plugin_does_not_create_collector(monkeypatch):
+    """Creating the collector loads the asset handlers of all providers, which takes a second."""
+    monkeypatch.setattr(
+        airflows, "get_hook_lineage_collector", lambda: pytest.fail("the collector was created")
+    )
+    emit_hook_lineage(CodeOceanHook(), lambda: pytest.fail("lineage was built without a reader"))
 
 
 @pytest.mark.parametrize("error", [ValueError("no such URI"), ImportError("a plugin's own")])
-def test_what_goes_wrong_fails_no_task(monkeypatch, caplog, error):
+def test_emit_hook_lineage_with_error_logs_it(monkeypatch, caplog, error):
     def broken():
         raise error
 
-    monkeypatch.setattr(hook_lineage, "hook_lineage_collector", broken)
-    collect(CodeOceanHook(), lambda: FLOW)
-    assert f"could not be told what was read and made: {error}" in caplog.text
+    monkeypatch.setattr(mixins, "hook_lineage_collector", broken)
+    emit_hook_lineage(CodeOceanHook(), lambda: FLOW)
+    assert f"Could not report hook-level lineage to Airflow: {error}" in caplog.text

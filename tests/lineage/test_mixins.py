@@ -1,4 +1,4 @@
-"""What tasks tell of what they have made, and what that costs."""
+"""Asset events and lineage of tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias, TaskDeferred
 
-from airflow_provider_codeocean.operators._submit_once import operator
+from airflow_provider_codeocean.operators._submit_once import runner
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
 from airflow_provider_codeocean.operators.data_asset import (
     CodeOceanCaptureResultOperator,
@@ -20,16 +20,19 @@ try:
 except ImportError:  # Airflow 2
     from airflow.utils.context import OutletEventAccessors
 
-ALIAS = AssetAlias("made here")
+ALIAS = AssetAlias("created here")
 
 
 @pytest.fixture(autouse=True)
-def never_overtaken(monkeypatch):
-    """There is no task to ask Airflow for."""
-    monkeypatch.setattr(operator, "overtaken", lambda context: False)
+def never_superseded(monkeypatch):
+    """No attempt is superseded: there is no Airflow to ask."""
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)
 
 
 class DurableState(dict):
+    def __bool__(self):
+        return True
+
     def set(self, key, value):
         self[key] = value
 
@@ -51,13 +54,13 @@ def context(try_number=1, state=None):
     }
 
 
-def events(running):
-    """The events under the alias: what tells which data asset, of each."""
-    accessor = running["outlet_events"][ALIAS]
-    told = getattr(accessor, "asset_alias_events", None)
-    if told is None:
-        return [each["extra"] for each in accessor.dataset_alias_events]
-    return [each.extra for each in told]
+def events(task_context):
+    """Return the ``extra`` of each event of the alias."""
+    accessor = task_context["outlet_events"][ALIAS]
+    alias_events = getattr(accessor, "asset_alias_events", None)
+    if alias_events is None:
+        return [event["extra"] for event in accessor.dataset_alias_events]
+    return [event.extra for event in alias_events]
 
 
 def capture(code_ocean, **arguments):
@@ -84,79 +87,79 @@ def transfer(code_ocean, data_asset_id):
 
 
 def lineage(operator):
-    told = operator.get_openlineage_facets_on_complete(None)
-    return [each.name for each in told.inputs], [each.name for each in told.outputs]
+    facets = operator.get_openlineage_facets_on_complete(None)
+    return [dataset.name for dataset in facets.inputs], [dataset.name for dataset in facets.outputs]
 
 
-def test_what_an_earlier_try_made_is_announced_as_well_and_once(code_ocean):
+def test_capture_on_retry_emits_event_for_adopted_data_asset_once(code_ocean):
     state = DurableState()
-    made = capture(code_ocean, wait_for_completion=False).execute(context(state=state))
-    running = context(try_number=2, state=state)
+    asset = capture(code_ocean, wait_for_completion=False).execute(context(state=state))
+    task_context = context(try_number=2, state=state)
     adopting = capture(code_ocean)
-    assert adopting.execute(running)["id"] == made["id"]
-    assert [each["data_asset_id"] for each in events(running)] == [made["id"]]
-    assert lineage(adopting)[1] == [f"data_assets/{made['id']}"]
+    assert adopting.execute(task_context)["id"] == asset["id"]
+    assert [event["data_asset_id"] for event in events(task_context)] == [asset["id"]]
+    assert lineage(adopting)[1] == [f"data_assets/{asset['id']}"]
 
 
-def test_the_capsule_does_not_tell_one_capture_from_another(code_ocean):
-    """A task that gets its ``capsule_id`` between two tries goes on with what the first has made."""
-    made = capture(code_ocean).execute(context())
+def test_capture_with_capsule_id_added_on_retry_adopts_data_asset(code_ocean):
+    """A task that gets its ``capsule_id`` between two attempts adopts the job of the first."""
+    asset = capture(code_ocean).execute(context())
     again = capture(code_ocean, capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"])
-    assert again.execute(context(try_number=2))["id"] == made["id"]
+    assert again.execute(context(try_number=2))["id"] == asset["id"]
 
 
-def test_files_that_are_there_are_announced_but_have_not_come_from_anywhere(code_ocean):
-    made = capture(code_ocean).execute(context())
-    for outputs in (2, 0):  # the data asset and its place; the second time nothing is moved
-        running = context()
-        operator = transfer(code_ocean, made["id"])
-        operator.execute(running)
-        assert [each["data_asset_id"] for each in events(running)] == [made["id"]]
+def test_transfer_with_files_at_target_emits_event_without_lineage(code_ocean):
+    asset = capture(code_ocean).execute(context())
+    for outputs in (2, 0):  # the data asset and its location; the second time nothing is transferred
+        task_context = context()
+        operator = transfer(code_ocean, asset["id"])
+        operator.execute(task_context)
+        assert [event["data_asset_id"] for event in events(task_context)] == [asset["id"]]
         assert len(lineage(operator)[1]) == outputs
 
 
-def test_a_retry_knows_where_the_files_came_from(code_ocean):
-    made = capture(code_ocean).execute(context())
+def test_transfer_on_retry_keeps_source_in_lineage(code_ocean):
+    asset = capture(code_ocean).execute(context())
     state = DurableState()
-    first = transfer(code_ocean, made["id"])
+    first = transfer(code_ocean, asset["id"])
     first.wait_for_completion = False
-    running = context(state=state)
-    first.execute(running)
-    assert events(running) == []
+    task_context = context(state=state)
+    first.execute(task_context)
+    assert events(task_context) == []
     assert lineage(first) == ([], [])
-    second = transfer(code_ocean, made["id"])
+    second = transfer(code_ocean, asset["id"])
     second.execute(context(state=state))
-    assert lineage(second)[0] == [f"data_assets/{made['id']}"]
+    assert lineage(second)[0] == [f"data_assets/{asset['id']}"]
 
 
-def test_a_transfer_that_waited_in_the_triggerer_knows_it_too(code_ocean):
-    made = capture(code_ocean).execute(context())
-    begins = transfer(code_ocean, made["id"])
-    begins.deferrable = True
+def test_transfer_after_deferral_keeps_source_in_lineage(code_ocean):
+    asset = capture(code_ocean).execute(context())
+    first = transfer(code_ocean, asset["id"])
+    first.deferrable = True
     with pytest.raises(TaskDeferred) as deferred:
-        begins.execute(context())
-    event = {"status": "success", "state": "ready", "message": "", **deferred.value.trigger.about()}
-    ends = transfer(code_ocean, made["id"])
-    running = context()
-    ends.execute_complete(running, event, **deferred.value.kwargs)
-    assert [each["data_asset_id"] for each in events(running)] == [made["id"]]
-    assert lineage(ends)[0] == [f"data_assets/{made['id']}"]
+        first.execute(context())
+    event = {"status": "success", "state": "ready", "message": "", **deferred.value.trigger.event_fields()}
+    ends = transfer(code_ocean, asset["id"])
+    task_context = context()
+    ends.execute_complete(task_context, event, **deferred.value.kwargs)
+    assert [event["data_asset_id"] for event in events(task_context)] == [asset["id"]]
+    assert lineage(ends)[0] == [f"data_assets/{asset['id']}"]
 
 
-def test_nothing_is_told_of_a_task_that_failed(code_ocean):
-    running = context()
+def test_failed_capture_emits_no_event_and_no_lineage(code_ocean):
+    task_context = context()
     operator = capture(code_ocean, target={"bucket": "no-such-bucket"})
     with pytest.raises(Exception, match="no-such-bucket"):
-        operator.execute(running)
-    assert events(running) == []
+        operator.execute(task_context)
+    assert events(task_context) == []
     assert lineage(operator) == ([], [])
 
 
-@pytest.mark.parametrize("what", ["capture", "create", "run"])
-def test_telling_costs_no_request(code_ocean, what):
-    if what == "capture":
+@pytest.mark.parametrize("kind", ["capture", "create", "run"])
+def test_lineage_sends_no_request(code_ocean, kind):
+    if kind == "capture":
         operator = capture(code_ocean)
-    elif what == "create":
+    elif kind == "create":
         source = {"aws": {"bucket": code_ocean.env["CODEOCEAN_PUBLIC_BUCKET"], "public": True}}
         operator = CodeOceanCreateDataAssetOperator(
             task_id="t", name="n", source=source, poll_interval=0.01, deferrable=False
@@ -176,10 +179,10 @@ def test_telling_costs_no_request(code_ocean, what):
     assert dict(code_ocean.emulator.traffic.requests) == before
 
 
-def test_outlets_of_other_kinds_are_left_alone(code_ocean):
+def test_outlets_of_other_kinds_are_ignored(code_ocean):
     operator = capture(code_ocean)
     operator.outlets = ["no asset", Asset("x-test://plain")]
-    running = context()
-    made = operator.execute(running)
-    assert running["outlet_events"][Asset("x-test://plain")].extra["data_asset_id"] == made["id"]
-    assert len(running["outlet_events"]) == 1
+    task_context = context()
+    asset = operator.execute(task_context)
+    assert task_context["outlet_events"][Asset("x-test://plain")].extra["data_asset_id"] == asset["id"]
+    assert len(task_context["outlet_events"]) == 1

@@ -1,4 +1,4 @@
-"""What data came from what, told from what the API answers."""
+"""Lineage built from responses of the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_codeocean.api.models.computation import Computation, RunParams
 from airflow_provider_codeocean.api.models.data_asset import DataAsset, SourceBucket
-from airflow_provider_codeocean.lineage.model import of_creation, of_run, of_transfer
+from airflow_provider_codeocean.lineage.model import creation_lineage, run_lineage, transfer_lineage
 
 HERE = "codeocean://co.example.com"
 DEPLOYMENT = "https://co.example.com"
@@ -14,21 +14,21 @@ LIES_IN = {"origin": "aws", "bucket": "b", "prefix": "/p/", "external": True}
 
 
 def created(capsule_id=None, **fields):
-    return of_creation(DEPLOYMENT, DataAsset.model_validate({"id": "made", **fields}), capsule_id)
+    return creation_lineage(DEPLOYMENT, DataAsset.model_validate({"id": "made", **fields}), capsule_id)
 
 
 def uris(nodes):
     return [node.uri for node in nodes]
 
 
-def test_results_come_from_a_computation_its_code_and_what_that_has_read():
+def test_lineage_of_results_names_computation_code_and_data_assets():
     flow = created(
         capsule_id="k", provenance={"computation": "c", "commit": "abc", "data_assets": ["x", "y", "x", ""]}
     )
     read = ["capsules/k", "computations/c", "data_assets/x", "data_assets/y"]
     assert uris(flow.inputs) == [f"{HERE}/{name}" for name in read]
     assert uris(flow.outputs) == [f"{HERE}/data_assets/made"]
-    assert (flow.code, flow.code.version, flow.commit, flow.computation) == (
+    assert (flow.code, flow.code.version, flow.commit, flow.computation_id) == (
         flow.inputs[0],
         "abc",
         "abc",
@@ -36,37 +36,37 @@ def test_results_come_from_a_computation_its_code_and_what_that_has_read():
     )
 
 
-def test_results_that_are_stored_in_a_bucket_are_made_there_as_well():
+def test_lineage_of_external_results_adds_bucket_as_output():
     flow = created(provenance={"computation": "c"}, source_bucket=LIES_IN)
     assert uris(flow.inputs) == [f"{HERE}/computations/c"]
     assert uris(flow.outputs) == [f"{HERE}/data_assets/made", "s3://b/p"]
-    assert flow.outputs[0].place == flow.outputs[1]
+    assert flow.outputs[0].location == flow.outputs[1]
     assert flow.code is None
 
 
 @pytest.mark.parametrize("stays", [True, False, None])
-def test_files_in_a_bucket_become_a_data_asset_and_never_the_bucket_again(stays):
+def test_lineage_of_imported_files_has_bucket_as_input_only(stays):
     flow = created(source_bucket={"origin": "gcp", "bucket": "b", "external": stays})
     assert [(node.namespace, node.name) for node in flow.inputs] == [("gs://b", "/")]
     assert uris(flow.inputs) == ["gs://b/"]
     assert uris(flow.outputs) == [f"{HERE}/data_assets/made"]
-    assert flow.outputs[0].place is None
+    assert flow.outputs[0].location is None
 
 
-def test_results_that_are_imported_come_from_a_bucket_and_from_code():
+def test_lineage_of_imported_results_has_bucket_and_code_as_inputs():
     info = {"capsule": "k", "commit": "abc", "data_assets": ["x"]}
     flow = created(provenance=info, source_bucket=LIES_IN)
     assert uris(flow.inputs) == [f"{HERE}/capsules/k", f"{HERE}/data_assets/x", "s3://b/p"]
     assert flow.commit == "abc"
 
 
-def test_a_combined_data_asset_comes_from_others():
+def test_lineage_of_combined_data_asset_names_contained_ones():
     flow = created(type="combined", contained_data_assets=[{"id": "x"}, {"mount": "without an id"}])
     assert uris(flow.inputs) == [f"{HERE}/data_assets/x"]
 
 
 @pytest.mark.parametrize("bucket", [None, {"origin": "local", "bucket": "", "prefix": ""}, {"bucket": "b"}])
-def test_where_nothing_is_told_nothing_is_made_up(bucket):
+def test_lineage_without_provenance_has_no_inputs(bucket):
     flow = created(source_bucket=bucket)
     assert flow.inputs == ()
     assert uris(flow.outputs) == [f"{HERE}/data_assets/made"]
@@ -80,9 +80,9 @@ def test_where_nothing_is_told_nothing_is_made_up(bucket):
         ({"origin": "aws", "bucket": "before", "prefix": "q", "external": True}, "s3://before/q"),
     ],
 )
-def test_a_transfer_moves_files_from_where_they_lay(came_from, read):
+def test_lineage_of_transfer_names_previous_and_new_location(came_from, read):
     moved = DataAsset.model_validate({"id": "made", "source_bucket": LIES_IN, "last_transferred": 7})
-    flow = of_transfer(DEPLOYMENT, moved, SourceBucket.model_validate(came_from))
+    flow = transfer_lineage(DEPLOYMENT, moved, SourceBucket.model_validate(came_from))
     assert uris(flow.inputs) == [read]
     assert uris(flow.outputs) == [f"{HERE}/data_assets/made", "s3://b/p"]
     assert flow.outputs[0].version == "7"
@@ -93,16 +93,16 @@ def ran(state="completed", **fields):
     computation = Computation.model_validate(
         {"id": "c", "state": state, "data_assets": [{"id": "x"}, {"id": ""}], **fields}
     )
-    return of_run(DEPLOYMENT, computation, RunParams(pipeline_id="p", version=3), page="page")
+    return run_lineage(DEPLOYMENT, computation, RunParams(pipeline_id="p", version=3), code_url="page")
 
 
-def test_a_run_reads_its_code_and_data_assets_and_leaves_results():
+def test_lineage_of_run_names_code_data_assets_and_computation():
     flow = ran(has_results=True)
     assert uris(flow.inputs) == [f"{HERE}/capsules/p", f"{HERE}/data_assets/x"]
     assert uris(flow.outputs) == [f"{HERE}/computations/c"]
-    assert (flow.code, flow.release, flow.page, flow.computation) == (flow.inputs[0], "3", "page", "c")
+    assert (flow.code, flow.release, flow.code_url, flow.computation_id) == (flow.inputs[0], "3", "page", "c")
 
 
 @pytest.mark.parametrize("fields", [{"has_results": False}, {"state": "running"}, {"end_status": "failed"}])
-def test_a_run_without_results_leaves_none(fields):
+def test_lineage_of_run_without_results_has_no_outputs(fields):
     assert ran(**fields).outputs == ()

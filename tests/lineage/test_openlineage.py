@@ -1,4 +1,4 @@
-"""What OpenLineage is told, and that it checks against its own classes."""
+"""OpenLineage's datasets and facets, validated by its own classes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import sys
 from openlineage.client.serde import Serde
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.lineage.model import Flow, Node, of_creation
+from airflow_provider_codeocean.lineage.model import LineageDataset, TaskLineage, creation_lineage
 from airflow_provider_codeocean.lineage.openlineage import operator_lineage
 
 HERE = "codeocean://co"
 
 
 def plain(value):
-    """As it is sent, without who made it and by which schema."""
+    """Return the facets as sent, without producer and schema."""
     if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items() if not key.startswith("_")}
-    return [plain(each) for each in value] if isinstance(value, list) else value
+        return {key: plain(item) for key, item in value.items() if not key.startswith("_")}
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def told(flow):
     return plain(Serde.to_dict(operator_lineage(flow)))
 
 
-def test_nothing_is_told_of_a_task_that_has_made_nothing():
+def test_operator_lineage_without_lineage_is_empty():
     assert told(None) == {"inputs": [], "outputs": [], "run_facets": {}, "job_facets": {}}
 
 
-def test_all_that_is_known_is_told():
+def test_operator_lineage_of_data_asset_contains_all_facets():
     asset = {
         "id": "a",
         "name": "sorted",
@@ -42,7 +42,7 @@ def test_all_that_is_known_is_told():
         "source_bucket": {"origin": "aws", "bucket": "b", "prefix": "p", "external": True},
     }
     change = {"lifecycleStateChange": "CREATE"}
-    assert told(of_creation("https://co", DataAsset.model_validate(asset))) == {
+    assert told(creation_lineage("https://co", DataAsset.model_validate(asset))) == {
         "inputs": [
             {
                 "namespace": HERE,
@@ -86,21 +86,23 @@ def test_all_that_is_known_is_told():
     }
 
 
-def test_what_is_not_known_is_left_out():
+def test_operator_lineage_with_unknown_values_omits_facets():
     asset = DataAsset.model_validate({"id": "a"})
-    (output,) = told(of_creation("https://co", asset))["outputs"]
+    (output,) = told(creation_lineage("https://co", asset))["outputs"]
     assert output["facets"].keys() == {"lifecycleStateChange"}
     assert output["outputFacets"] == {}
 
 
-def test_the_code_of_a_run_is_at_its_page_and_of_a_release():
-    code = Node(HERE, "capsules/k", "3")
-    flow = Flow(inputs=(code,), outputs=(), code=code, release="3", page="https://co/capsule/1/tree")
+def test_operator_lineage_of_run_links_page_and_release():
+    code = LineageDataset(HERE, "capsules/k", "3")
+    flow = TaskLineage(
+        inputs=(code,), outputs=(), code=code, release="3", code_url="https://co/capsule/1/tree"
+    )
     location = told(flow)["job_facets"]["sourceCodeLocation"]
     assert location == {"type": "git", "url": "https://co/capsule/1/tree", "tag": "3"}
 
 
-def test_operators_do_not_load_it():
+def test_operators_do_not_import_openlineage():
     modules = "operators.data_asset", "operators.computation", "operators.transfer", "assets"
     imports = "; ".join(f"import airflow_provider_codeocean.{name}" for name in modules)
     program = f"import sys; {imports}; sys.exit('openlineage' in sys.modules)"

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_codeocean.operators import _data_asset_base
-from tests.operators.answering import AnsweringServer
+from airflow_provider_codeocean.operators import _base
+from tests.operators.stub_server import StubServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 class TaskInstance:
-    """A task instance that keeps nothing."""
+    """A task instance that drops XComs."""
 
     start_date = None
 
@@ -23,12 +23,12 @@ class TaskInstance:
 
 
 @pytest.fixture
-def serve(connect: Callable[..., None]) -> Iterator[Callable[..., AnsweringServer]]:
-    """``serve(answer)`` starts a server, and makes ``codeocean_default`` lead there."""
+def serve(connect: Callable[..., None]) -> Iterator[Callable[..., StubServer]]:
+    """``serve(answer)`` starts a server, and points ``codeocean_default`` to it."""
     servers = []
 
-    def start(answer: Callable[[str, Any], tuple[int, Any]]) -> AnsweringServer:
-        server = AnsweringServer(answer).__enter__()
+    def start(answer: Callable[[str, Any], tuple[int, Any]]) -> StubServer:
+        server = StubServer(answer).__enter__()
         servers.append(server)
         connect(server.url, "cop_token")
         return server
@@ -40,9 +40,9 @@ def serve(connect: Callable[..., None]) -> Iterator[Callable[..., AnsweringServe
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds for which operators wait for an effect, which pass at once."""
+    """The pauses between reads that verify a change, in seconds. They end immediately."""
     slept: list[float] = []
-    monkeypatch.setattr(_data_asset_base, "sleep", slept.append, raising=False)
+    monkeypatch.setattr(_base, "sleep", slept.append, raising=False)
     return slept
 
 

@@ -26,7 +26,8 @@ def attach(serve, execute):
     ],
 )
 def test_attach_of_attached_data_assets_returns_them(attach, response, data_assets):
-    assert [each["id"] for each in attach(response, data_assets)] == [each["id"] for each in response]
+    attached = attach(response, data_assets)
+    assert [attachment["id"] for attachment in attached] == [item["id"] for item in response]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_attach_of_attached_data_assets_returns_them(attach, response, data_asse
         ([{"id": "a1"}, {"id": "a2", "mount": "raw"}], "a2 is mounted at 'raw'"),
     ],
 )
-def test_attach_not_shown_in_the_response_fails(attach, response, clause):
+def test_attach_missing_from_response_fails(attach, response, clause):
     with pytest.raises(AirflowException) as caught:
         attach(response, ["a1", {"id": "a2", "mount": "m"}])
     assert str(caught.value) == f"Code Ocean accepted the request to attach data assets to c1, but {clause}"

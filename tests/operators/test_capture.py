@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators._submit_once import operator
+from airflow_provider_codeocean.operators._submit_once import runner
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 
 
@@ -34,7 +34,7 @@ class State(dict):
 @pytest.fixture
 def capture(code_ocean, monkeypatch):
     """``capture(**arguments)`` runs a try of one task; each try goes on with what the one before has made."""
-    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)  # there is no task to ask Airflow for
     state, tries = State(), iter(range(1, 10))
 
     def run(**arguments):
@@ -70,20 +70,20 @@ def results(code_ocean):
         (None, "name", "plain"),
     ],
 )
-def test_the_name_is_read_from_a_file_that_tells_it(capture, results, content, key, name):
+def test_capture_with_name_file_reads_name(capture, results, content, key, name):
     if content is not None:
         results("about.json", content)
     asset = capture(name_file="about.json", name_key=key)
     assert (asset["name"], asset["mount"]) == (name, name)
 
 
-def test_a_mount_that_was_given_stays(capture, results):
+def test_capture_with_name_file_and_mount_keeps_mount(capture, results):
     results("about.json", b'{"name": "sorted"}')
     assert capture(name_file="about.json", mount="m")["mount"] == "m"
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b" " * 1_100_000])
-def test_a_file_that_cannot_be_read_fails_the_task_for_good(capture, results, content, code_ocean):
+def test_capture_with_unreadable_name_file_fails_permanently(capture, results, content, code_ocean):
     results("about.json", content)
     with pytest.raises(
         AirflowFailException, match=r"name_file: 'about.json' among the results cannot be read"
@@ -92,14 +92,14 @@ def test_a_file_that_cannot_be_read_fails_the_task_for_good(capture, results, co
     assert [each for each in code_ocean.store.data_assets.all() if each.name == "plain"] == []
 
 
-def test_without_results_it_is_skipped_where_that_was_asked_for(capture, code_ocean):
+def test_capture_without_results_skips_if_requested(capture, code_ocean):
     run = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_COMPUTATION_ID"])
     code_ocean.store.computations.put(type(run)(**vars(run) | {"has_results": False}))
-    with pytest.raises(AirflowSkipException, match="has left no results"):
+    with pytest.raises(AirflowSkipException, match="has no results"):
         capture(on_no_results="skip")
 
 
-def test_what_was_captured_is_gone_on_with_when_its_computation_is_gone(capture, results, code_ocean):
+def test_capture_on_retry_with_deleted_computation_adopts_data_asset(capture, results, code_ocean):
     results("about.json", json.dumps({"name": "sorted"}).encode())
     made = capture(name_file="about.json", on_no_results="skip")
     with CodeOceanHook().get_conn() as client:
@@ -115,7 +115,7 @@ def test_what_was_captured_is_gone_on_with_when_its_computation_is_gone(capture,
         ({"on_no_results": "ignore"}, "on_no_results must be one of 'fail', 'skip'"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+def test_capture_with_invalid_arguments_raises_at_parse_time(arguments, message):
     with pytest.raises(ValueError, match=message):
         CodeOceanCaptureResultOperator(task_id="t", computation_id="c", name="n", **arguments)
 
@@ -130,7 +130,7 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
         (b'{"name": "ecephys_782149"}', {}, "sorted/plain"),
     ],
 )
-def test_capture_prefix_with_name_uses_the_name_that_was_read(
+def test_capture_prefix_with_name_uses_resulting_name(
     capture, results, code_ocean, content, arguments, prefix
 ):
     results("about.json", content)
@@ -141,7 +141,7 @@ def test_capture_prefix_with_name_uses_the_name_that_was_read(
         assert (asset["name"], asset["mount"]) == ("ecephys_782149", "ecephys_782149")
 
 
-def test_capture_prefix_with_name_is_the_same_submission_whatever_the_name(capture, results, code_ocean):
+def test_capture_prefix_with_name_does_not_change_submission(capture, results, code_ocean):
     """The key does not depend on the file: a retry recognizes the data asset if the file has changed."""
     target = {"bucket": code_ocean.env["CODEOCEAN_ARCHIVE_BUCKET"], "prefix": "{name}"}
     results("about.json", b'{"name": "first"}')
@@ -152,7 +152,7 @@ def test_capture_prefix_with_name_is_the_same_submission_whatever_the_name(captu
 
 @pytest.mark.parametrize("prefix", ["sorted/{nam}", "{}", "{name}/{ name }"])
 def test_capture_prefix_with_unknown_placeholder_is_rejected(capture, prefix):
-    with pytest.raises(ValueError, match=r"target\.prefix: '\{.*\}' is no placeholder; '\{name\}' is"):
+    with pytest.raises(ValueError, match=r"target\.prefix: unknown placeholder '\{.*\}'; use '\{name\}'"):
         CodeOceanCaptureResultOperator(
             task_id="t", computation_id="c", name="n", target={"bucket": "b", "prefix": prefix}
         )
@@ -163,3 +163,16 @@ def test_capture_prefix_with_name_or_template_is_accepted(prefix):
     CodeOceanCaptureResultOperator(
         task_id="t", computation_id="c", name="n", target={"bucket": "b", "prefix": prefix}
     )
+
+
+def test_capture_with_name_file_and_metadata_opens_one_client(capture, results, monkeypatch):
+    clients = []
+    create_client = CodeOceanHook._create_client
+    monkeypatch.setattr(
+        CodeOceanHook,
+        "_create_client",
+        lambda *args, **options: clients.append(create_client(*args, **options)) or clients[-1],
+    )
+    results("about.json", b'{"name": "sorted"}')
+    capture(name_file="about.json", on_no_results="skip", custom_metadata={})
+    assert len(clients) == 1

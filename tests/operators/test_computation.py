@@ -1,4 +1,4 @@
-"""What the operators of computations refuse when a DAG is parsed, and what they ask for."""
+"""Operators of computations: invalid arguments when a DAG is parsed, and the requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pipeline(**arguments):
         (pipeline, {"resume_run_id": "r 1"}, "resume_run_id: must be an id"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
+def test_run_with_invalid_arguments_raises_at_parse_time(make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**arguments)
 
@@ -59,13 +59,13 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
         {"name": "nightly {{ ds }}"},
     ],
 )
-def test_templates_are_left_until_they_are_rendered(arguments):
+def test_run_with_templates_validates_after_rendering(arguments):
     capsule(**arguments)
 
 
-def test_the_request_for_a_capsule_says_what_was_asked_for():
+def test_run_capsule_request_contains_all_arguments():
     operator = capsule(version=3, data_assets=["a1", {"id": "a2", "mount": "m"}], parameters=["fast", 5])
-    assert operator.run_params().to_json() == {
+    assert operator.build_run_params().to_json() == {
         "capsule_id": "c1",
         "version": 3,
         "data_assets": [{"id": "a1"}, {"id": "a2", "mount": "m"}],
@@ -73,14 +73,14 @@ def test_the_request_for_a_capsule_says_what_was_asked_for():
     }
 
 
-def test_the_request_for_a_pipeline_says_what_was_asked_for():
+def test_run_pipeline_request_contains_all_arguments():
     operator = pipeline(
         parameters={"mode": "fast"},
         processes={"sort": [1], "plot": {"format": "svg"}},
         nextflow_profile="big",
         resume_run_id="r1",
     )
-    assert operator.run_params().to_json() == {
+    assert operator.build_run_params().to_json() == {
         "pipeline_id": "p1",
         "named_parameters": [{"param_name": "mode", "value": "fast"}],
         "processes": [
@@ -92,8 +92,8 @@ def test_the_request_for_a_pipeline_says_what_was_asked_for():
     }
 
 
-def test_the_request_says_no_more_than_that():
-    assert capsule().run_params().to_json() == {"capsule_id": "c1"}
+def test_run_capsule_request_omits_defaults():
+    assert capsule().build_run_params().to_json() == {"capsule_id": "c1"}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,6 @@ def test_the_request_says_no_more_than_that():
         (CodeOceanDeleteComputationOperator, {"computation_id": None}, "computation_id: must not be None"),
     ],
 )
-def test_wrong_identifiers_and_names_are_told_when_the_dag_is_parsed(operator, arguments, message):
+def test_computation_operators_with_invalid_ids_raise_at_parse_time(operator, arguments, message):
     with pytest.raises(ValueError, match=message):
         operator(task_id="t", **arguments)

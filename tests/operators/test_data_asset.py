@@ -39,7 +39,7 @@ def capture(**arguments):
         ({"timeout": timedelta(0)}, "timeout must be a number of seconds or a timedelta, greater than 0"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+def test_capture_with_invalid_arguments_raises_at_parse_time(arguments, message):
     with pytest.raises(ValueError, match=message):
         capture(**arguments)
 
@@ -59,11 +59,11 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
         {"tags": None},
     ],
 )
-def test_templates_are_left_until_they_are_rendered(arguments):
+def test_capture_with_templates_validates_after_rendering(arguments):
     capture(**arguments)
 
 
-def test_the_request_says_what_was_asked_for():
+def test_capture_request_contains_all_arguments():
     operator = capture(
         path="figures",
         mount="m",
@@ -72,7 +72,7 @@ def test_the_request_says_what_was_asked_for():
         custom_metadata={"acquired": datetime(2026, 1, 2, tzinfo=UTC)},
         target={"bucket": "lab-results", "prefix": "p", "endpoint_name": "onsite"},
     )
-    assert operator.data_asset_params().to_json() == {
+    assert operator.build_data_asset_params().to_json() == {
         "name": "sorted",
         "mount": "m",
         "tags": ["a"],
@@ -83,8 +83,8 @@ def test_the_request_says_what_was_asked_for():
     }
 
 
-def test_the_request_says_no_more_than_that():
-    assert capture().data_asset_params().to_json() == {
+def test_capture_request_omits_defaults():
+    assert capture().build_data_asset_params().to_json() == {
         "name": "sorted",
         "mount": "sorted",
         "tags": [],
@@ -92,9 +92,9 @@ def test_the_request_says_no_more_than_that():
     }
 
 
-def test_a_name_that_is_rendered_natively_to_a_number_stays_a_name():
+def test_capture_with_name_rendered_to_number_sends_text():
     operator = capture(name="{{ ds_nodash }}", custom_metadata={"score": 7})
     operator.name = 20260102  # what render_template_as_native_obj makes of it
-    params = operator.data_asset_params()
+    params = operator.build_data_asset_params()
     assert (params.name, params.mount) == ("20260102", "20260102")
     assert params.custom_metadata == {"score": 7}

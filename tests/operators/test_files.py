@@ -1,4 +1,4 @@
-"""The operators that list and download: what they are given, and being killed."""
+"""Operators that list and download files: arguments, results, and being killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_codeocean.operators.files import (
 
 
 class TaskInstance:
-    """Keeps what is pushed."""
+    """A task instance that stores XComs."""
 
     def __init__(self):
         self.pushed = {}
@@ -57,7 +57,7 @@ def download(**arguments):
         (download, {"max_parallel": 0}, "max_parallel must be a whole number from 1 to 32, got 0"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
+def test_file_operators_with_invalid_arguments_raise_at_parse_time(make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**arguments)
 
@@ -73,11 +73,11 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(make, arguments, message):
         (download, {"target": "s3://bucket/{{ ds }}", "target_conn_id": "aws_lab"}),
     ],
 )
-def test_what_is_right_or_not_known_yet_is_taken(make, arguments):
+def test_file_operators_with_valid_arguments_or_templates_accept_them(make, arguments):
     make(**arguments)
 
 
-def test_a_data_asset_is_shown(code_ocean):
+def test_list_files_of_data_asset_sets_link(code_ocean):
     ti = TaskInstance()
     asset_id = code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]
     operator = listing(data_asset_id=asset_id, pattern="*.md")
@@ -86,7 +86,7 @@ def test_a_data_asset_is_shown(code_ocean):
     assert list(ti.pushed.values()) == [operator.codeocean_url]
 
 
-def test_where_files_are_not_in_code_ocean_no_retry_looks_again(code_ocean):
+def test_list_files_of_external_data_asset_fails_permanently(code_ocean):
     assets = code_ocean.store.data_assets
     asset_id = code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]
     asset = assets.get(asset_id)
@@ -99,7 +99,7 @@ def test_where_files_are_not_in_code_ocean_no_retry_looks_again(code_ocean):
 
 
 @pytest.mark.parametrize("target", [Path, str, lambda path: ObjectStoragePath(f"file://{path}")])
-def test_every_kind_of_target_is_taken(code_ocean, tmp_path, target):
+def test_download_with_any_kind_of_target_writes_files(code_ocean, tmp_path, target):
     operator = download(
         computation_id=code_ocean.env["CODEOCEAN_COMPUTATION_ID"], target=target(tmp_path), path="output"
     )
@@ -107,18 +107,18 @@ def test_every_kind_of_target_is_taken(code_ocean, tmp_path, target):
     assert (tmp_path / "output").exists()
 
 
-def test_a_download_that_is_killed_stops(code_ocean, tmp_path, caplog):
+def test_download_when_killed_stops(code_ocean, tmp_path, caplog):
     operator = download(computation_id=code_ocean.env["CODEOCEAN_COMPUTATION_ID"], target=str(tmp_path))
-    operator.on_kill()  # before it runs there is nothing to stop
+    operator.on_kill()  # before execute, there is nothing to stop
     assert caplog.text == ""
     fault = code_ocean.faults.add(FaultRule(path="/storage/**", kind="status", times=None, retry_after=50))
     threading.Thread(target=lambda: fault.wait(hits=1) and operator.on_kill()).start()
     with pytest.raises(DownloadFailed):
         operator.execute({"ti": TaskInstance()})
-    assert "Killed: the download stops" in caplog.text
+    assert "Killed: stopping the download" in caplog.text
 
 
-def test_download_of_another_computation_without_overwrite_fails_permanently(code_ocean, tmp_path):
+def test_download_over_foreign_files_without_overwrite_fails_permanently(code_ocean, tmp_path):
     (tmp_path / "output").write_bytes(b"mine")
     operator = download(
         computation_id=code_ocean.env["CODEOCEAN_COMPUTATION_ID"], target=str(tmp_path), overwrite=False
@@ -130,12 +130,12 @@ def test_download_of_another_computation_without_overwrite_fails_permanently(cod
     assert [path.name for path in tmp_path.iterdir()] == ["output"]
 
 
-def test_download_unsafe_names_and_excluded_files_are_left_out(code_ocean, tmp_path):
+def test_download_with_unsafe_or_excluded_files_skips_them(code_ocean, tmp_path):
     computation_id = code_ocean.env["CODEOCEAN_COMPUTATION_ID"]
     code_ocean.store.files.put(f"run-{computation_id}", "1:30.csv", b"x")
     operator = download(
         computation_id=computation_id, target=str(tmp_path), exclude="output", on_unsafe="skip"
     )
-    done = operator.execute({"ti": TaskInstance()})
-    assert done["skipped"] == 1
+    result = operator.execute({"ti": TaskInstance()})
+    assert result["skipped"] == 1
     assert not (tmp_path / "output").exists()

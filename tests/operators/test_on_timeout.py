@@ -15,16 +15,15 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
-from airflow_provider_codeocean.capture import once as protocol
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
-from airflow_provider_codeocean.emulator.domain.clock import Policy
-from airflow_provider_codeocean.emulator.domain.config import Transitions
-from airflow_provider_codeocean.emulator.domain.faults import FaultRule
+from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators import once, running
+from airflow_provider_codeocean.operators import _run_base
+from airflow_provider_codeocean.operators._submit_once import runner
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
 from airflow_provider_codeocean.polling.waits import Wait
+from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
 
 pytestmark = pytest.mark.fault("C2")
@@ -57,9 +56,9 @@ def ti():
 
 @pytest.fixture
 def context(ti, monkeypatch):
-    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.2)
-    monkeypatch.setattr(protocol, "SETTLE", 0.1)
-    monkeypatch.setattr(once, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(protocol, "NOT_FOUND_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)  # there is no task to ask Airflow for
     return {"ti": ti, "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
 
 
@@ -85,7 +84,7 @@ def run_out_of_time(monkeypatch):
     def interrupt(wait):
         raise AirflowTaskTimeout("Timeout, PID: 1")
 
-    monkeypatch.setattr(Wait, "pause", interrupt)
+    monkeypatch.setattr(Wait, "next_delay", interrupt)
 
 
 def deferred(operator, context):
@@ -104,15 +103,15 @@ def deferred(operator, context):
 def end(code_ocean, computation_id):
     """Let a computation end with success."""
     record = code_ocean.store.computations.get(computation_id)
-    code_ocean.store.computations.put(replace(record, work=replace(record.work, seconds=0.0)))
+    code_ocean.store.computations.put(replace(record, work=replace(record.work, duration_seconds=0.0)))
 
 
-def test_on_timeout_with_unknown_value_is_refused():
+def test_on_timeout_with_unknown_value_raises():
     with pytest.raises(ValueError, match="on_timeout must be one of 'leave', 'stop', got 'delete'"):
         CodeOceanRunCapsuleOperator(task_id="t", capsule_id="c", on_timeout="delete")
 
 
-def test_leave_on_timeout_lets_a_retry_wait_for_the_same_computation(operator, context, ti, computations):
+def test_leave_on_timeout_lets_retry_wait_for_same_computation(operator, context, ti, computations):
     with pytest.raises(WaitTimeout, match=r"in time; its last state was \w+\. It is left as it is\.$"):
         operator().execute(context)
     first = ti.computation_id
@@ -122,17 +121,13 @@ def test_leave_on_timeout_lets_a_retry_wait_for_the_same_computation(operator, c
     assert computations() == [first]
 
 
-def test_leave_on_execution_timeout_keeps_the_computation(
-    operator, context, ti, computations, run_out_of_time
-):
+def test_leave_on_execution_timeout_keeps_computation(operator, context, ti, computations, run_out_of_time):
     with pytest.raises(AirflowTaskTimeout, match=r"It is left as it is\.$"):
         operator().execute(context)
     assert computations() == [ti.computation_id]
 
 
-def test_stop_on_timeout_deletes_the_computation_and_keeps_the_retries(
-    operator, context, ti, computations, caplog
-):
+def test_stop_on_timeout_deletes_computation_and_keeps_retries(operator, context, ti, computations, caplog):
     with pytest.raises(WaitTimeout) as raised:
         operator(on_timeout="stop").execute(context)
     stopped = f"Computation {ti.computation_id} was stopped and deleted"
@@ -144,9 +139,7 @@ def test_stop_on_timeout_deletes_the_computation_and_keeps_the_retries(
     assert again["id"] != first
 
 
-def test_stop_on_execution_timeout_deletes_the_computation(
-    operator, context, ti, computations, run_out_of_time
-):
+def test_stop_on_execution_timeout_deletes_computation(operator, context, ti, computations, run_out_of_time):
     running_out = operator(on_timeout="stop", on_kill="delete")
     with pytest.raises(AirflowTaskTimeout) as raised:
         running_out.execute(context)
@@ -158,13 +151,13 @@ def test_stop_on_execution_timeout_deletes_the_computation(
 
 
 def test_stop_interrupted_by_execution_timeout_is_repeated(operator, context, ti, computations, monkeypatch):
-    remove = CodeOceanRunCapsuleOperator._remove
+    remove = CodeOceanRunCapsuleOperator._delete_if_pending
 
     def remove_interrupted(operator, runner, **options):
-        monkeypatch.setattr(CodeOceanRunCapsuleOperator, "_remove", remove)
+        monkeypatch.setattr(CodeOceanRunCapsuleOperator, "_delete_if_pending", remove)
         raise AirflowTaskTimeout("Timeout, PID: 1")
 
-    monkeypatch.setattr(CodeOceanRunCapsuleOperator, "_remove", remove_interrupted)
+    monkeypatch.setattr(CodeOceanRunCapsuleOperator, "_delete_if_pending", remove_interrupted)
     with pytest.raises(AirflowTaskTimeout) as raised:
         operator(on_timeout="stop").execute(context)
     assert str(raised.value).endswith(
@@ -174,7 +167,7 @@ def test_stop_interrupted_by_execution_timeout_is_repeated(operator, context, ti
 
 
 @pytest.mark.parametrize("is_submitted", [False, True])
-def test_stop_on_execution_timeout_during_the_submission(
+def test_stop_on_execution_timeout_during_submission_deletes_computation(
     operator, context, code_ocean, computations, monkeypatch, is_submitted
 ):
     from airflow_provider_codeocean.api.endpoints.computations import Computations
@@ -193,7 +186,7 @@ def test_stop_on_execution_timeout_during_the_submission(
         assert str(raised.value).endswith("It could not be stopped (on_timeout='stop'): its id is not known.")
 
 
-def test_stop_after_the_trigger_timed_out_deletes_the_computation(operator, context, ti, computations):
+def test_stop_after_trigger_timeout_deletes_computation(operator, context, ti, computations):
     conclude = deferred(partial(operator, on_timeout="stop"), context)
     with pytest.raises(WaitTimeout) as raised:
         conclude()
@@ -204,14 +197,14 @@ def test_stop_after_the_trigger_timed_out_deletes_the_computation(operator, cont
     assert computations() == []
 
 
-def test_leave_after_the_trigger_timed_out_keeps_the_computation(operator, context, ti, computations):
+def test_leave_after_trigger_timeout_keeps_computation(operator, context, ti, computations):
     conclude = deferred(operator, context)
     with pytest.raises(WaitTimeout, match=r"It is left as it is\."):
         conclude()
     assert computations() == [ti.computation_id]
 
 
-def test_computation_that_succeeded_before_the_conclusion_is_the_result(
+def test_timeout_with_computation_succeeded_before_conclusion_returns_it(
     operator, context, ti, code_ocean, computations
 ):
     conclude = deferred(partial(operator, on_timeout="stop"), context)
@@ -221,7 +214,7 @@ def test_computation_that_succeeded_before_the_conclusion_is_the_result(
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_stop_keeps_a_computation_that_has_just_succeeded(
+def test_stop_with_computation_just_succeeded_keeps_it(
     operator, context, ti, code_ocean, computations, monkeypatch, deferrable
 ):
     stop = CodeOceanRunCapsuleOperator.stop_on_timeout
@@ -235,9 +228,7 @@ def test_stop_keeps_a_computation_that_has_just_succeeded(
     conclude = deferred(stopping, context) if deferrable else partial(stopping().execute, context)
     with pytest.raises(WaitTimeout) as raised:
         conclude()
-    assert str(raised.value).endswith(
-        f"Computation {ti.computation_id} is over by now, and is left as it is."
-    )
+    assert str(raised.value).endswith(f"Computation {ti.computation_id} has ended and was kept.")
     assert computations() == [ti.computation_id]
 
 
@@ -249,11 +240,11 @@ def test_stop_keeps_a_computation_that_has_just_succeeded(
         ({"kind": "hold", "timeout": 60.0}, "ReadTimeout"),
     ],
 )
-def test_stop_that_fails_is_in_the_error_in_bounded_time(
+def test_stop_that_fails_is_reported_in_bounded_time(
     operator, context, ti, code_ocean, monkeypatch, caplog, rule, why
 ):
-    monkeypatch.setattr(running, "_STOP_BUDGET", 0.5)
-    monkeypatch.setattr(running, "_STOP_TIMEOUT", 0.3)
+    monkeypatch.setattr(_run_base, "_STOP_RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(_run_base, "_STOP_TIMEOUT_SECONDS", 0.3)
     code_ocean.faults.add(FaultRule(method="DELETE", times=None, **rule))
     began = time.monotonic()
     with pytest.raises(WaitTimeout) as raised:
@@ -265,13 +256,13 @@ def test_stop_that_fails_is_in_the_error_in_bounded_time(
     assert f"Timeout: {failed}" in caplog.text
 
 
-def test_stop_with_a_connection_that_is_gone_still_reports_the_timeout(operator, context, monkeypatch):
+def test_stop_with_deleted_connection_still_reports_timeout(operator, context, monkeypatch):
     get_conn = CodeOceanHook.get_conn
 
     def fail(hook, **options):
         if (
-            options.get("timeout") == running._STOP_TIMEOUT
-            and options["retry_budget"] == running._STOP_BUDGET
+            options.get("timeout") == _run_base._STOP_TIMEOUT_SECONDS
+            and options["retry_budget"] == _run_base._STOP_RETRY_SECONDS
         ):
             raise AirflowNotFoundException("The conn_id `codeocean_default` isn't defined")
         return get_conn(hook, **options)
@@ -282,22 +273,20 @@ def test_stop_with_a_connection_that_is_gone_still_reports_the_timeout(operator,
         stopping.execute(context)
 
 
-def test_stop_of_a_superseded_attempt_leaves_the_computation(
-    operator, context, ti, computations, monkeypatch
-):
-    monkeypatch.setattr(once, "overtaken", lambda context: bool(ti.xcoms))  # once it waits
+def test_stop_of_superseded_attempt_leaves_computation(operator, context, ti, computations, monkeypatch):
+    monkeypatch.setattr(runner, "is_superseded", lambda context: bool(ti.xcoms))  # once it waits
     with pytest.raises(WaitTimeout, match="continues: a later attempt of this task waits for it"):
         operator(on_timeout="stop").execute(context)
     assert computations() == [ti.computation_id]
 
 
-def test_stop_leaves_the_computation_after_an_error_that_is_no_timeout(
+def test_stop_after_other_error_leaves_computation(
     operator, context, ti, code_ocean, computations, monkeypatch
 ):
     """The trigger's wait ended for another reason, and then the worker does not reach the server either."""
     from airflow_provider_codeocean.hooks import codeocean
 
-    monkeypatch.setattr(codeocean, "PATIENCE", 0.1)
+    monkeypatch.setattr(codeocean, "RESULT_RETRY_SECONDS", 0.1)
     conclude = deferred(partial(operator, on_timeout="stop"), context)
     event = conclude.args[1]
     event["status"] = "error"
@@ -310,25 +299,25 @@ def test_stop_leaves_the_computation_after_an_error_that_is_no_timeout(
     assert computations() == [ti.computation_id]
 
 
-def test_stop_without_waiting_leaves_a_computation_that_is_not_visible(
+def test_stop_without_waiting_leaves_invisible_computation(
     operator, context, ti, code_ocean, computations, monkeypatch
 ):
     from airflow_provider_codeocean.hooks import codeocean
 
-    monkeypatch.setattr(codeocean, "VISIBILITY_SECONDS", 0.1)
+    monkeypatch.setattr(codeocean, "NOT_FOUND_GRACE_SECONDS", 0.1)
     code_ocean.faults.add(FaultRule(method="GET", path="computations/*", kind="html", status=502, times=None))
     with pytest.raises(WaitTimeout):
         operator(on_timeout="stop", wait_for_completion=False).execute(context)
     assert computations() == [ti.computation_id]
 
 
-@pytest.mark.parametrize("place", ["run", "task_arguments"])
-def test_run_and_capture_gives_on_timeout_to_the_run(place):
+@pytest.mark.parametrize("place", ["run", "operator_kwargs"])
+def test_run_and_capture_passes_on_timeout_to_run(place):
     with DAG("d", schedule=None):
         group = CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", **{place: {"on_timeout": "stop"}})
     assert group.run.on_timeout == "stop"
 
 
-def test_run_and_capture_with_on_timeout_misplaced_names_the_mapping():
+def test_run_and_capture_with_misplaced_on_timeout_names_its_place():
     with DAG("d", schedule=None), pytest.raises(TypeError, match=r"use run=\{'on_timeout': …\}"):
         CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", on_timeout="stop")

@@ -1,4 +1,4 @@
-"""What the operators on data assets refuse when a DAG is parsed, and what they leave to the templates."""
+"""Operators on data assets reject invalid arguments when a DAG is parsed, but not templates."""
 
 from __future__ import annotations
 
@@ -44,7 +44,11 @@ def make(kind, **arguments):
         (CREATE, {"source": None}, "exactly one of source and data_asset_ids"),
         (CREATE, {"data_asset_ids": ["a1"]}, "exactly one of source and data_asset_ids"),
         (CREATE, {"source": None, "data_asset_ids": []}, "data_asset_ids: "),
-        (CREATE, {"source": {}}, "source takes exactly one of aws, gcp, computation and cloud_workstation"),
+        (
+            CREATE,
+            {"source": {}},
+            "source requires exactly one of aws, gcp, computation and cloud_workstation",
+        ),
         (CREATE, {"source": {"aws": {"bucket": "s3://b"}}}, r"source\.aws\.bucket: "),
         (
             CREATE,
@@ -52,7 +56,7 @@ def make(kind, **arguments):
             r"source\.aws: does not take 'key'; it takes bucket, prefix, ",
         ),
         (CREATE, {"source": {"gcp": {"bucket": "b", "client_id": "i"}}}, "client_id and client_secret"),
-        (CREATE, {"results_info": {}}, "results_info takes exactly one of capsule_id and pipeline_id"),
+        (CREATE, {"results_info": {}}, "results_info requires exactly one of capsule_id and pipeline_id"),
         (CREATE, {"timeout": 0}, "timeout must be a number of seconds"),
         (UPDATE, {}, "an update needs at least one of name, "),
         (UPDATE, {"name": " "}, "an update needs at least one of name, "),
@@ -92,7 +96,7 @@ def make(kind, **arguments):
         (DETACH, {"data_asset_ids": []}, "data_asset_ids must be a list that is not empty"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(kind, arguments, message):
+def test_data_asset_operators_with_invalid_arguments_raise_at_parse_time(kind, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(kind, **arguments)
 
@@ -106,7 +110,7 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(kind, arguments, message):
     ],
 )
 @pytest.mark.parametrize(("wrong", "message"), [("", "empty"), (None, "None"), (7.5, "text, got 7.5")])
-def test_what_is_no_identifier_is_refused(operator, wrong, message):
+def test_data_asset_operators_with_invalid_id_raise_at_parse_time(operator, wrong, message):
     with pytest.raises(ValueError, match=f"data_asset_id: must (not )?be {message}"):
         operator(task_id="t", data_asset_id=wrong)
 
@@ -133,16 +137,16 @@ def test_what_is_no_identifier_is_refused(operator, wrong, message):
         (DETACH, {"data_asset_ids": "{{ params.ids }}"}),
     ],
 )
-def test_templates_are_left_until_they_are_rendered(kind, arguments):
+def test_data_asset_operators_with_templates_validate_after_rendering(kind, arguments):
     make(kind, **arguments)
 
 
-def test_what_mapped_tasks_return_is_taken():
+def test_attach_with_list_like_sequence_accepts_it():
     operator = make(ATTACH)
     operator.data_assets = UserList(["a1", "a2"])  # a sequence, but no list
-    assert [each.id for each in operator.attach_params()] == ["a1", "a2"]
+    assert [params.id for params in operator.attach_params()] == ["a1", "a2"]
 
 
-def test_what_is_wrong_beside_a_template_is_told_all_the_same():
+def test_set_permissions_with_template_validates_other_values():
     with pytest.raises(ValueError, match=r"users\.1\.role: "):
         make(SHARE, users=[{"email": "{{ ds }}", "role": "viewer"}, {"email": "a@b.c", "role": "boss"}])

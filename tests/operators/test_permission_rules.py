@@ -1,4 +1,4 @@
-"""Which permissions are missing."""
+"""The permissions to add to the current ones."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.permissions import Permissions, PermissionsParams
-from airflow_provider_codeocean.operators.permissions import missing_permissions
+from airflow_provider_codeocean.operators.permissions import permissions_to_add
 
 USERS = ("ana@lab.test", "Ben@lab.test")
 GROUPS = ("imaging", "ecephys")
 
 
-def missing(wanted, there):
-    found = missing_permissions(PermissionsParams.model_validate(wanted), Permissions.model_validate(there))
-    return None if found is None else found.to_json()
+def missing(wanted, current):
+    requested = PermissionsParams.model_validate(wanted)
+    to_send = permissions_to_add(requested, Permissions.model_validate(current))
+    return None if to_send is None else to_send.to_json()
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "sent"),
+    ("wanted", "current", "sent"),
     [
         ({"everyone": "viewer"}, {"everyone": "viewer"}, None),
         ({"everyone": "none"}, {}, None),
@@ -43,8 +44,8 @@ def missing(wanted, there):
         ({"everyone": "viewer", "share_assets": False}, {"everyone": "viewer", "share_assets": True}, None),
     ],
 )
-def test_only_the_difference_is_sent(wanted, there, sent):
-    assert missing(wanted, there) == sent
+def test_permissions_to_add_returns_difference_only(wanted, current, sent):
+    assert missing(wanted, current) == sent
 
 
 users = st.dictionaries(st.sampled_from(USERS), st.sampled_from(["owner", "editor", "viewer"]))
@@ -63,14 +64,16 @@ def as_lists(users, groups, everyone):
 
 
 @given(users, groups, everyone, users, groups, everyone)
-def test_what_was_sent_is_not_missing_any_more(users, groups, everyone, has_users, has_groups, has_everyone):
+def test_permissions_to_add_after_sending_returns_none(
+    users, groups, everyone, has_users, has_groups, has_everyone
+):
     wanted = as_lists(users, groups, everyone)
     if not users and not groups and everyone is None:
         return
     sent = missing(wanted, as_lists(has_users, has_groups, has_everyone)) or {}
     then = as_lists(
-        has_users | {each["email"]: each["role"] for each in sent.get("users", [])},
-        has_groups | {each["group"]: each["role"] for each in sent.get("groups", [])},
+        has_users | {grant["email"]: grant["role"] for grant in sent.get("users", [])},
+        has_groups | {grant["group"]: grant["role"] for grant in sent.get("groups", [])},
         sent.get("everyone", has_everyone),
     )
     assert missing(wanted, then) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, UnexpectedAnswer
+from airflow_provider_codeocean.api.errors import CodeOceanError, UnexpectedResponse
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators.permissions import CodeOceanSetDataAssetPermissionsOperator
 
@@ -95,7 +95,7 @@ def test_set_permissions_dropped_by_server_fails_and_names_them(serve, share, pa
 
 @pytest.mark.fault("A6")
 @pytest.mark.parametrize("mode", ["merge", "ensure"])
-def test_set_permissions_retried_after_the_group_exists_succeeds(serve, share, pauses, mode):
+def test_set_permissions_retried_after_group_exists_succeeds(serve, share, pauses, mode):
     permissions = Permissions(drops={"no-such-group"})
     server = serve(permissions)
     with pytest.raises(AirflowException):
@@ -105,7 +105,7 @@ def test_set_permissions_retried_after_the_group_exists_succeeds(serve, share, p
     assert permissions.groups["no-such-group"] == "viewer"
     expected = {"groups": [{"group": "no-such-group", "role": "viewer"}]} if mode == "ensure" else WANTED
     assert sent == expected
-    assert len(server.bodies(SET)) == 2
+    assert len(server.bodies_of(SET)) == 2
 
 
 def test_set_permissions_role_unchanged_fails(serve, share, pauses):
@@ -120,7 +120,7 @@ def test_set_permissions_role_unchanged_fails(serve, share, pauses):
 def test_set_permissions_shown_late_succeeds(serve, share, pauses, lag):
     server = serve(Permissions(lag=lag))
     assert share() == WANTED
-    assert len(server.bodies(READ)) == lag + 1
+    assert len(server.bodies_of(READ)) == lag + 1
     assert pauses == [0, 1, 2, 4, 8][: lag + 1]
 
 
@@ -134,7 +134,7 @@ def test_set_permissions_shown_at_once_reads_them_once(serve, share, pauses, cap
 @pytest.mark.parametrize(
     "answer", [(404, {"message": "Not Found"}), (405, {"message": "Method Not Allowed"})]
 )
-def test_set_permissions_older_server_warns_that_they_are_not_verified(serve, share, pauses, caplog, answer):
+def test_set_permissions_on_older_server_warns_about_missing_check(serve, share, pauses, caplog, answer):
     permissions = Permissions()
     serve(lambda line, body: answer if line == READ else permissions(line, body))
     assert share() == WANTED
@@ -146,22 +146,22 @@ def test_set_permissions_older_server_warns_that_they_are_not_verified(serve, sh
 
 @pytest.mark.parametrize("status", [404, 405])
 @pytest.mark.parametrize("proxy", [False, True])
-def test_set_permissions_read_answered_in_plain_text(serve, pauses, caplog, status, proxy):
-    """An old server may answer in its web framework's way; a proxy answers so for the data asset, too."""
+def test_set_permissions_read_with_plain_text_response_warns_or_fails(serve, pauses, caplog, status, proxy):
+    """An old server may answer with its web framework's page; a proxy does so for the data asset, too."""
     permissions = Permissions()
     page = (status, b"404 page not found")
     serve(lambda line, body: page if line == READ or (proxy and line == ASSET) else permissions(line, body))
     operator = CodeOceanSetDataAssetPermissionsOperator(task_id="t", data_asset_id="a1", **WANTED)
     with CodeOceanHook().get_conn(retry_budget=0) as client:
         if proxy:
-            with pytest.raises(UnexpectedAnswer):
-                operator.act(client)
+            with pytest.raises(UnexpectedResponse):
+                operator.perform(client)
         else:
-            assert operator.act(client) == WANTED
+            assert operator.perform(client) == WANTED
             assert "could not be verified" in caplog.text
 
 
-def test_set_permissions_read_is_forbidden_warns(serve, share, pauses, caplog):
+def test_set_permissions_read_forbidden_warns(serve, share, pauses, caplog):
     permissions = Permissions()
     forbidden = (403, {"message": "no permission"})
     serve(lambda line, body: forbidden if line == READ else permissions(line, body))
@@ -169,7 +169,7 @@ def test_set_permissions_read_is_forbidden_warns(serve, share, pauses, caplog):
     assert "could not be verified" in caplog.text
 
 
-def test_set_permissions_data_asset_gone_is_not_an_older_server(serve, share, pauses):
+def test_set_permissions_of_deleted_data_asset_fails_permanently(serve, share, pauses):
     permissions = Permissions()
     gone = (404, {"message": "data asset not found"})
     serve(lambda line, body: gone if line in (READ, ASSET) else permissions(line, body))
@@ -205,7 +205,7 @@ def test_set_permissions_share_assets_is_verified(serve, share, pauses, caplog, 
 
 
 @pytest.mark.parametrize("name", ["users", "groups"])
-def test_set_permissions_two_roles_for_one_is_rejected(share, name):
+def test_set_permissions_with_two_roles_for_same_grantee_raises(share, name):
     key = "email" if name == "users" else "group"
     who = "ana@lab.test" if name == "users" else "g"
     grants = [{key: who, "role": "viewer"}, {key: who.upper(), "role": "owner"}]

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.operators._submit_once import operator
+from airflow_provider_codeocean.operators._submit_once import runner
 from airflow_provider_codeocean.operators.attachment import (
     CodeOceanAttachDataAssetsOperator,
     CodeOceanDetachDataAssetsOperator,
@@ -37,7 +37,7 @@ from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataA
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
-from tests.api.models.params import any_json
+from tests.api.models.strategies import any_json
 from tests.operators.test_run import TaskInstance
 
 CAPTURE = (CodeOceanCaptureResultOperator, {"computation_id": "c", "name": "n"})
@@ -65,8 +65,8 @@ REQUESTS = {
     SEARCH[0]: lambda task: task.search_params().to_json(),
     WAIT[0]: lambda task: task.search_params().to_json(),
     ATTACH[0]: lambda task: [each.to_json() for each in task.attach_params()],
-    DETACH[0]: lambda task: task._ids(),
-    FILES[0]: lambda task: task.which_files(),
+    DETACH[0]: lambda task: task._read_ids(),
+    FILES[0]: lambda task: task.file_selection(),
 }
 
 #: Text arguments: the task, the argument, its value around the text, where the text is in the request,
@@ -182,7 +182,7 @@ def sent(task, argument, around, path, rendered):
 
 @pytest.fixture
 def context(monkeypatch):
-    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)  # there is no task to ask Airflow for
     return {"ti": TaskInstance()}
 
 
@@ -196,7 +196,7 @@ INTERNALS = re.compile(
 @pytest.mark.fault("N5")
 @fields
 @given(value=any_json | st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True))
-def test_text_argument_any_json_value_is_sent_as_text_or_rejected_by_name(
+def test_text_argument_any_json_value_is_sent_as_text_or_rejected(
     task, argument, around, path, is_id, optional, value
 ):
     try:
@@ -228,7 +228,7 @@ def test_text_argument_number_is_sent_as_text(task, argument, around, path, is_i
 
 @pytest.mark.fault("A5")
 @fields
-def test_text_argument_float_is_rejected_with_the_remedy(task, argument, around, path, is_id, optional):
+def test_text_argument_float_is_rejected_with_remedy(task, argument, around, path, is_id, optional):
     with pytest.raises(
         ValueError, match=rf"^{argument}[^ ]*: must be text, got 1e\+18.*put the template in quotes"
     ):
@@ -237,7 +237,7 @@ def test_text_argument_float_is_rejected_with_the_remedy(task, argument, around,
 
 @pytest.mark.fault("D4")
 @fields
-def test_text_argument_blank_counts_as_not_given_if_optional(task, argument, around, path, is_id, optional):
+def test_optional_text_argument_blank_is_omitted(task, argument, around, path, is_id, optional):
     if path == ["results_info", "pipeline_id"]:
         pytest.skip("one of two is required")
     if not optional and not (path[-1] == "value" or "parameters" in path):
@@ -259,7 +259,7 @@ def test_text_argument_blank_counts_as_not_given_if_optional(task, argument, aro
     + [(SHARE, name) for name in ("users", "groups", "share_assets")]
     + [(UPDATE, name) for name in ("add_tags", "remove_tags", "custom_metadata")],
 )
-def test_optional_argument_blank_sends_the_same_as_without_it(task, argument):
+def test_optional_argument_blank_sends_same_as_without(task, argument):
     build = REQUESTS[task[0]]
     tags = {"tags": None, "name": "n"} if argument in ("add_tags", "remove_tags") else {}
     made = make(task, **{argument: "{{ params.x }}"} | tags)
@@ -268,7 +268,7 @@ def test_optional_argument_blank_sends_the_same_as_without_it(task, argument):
 
 
 @pytest.mark.fault("D4")
-def test_update_description_is_cleared_by_the_dag_file_only():
+def test_update_description_is_cleared_by_dag_file_only():
     assert make(UPDATE, description="").update_params().to_json()["description"] == ""
     assert sent(UPDATE, "description", lambda x: x, ["description"], "") is None
 
@@ -319,7 +319,7 @@ MADE = {"id": "a-1", "state": "ready", "name": "n", "mount": "m", "tags": [], "u
     [field.values[:4] for field in FIELDS if field.values[4]],
     ids=[field.id for field in FIELDS if field.values[4]],
 )
-def test_id_argument_result_of_an_operator_is_its_id(task, argument, around, path, rendered):
+def test_id_argument_operator_result_is_its_id(task, argument, around, path, rendered):
     assert sent(task, argument, around, path, rendered) == "a-1"
 
 
@@ -329,11 +329,11 @@ def test_id_argument_result_of_an_operator_is_its_id(task, argument, around, pat
     ("kind", "name"),
     [(CodeOceanDataAssetSensor, "data_asset_id"), (CodeOceanComputationSensor, "computation_id")],
 )
-def test_sensor_result_of_an_operator_is_its_id(kind, name, rendered):
+def test_sensor_operator_result_is_its_id(kind, name, rendered):
     sensor = kind(task_id="t", **{name: "{{ params.x }}"})
     setattr(sensor, name, rendered)
-    assert sensor.new_wait(1.0).id == "a-1"
-    assert getattr(sensor.new_trigger(1.0, 0.0), name) == "a-1"
+    assert sensor.build_wait(1.0).id == "a-1"
+    assert getattr(sensor.build_trigger(1.0, 0.0), name) == "a-1"
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def upstream():
 
 
 @pytest.mark.fault("N3")
-def test_id_argument_output_of_the_right_task_is_accepted(upstream):
+def test_id_argument_output_of_right_task_is_accepted(upstream):
     make(CAPTURE, task_id="d", computation_id=upstream.run.output)
     make(CAPTURE, task_id="e", computation_id=upstream.run.output["computation_id"])
     CodeOceanArchiveDataAssetOperator(task_id="a", data_asset_id=upstream.capture.output)
@@ -387,9 +387,7 @@ def test_id_argument_output_of_the_right_task_is_accepted(upstream):
         ("computation_id", lambda up: up.delete.output, "the result of task 'delete' .*Operator. has no id"),
     ],
 )
-def test_id_argument_output_of_another_task_is_rejected_when_the_dag_is_parsed(
-    upstream, argument, output, problem
-):
+def test_id_argument_output_of_wrong_task_raises_at_parse_time(upstream, argument, output, problem):
     task = {
         "data_asset_id": FILES,
         "computation_id": CAPTURE,
@@ -402,7 +400,7 @@ def test_id_argument_output_of_another_task_is_rejected_when_the_dag_is_parsed(
 @pytest.mark.fault("N10")
 @pytest.mark.parametrize("value", ["https://co.test/capsule/1234567/tree", "1234567", 1234567])
 @pytest.mark.parametrize(("task", "argument"), [(CAPSULE, "capsule_id"), (PIPELINE, "pipeline_id")])
-def test_capsule_id_address_or_number_is_rejected_when_the_dag_is_parsed(task, argument, value):
+def test_capsule_id_address_or_number_raises_at_parse_time(task, argument, value):
     shown = "on its metadata page"
     with pytest.raises(
         ValueError, match=rf"^{argument}: must be an id, got .*1234567.*Code Ocean shows .* {shown}"
@@ -418,7 +416,7 @@ def test_capsule_id_address_or_number_is_rejected_when_the_dag_is_parsed(task, a
     + [
         (TRANSFER, "force"),
         (FILES, "recursive"),
-        (SEARCH, "only_ids"),
+        (SEARCH, "return_ids"),
         (SEARCH, "favorite"),
         (SEARCH, "archived"),
     ]
@@ -433,28 +431,28 @@ def test_flag_other_than_true_or_false_is_rejected(task, argument, value):
 @pytest.mark.fault("N7")
 @pytest.mark.parametrize("task", [CAPTURE, CREATE, UPDATE])
 @pytest.mark.parametrize("mount", ["/data/foo", "..", "a b", "m" * 5000])
-def test_mount_that_is_no_folder_name_is_rejected(task, mount):
+def test_mount_with_invalid_folder_name_is_rejected(task, mount):
     with pytest.raises(ValueError, match=r"^mount: must "):
         make(task, mount=mount)
 
 
 @pytest.mark.fault("N7")
 @pytest.mark.parametrize("task", [CAPTURE, CREATE, UPDATE])
-def test_name_of_5000_characters_is_rejected_once_and_by_its_own_name(task):
+def test_name_of_5000_characters_is_rejected_once_by_name(task):
     with pytest.raises(ValueError, match=r"^name: must have at most 1000 characters, got 5000$"):
         make(task, name="n" * 5000)
 
 
 @pytest.mark.fault("N5")
 @pytest.mark.parametrize("name", ["", None, 1.5])
-def test_mount_not_given_is_in_no_error(name):
+def test_mount_not_given_is_absent_from_errors(name):
     with pytest.raises(ValueError, match=r"^name: ") as caught:
         make(CAPTURE, name=name)
     assert "mount" not in str(caught.value)
 
 
-def test_mount_not_given_is_the_name_as_a_folder():
-    params = make(CAPTURE, name="Sorted /  2026-01-02").data_asset_params()
+def test_mount_not_given_is_derived_from_name():
+    params = make(CAPTURE, name="Sorted /  2026-01-02").build_data_asset_params()
     assert (params.name, params.mount) == ("Sorted /  2026-01-02", "Sorted_2026-01-02")
     with pytest.raises(ValueError, match=r"^name: must have at most 255 bytes.*; give mount"):
         make(CAPTURE, name="n" * 300)
@@ -526,13 +524,13 @@ def test_mount_not_given_is_the_name_as_a_folder():
         ),
     ],
 )
-def test_wrong_value_is_named_in_our_words(task, arguments, message):
+def test_invalid_value_error_uses_own_words(task, arguments, message):
     with pytest.raises(ValueError, match=f"^{message}$") as caught:
         make(task, **arguments)
     assert not INTERNALS.search(str(caught.value))
 
 
-def test_wrong_secret_is_not_in_the_message():
+def test_invalid_secret_is_not_in_error():
     with pytest.raises(ValueError, match="client_secret") as caught:
         make(CREATE, source={"gcp": {"bucket": "b", "client_id": "i", "client_secret": 7310.5}})
     assert "7310" not in str(caught.value)
@@ -548,7 +546,7 @@ def rendered(task, params, *, native=True, **arguments):
 
 @pytest.mark.fault("A4")
 @pytest.mark.parametrize("subject", ["782149", "007", "2025-03-21", "abc"])
-def test_native_rendering_of_text_sends_the_text(subject):
+def test_native_rendering_of_text_sends_text(subject):
     made = rendered(
         CAPTURE, {"x": subject}, name="{{ params.x }}", tags=["{{ params.x }}"], path="{{ params.x }}"
     )
@@ -559,7 +557,7 @@ def test_native_rendering_of_text_sends_the_text(subject):
 
 @pytest.mark.fault("A5")
 @pytest.mark.parametrize("subject", ["2310009E13", "1e5", "12.30"])
-def test_native_rendering_of_a_float_is_rejected_and_quotes_help(subject):
+def test_native_rendering_of_float_is_rejected_unless_quoted(subject):
     made = rendered(CAPTURE, {"x": subject}, tags=["{{ params.x }}"])
     with pytest.raises(
         AirflowFailException, match=r"^tags\.0: must be text, got .* \(template: '{{ params.x }}'\)$"
@@ -579,7 +577,7 @@ def test_native_rendering_of_a_float_is_rejected_and_quotes_help(subject):
         (False, None, "rendered to None"),
     ],
 )
-def test_required_argument_template_without_value_is_named_with_the_template(native, value, said):
+def test_required_argument_rendered_to_nothing_names_template(native, value, said):
     made = rendered(CAPTURE, {"x": value}, native=native, computation_id="{{ params.x }}")
     template = re.escape(" (template: '{{ params.x }}')")
     with pytest.raises(AirflowFailException, match=f"^computation_id: {said}{template}$") as caught:
@@ -609,9 +607,7 @@ def test_required_argument_template_without_value_is_named_with_the_template(nat
         (ATTACH, "capsule_id", "CODEOCEAN_PIPELINE_ID", "of a pipeline, give it as pipeline_id"),
     ],
 )
-def test_id_of_the_other_kind_is_answered_with_the_remedy(
-    code_ocean, context, task, argument, variable, remedy
-):
+def test_id_of_wrong_kind_error_names_remedy(code_ocean, context, task, argument, variable, remedy):
     made = make(task, **{argument: code_ocean.env[variable]})
     with pytest.raises(
         AirflowFailException, match=f"404.*If it is the id {remedy}.* metadata page"
@@ -622,7 +618,7 @@ def test_id_of_the_other_kind_is_answered_with_the_remedy(
     assert "site-packages/pydantic" not in shown
 
 
-def test_rename_takes_a_number_and_the_result_of_a_run(code_ocean):
+def test_rename_with_number_and_run_result_accepts_them(code_ocean):
     computation_id = code_ocean.env["CODEOCEAN_COMPUTATION_ID"]
     made = CodeOceanRenameComputationOperator(task_id="t", computation_id="{{ x }}", name="{{ y }}")
     made.computation_id, made.name = {"id": computation_id, "state": "completed"}, 20260102
@@ -631,7 +627,7 @@ def test_rename_takes_a_number_and_the_result_of_a_run(code_ocean):
 
 @pytest.mark.fault("A4")
 @pytest.mark.parametrize("kind", [SEARCH[0], WAIT[0]])
-def test_filter_on_a_custom_text_field_number_finds_the_text(code_ocean, context, kind):
+def test_filter_on_custom_text_field_with_number_finds_text(code_ocean, context, kind):
     with_subject(code_ocean, "782149")
     made = rendered((kind, {}), {"x": "782149"}, filters=[{"key": "subject", "value": "{{ params.x }}"}])
     assert made.filters == [{"key": "subject", "value": 782149}]

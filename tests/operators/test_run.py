@@ -15,7 +15,7 @@ from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._submit_once import computation as computation_job
-from airflow_provider_codeocean.operators._submit_once import operator as submit_once
+from airflow_provider_codeocean.operators._submit_once import runner
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
@@ -40,11 +40,9 @@ class TaskInstance:
 
 @pytest.fixture
 def context(monkeypatch):
-    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.2)
-    monkeypatch.setattr(waits, "VISIBILITY_SECONDS", 0.2)
-    monkeypatch.setattr(
-        submit_once, "overtaken", lambda context: False
-    )  # there is no task to ask Airflow for
+    monkeypatch.setattr(protocol, "NOT_FOUND_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(waits, "NOT_FOUND_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)  # there is no task to ask Airflow for
     return {"ti": TaskInstance(), "dag_run": SimpleNamespace(start_date=datetime.now(UTC))}
 
 
@@ -70,20 +68,20 @@ def at_the_first_pause(monkeypatch):
     """Let something happen while an operator waits."""
 
     def happens(do):
-        pause = Wait.pause
+        pause = Wait.next_delay
 
         def pause_after(wait):
-            monkeypatch.setattr(Wait, "pause", pause)
+            monkeypatch.setattr(Wait, "next_delay", pause)
             do(wait.id)
             return pause(wait)
 
-        monkeypatch.setattr(Wait, "pause", pause_after)
+        monkeypatch.setattr(Wait, "next_delay", pause_after)
 
     return happens
 
 
 @pytest.mark.fault("B5")
-def test_execute_with_job_that_is_gone_keeps_the_retries(operator, context, at_the_first_pause):
+def test_execute_with_deleted_job_keeps_retries(operator, context, at_the_first_pause):
     def delete(computation_id):
         with CodeOceanHook().get_conn() as client:
             client.computations.delete(computation_id)
@@ -91,15 +89,15 @@ def test_execute_with_job_that_is_gone_keeps_the_retries(operator, context, at_t
     at_the_first_pause(delete)
     with pytest.raises(CodeOceanError, match=r"which this task submitted, is gone.*404") as raised:
         operator().execute(context)
-    assert raised.value.transient
+    assert raised.value.is_transient
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_one_that_was_adopted_and_is_deleted_keeps_the_retries(
+def test_execute_with_adopted_job_deleted_keeps_retries(
     operator, context, at_the_first_pause, code_ocean, monkeypatch, deferrable
 ):
     """As where the trigger of a try that was cleared deletes it only after the next try has found it."""
-    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.1)
     code_ocean.emulator.transitions = Transitions(computations=Policy(seconds=3600))
     began = operator(wait_for_completion=False).execute(context)["id"]
     context["ti"].try_number = 2
@@ -119,21 +117,21 @@ def test_one_that_was_adopted_and_is_deleted_keeps_the_retries(
         conclude = partial(operator().execute, context)
     with pytest.raises(CodeOceanError, match=f"{began}, which this task submitted, is gone.*404") as raised:
         conclude()
-    assert raised.value.transient
+    assert raised.value.is_transient
     context["ti"].try_number = 3
     assert operator(wait_for_completion=False).execute(context)["id"] != began
 
 
-def test_another_one_with_the_key_takes_the_place_of_one_that_is_gone(
+def test_execute_with_deleted_job_adopts_other_job_with_key(
     operator, context, at_the_first_pause, code_ocean, monkeypatch
 ):
-    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.1)
     others = []
 
     def replace(computation_id):
         with CodeOceanHook().get_conn() as client:
             name = client.computations.get(computation_id).name
-            others.append(client.computations.run(operator().run_params()))
+            others.append(client.computations.run(operator().build_run_params()))
             client.computations.rename(others[0].id, name)
             client.computations.delete(computation_id)
 
@@ -142,14 +140,14 @@ def test_another_one_with_the_key_takes_the_place_of_one_that_is_gone(
     assert context["ti"].xcoms["computation_id"] == others[0].id
 
 
-def test_one_that_fails_keeps_the_retries(operator, context, code_ocean):
+def test_execute_with_failed_computation_keeps_retries(operator, context, code_ocean):
     failing = operator(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"])
     with pytest.raises(AirflowException, match="did not succeed: failed, exit code 1") as raised:
         failing.execute(context)
     assert not isinstance(raised.value, AirflowFailException)
 
 
-def test_a_capsule_that_has_no_page_is_run_all_the_same(operator, context, monkeypatch, caplog):
+def test_execute_with_capsule_without_page_omits_links(operator, context, monkeypatch, caplog):
     from airflow_provider_codeocean.api.endpoints.capsules import Capsules
     from airflow_provider_codeocean.api.models.capsule import Capsule
 
@@ -160,7 +158,9 @@ def test_a_capsule_that_has_no_page_is_run_all_the_same(operator, context, monke
 
 
 @pytest.mark.parametrize("on_kill", ["leave", "delete"])
-def test_killed_while_it_waits(operator, context, at_the_first_pause, on_kill, caplog, code_ocean):
+def test_on_kill_while_waiting_leaves_or_deletes_computation(
+    operator, context, at_the_first_pause, on_kill, caplog, code_ocean
+):
     caplog.set_level(logging.INFO)
     running = operator(on_kill=on_kill)
     at_the_first_pause(lambda _: running.on_kill())
@@ -173,10 +173,9 @@ def test_killed_while_it_waits(operator, context, at_the_first_pause, on_kill, c
         assert f"Killed: Computation {context['ti'].xcoms['computation_id']} was deleted" in caplog.text
 
 
-def test_killed_while_it_is_started_it_is_named(operator, context, caplog):
+def test_on_kill_during_submission_logs_key(operator, context, caplog):
     starting = operator()
-    asked = starting.run_params()
-    starting._new_runner(starting._keys(context, asked), asked, context)
+    starting._create_runner(context, CodeOceanHook())
     starting.on_kill()
     assert "Killed while a computation was being submitted: if it was, its name has, or gets, airflow" in (
         caplog.text
@@ -184,15 +183,15 @@ def test_killed_while_it_is_started_it_is_named(operator, context, caplog):
 
 
 @pytest.mark.fault("D4")
-def test_run_name_blank_counts_as_not_given(operator, context):
+def test_run_with_blank_name_counts_as_not_given(operator, context):
     nameless = operator(name="{{ params.name }}")
     nameless.name = " "
     assert nameless.execute(context)["name"].startswith("Run ")
 
 
-def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch):
+def test_execute_complete_on_retry_rechecks_for_duplicates(operator, context, monkeypatch):
     """The second try of a task, where no intent is kept: it looks again when its computation is over."""
-    monkeypatch.setattr(protocol, "SETTLE", 0.1)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.1)
     context["ti"].try_number = 2
     with pytest.raises(TaskDeferred) as deferred:
         operator(deferrable=True).execute(context)
@@ -205,14 +204,14 @@ def test_after_a_deferral_it_can_look_for_others(operator, context, monkeypatch)
 
 
 @pytest.mark.parametrize("capsule", ["CODEOCEAN_CAPSULE_ID", "CODEOCEAN_FAILING_CAPSULE_ID"])
-def test_what_another_task_has_named_meanwhile_is_not_its_result(
+def test_execute_with_adopted_job_named_by_other_task_submits_another(
     operator, context, at_the_first_pause, code_ocean, monkeypatch, capsule
 ):
-    monkeypatch.setattr(protocol, "SETTLE", 0.1)
-    monkeypatch.setattr(computation_job, "NAMED_WITHIN", 0.0)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.1)
+    monkeypatch.setattr(computation_job, "MAX_NAMING_SECONDS", 0.0)
     operator = partial(operator, capsule_id=code_ocean.env[capsule])
     with CodeOceanHook().get_conn() as client:
-        theirs = client.computations.run(operator().run_params()).id
+        theirs = client.computations.run(operator().build_run_params()).id
 
     def name(computation_id):
         with CodeOceanHook().get_conn() as client:
@@ -230,7 +229,7 @@ def test_what_another_task_has_named_meanwhile_is_not_its_result(
     assert context["ti"].xcoms["computation_id"] != theirs
 
 
-def test_a_name_may_be_rendered_to_a_number(operator, context):
+def test_run_with_name_rendered_to_number_sends_text(operator, context):
     numbered = operator(name="{{ ds_nodash }}")
     numbered.name = 20261121  # what render_template_as_native_obj makes of it
     assert numbered.execute(context)["name"].startswith("20261121 airflow")
@@ -249,21 +248,36 @@ class Lazy(Sequence):
         return len(self.items)
 
 
-def test_what_mapped_tasks_return_is_taken(operator):
+def test_run_with_list_like_sequences_accepts_them(operator):
     params = operator(capsule_id="c")
     params.data_assets, params.parameters = Lazy("a1", "a2"), Lazy(5, "fast")
-    assert params.run_params().to_json() == {
+    assert params.build_run_params().to_json() == {
         "capsule_id": "c",
         "data_assets": [{"id": "a1"}, {"id": "a2"}],
         "parameters": ["5", "fast"],
     }
 
 
-def test_run_float_in_the_dag_file_is_sent_as_its_text():
+def test_run_with_float_in_dag_file_sends_its_text():
     run = CodeOceanRunCapsuleOperator(task_id="t", capsule_id="c1", parameters={"threshold": 0.5, "n": 3})
-    assert run.run_params().to_json()["named_parameters"] == [
+    assert run.build_run_params().to_json()["named_parameters"] == [
         {"param_name": "threshold", "value": "0.5"},
         {"param_name": "n", "value": "3"},
     ]
     pipeline = CodeOceanRunPipelineOperator(task_id="t", pipeline_id="p1", processes={"align": [1e-05, "x"]})
-    assert pipeline.run_params().to_json()["processes"] == [{"name": "align", "parameters": ["1e-05", "x"]}]
+    assert pipeline.build_run_params().to_json()["processes"] == [
+        {"name": "align", "parameters": ["1e-05", "x"]}
+    ]
+
+
+@pytest.mark.parametrize("name", [None, "nightly"])
+def test_run_opens_one_client_and_one_to_name_the_computation(operator, context, monkeypatch, name):
+    clients = []
+    create_client = CodeOceanHook._create_client
+    monkeypatch.setattr(
+        CodeOceanHook,
+        "_create_client",
+        lambda *args, **options: clients.append(create_client(*args, **options)) or clients[-1],
+    )
+    operator(name=name).execute(context)
+    assert [client.retry_budget for client in clients] == [60.0, 20.0]

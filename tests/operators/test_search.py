@@ -11,7 +11,7 @@ from airflow_provider_codeocean.operators.search import CodeOceanSearchDataAsset
 
 
 def matches(count, *, most=1000):
-    """A deployment with this many matches, and the most that a page of it has."""
+    """Return a handler that serves this many matches, with at most ``most`` on a page."""
     ids = [f"a{number}" for number in range(count)]
 
     def answer(line, body):
@@ -25,7 +25,7 @@ def matches(count, *, most=1000):
 
 @pytest.fixture
 def search(execute):
-    return lambda **arguments: execute(CodeOceanSearchDataAssetsOperator, only_ids=True, **arguments)
+    return lambda **arguments: execute(CodeOceanSearchDataAssetsOperator, return_ids=True, **arguments)
 
 
 @pytest.mark.fault("A9")
@@ -57,7 +57,7 @@ def test_search_without_more_matches_than_limit_is_quiet(serve, search, caplog, 
     assert "WARNING" not in [record.levelname for record in caplog.records]
 
 
-def test_search_that_ignores_more_matches_reads_no_more_than_limit(serve, search, caplog):
+def test_search_that_ignores_more_matches_reads_up_to_limit(serve, search, caplog):
     server = serve(matches(2000))
     assert len(search(limit=1000, on_more="ignore")) == 1000
     assert search(limit=3, on_more="ignore") == ["a0", "a1", "a2"]
@@ -82,7 +82,7 @@ def test_search_results_without_fields_are_returned(serve, execute):
         lambda line, body: (200, {"has_more": False, "results": [{"id": "a1"}, {"id": "a2", "tags": None}]})
     )
     found = execute(CodeOceanSearchDataAssetsOperator)
-    assert [(each["id"], each["name"], each["tags"], each["size"]) for each in found] == [
+    assert [(asset["id"], asset["name"], asset["tags"], asset["size"]) for asset in found] == [
         ("a1", "", [], None),
         ("a2", "", [], None),
     ]

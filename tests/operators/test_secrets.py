@@ -21,7 +21,7 @@ def classes():
     """All operators and sensors of the package."""
     for package in (operators, sensors):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            if module.name.endswith(".from_trigger") and not Feature.TASK_API.is_there:
+            if module.name.endswith(".from_trigger") and not Feature.TASK_EXECUTION_API.is_available:
                 continue  # for Airflow 3.3, and it defines none
             for value in vars(import_module(module.name)).values():
                 if isinstance(value, type) and issubclass(value, BaseOperator) and value is not BaseOperator:
@@ -29,7 +29,7 @@ def classes():
 
 
 @pytest.mark.parametrize("kind", sorted(set(classes()), key=lambda kind: kind.__name__))
-def test_templates_reach_no_hook_and_no_client(kind):
+def test_template_fields_reach_no_hook_and_no_client(kind):
     """A template may read ``task`` and what it has."""
     own = set(dir(kind)) - set(dir(BaseSensorOperator))
     assert not {name for name in own if "hook" in name or "client" in name or "conn" in name}
@@ -43,7 +43,7 @@ def token(connect):
     return token.encode()
 
 
-def test_a_hook_that_has_connected_can_be_pickled_without_the_token(token):
+def test_hook_pickled_after_connecting_lacks_token(token):
     hook = CodeOceanHook()
     hook.get_conn().close()
     assert hook.url == "https://codeocean.test"
@@ -51,7 +51,7 @@ def test_a_hook_that_has_connected_can_be_pickled_without_the_token(token):
     assert token.decode() not in repr(vars(hook))
 
 
-def test_operators_and_triggers_hold_the_id_of_the_connection(token):
+def test_operators_and_triggers_hold_connection_id_only(token):
     task = CodeOceanCaptureResultOperator(task_id="t", computation_id="c", name="n")
     trigger = CodeOceanDataAssetTrigger(data_asset_id="a", poll_interval=1)
     for held in (repr(vars(task)), repr(trigger.serialize()), repr(vars(trigger))):

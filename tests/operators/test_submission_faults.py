@@ -13,8 +13,8 @@ from airflow_provider_codeocean.api.errors import AlreadyExists, CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation, RunParams
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators._submit_once import computation, operator
-from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, _canonical
+from airflow_provider_codeocean.operators._submit_once import computation, runner
+from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, _canonical_value
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
@@ -22,7 +22,6 @@ from airflow_provider_codeocean.operators.computation import (
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt, extract_key
-from airflow_provider_codeocean.submission.protocol import SubmitOnce
 
 HTML_404 = {"kind": "html", "status": 404}
 
@@ -48,11 +47,11 @@ class TaskInstance:
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch, code_ocean):
-    monkeypatch.setattr(protocol, "SETTLE", 0.2)
-    monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(protocol, "_LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(computation, "NAMED_WITHIN", 0.0)
-    monkeypatch.setattr(operator, "overtaken", lambda context: False)  # there is no task to ask Airflow for
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "_INITIAL_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "_MAX_DELAY_SECONDS", 0.2)
+    monkeypatch.setattr(computation, "MAX_NAMING_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "is_superseded", lambda context: False)  # there is no task to ask Airflow for
     code_ocean.emulator.transitions = Transitions(assets=Policy(reads=2), computations=Policy(reads=2))
 
 
@@ -133,14 +132,14 @@ def test_execute_with_false_404_while_waiting_succeeds(submit, fault):
 
 @pytest.mark.fault("B5")
 @pytest.mark.parametrize("durable", [True, False])
-def test_execute_with_job_that_is_not_visible_yet_succeeds(submit, fault, durable):
+def test_execute_with_job_not_visible_yet_succeeds(submit, fault, durable):
     fault(kind="read_lag", delay=0.5)
     context = a_context(state=State() if durable else None)
     assert submit().execute(context)["id"] == submit.jobs()[0].id
 
 
 @pytest.mark.fault("B5")
-def test_retry_with_job_that_is_not_visible_yet_adopts_it(submit, fault):
+def test_retry_with_job_not_visible_yet_adopts_it(submit, fault):
     state = State()
     fault(kind="read_lag", delay=1.0)
     job = submit(wait_for_completion=False).execute(a_context(1, state=state))
@@ -149,29 +148,29 @@ def test_retry_with_job_that_is_not_visible_yet_adopts_it(submit, fault):
 
 
 @pytest.mark.fault("B5")
-def test_execute_complete_with_job_that_is_not_visible_yet_succeeds(submit, fault):
+def test_execute_complete_with_job_not_visible_yet_succeeds(submit, fault):
     fault(kind="read_lag", delay=0.5)
     operator = submit(deferrable=True)
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(a_context())
     job = submit.jobs()[0].id
-    assert deferred.value.trigger.new_wait().submitted_at is not None
+    assert deferred.value.trigger.build_wait().submitted_at is not None
     event = {"status": "success", "state": "ready", "message": "", operator.external_id_key: job}
     assert submit().execute_complete(a_context(), event, **deferred.value.kwargs)["id"] == job
 
 
 @pytest.mark.fault("B5")
-def test_execute_with_job_that_never_appears_keeps_the_retries(submit, fault, monkeypatch):
-    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.3)
-    monkeypatch.setattr("airflow_provider_codeocean.polling.waits.VISIBILITY_SECONDS", 0.3)
+def test_execute_with_job_that_never_appears_keeps_retries(submit, fault, monkeypatch):
+    monkeypatch.setattr(protocol, "NOT_FOUND_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("airflow_provider_codeocean.polling.waits.NOT_FOUND_GRACE_SECONDS", 0.3)
     fault(kind="read_lag", delay=3600)
     with pytest.raises(CodeOceanError, match="which this task submitted, is gone") as raised:
         submit().execute(a_context())
-    assert raised.value.transient
+    assert raised.value.is_transient
 
 
 @pytest.mark.fault("B5")
-def test_on_kill_with_job_that_is_not_visible_yet_does_not_report_it_gone(submit, fault, caplog):
+def test_on_kill_with_job_not_visible_yet_does_not_report_it_deleted(submit, fault, caplog):
     operator = submit(on_kill="delete", wait_for_completion=False)
     job = operator.execute(a_context())["id"]
     fault(kind="status", status=404, body={"message": "not found"}, times=None)
@@ -186,7 +185,7 @@ def test_on_kill_with_job_that_is_not_visible_yet_does_not_report_it_gone(submit
 @pytest.mark.parametrize("on_existing", ["create", "fail"])
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize(("before", "after"), [(2, 0), (2, 1), (1, 5)])
-def test_retry_after_edited_retries_adopts_the_job(submit, on_existing, durable, before, after):
+def test_retry_after_edited_retries_adopts_job(submit, on_existing, durable, before, after):
     state = State() if durable else None
     first = submit(on_existing=on_existing, retries=before, wait_for_completion=False)
     job = first.execute(a_context(1, before, state))
@@ -196,7 +195,7 @@ def test_retry_after_edited_retries_adopts_the_job(submit, on_existing, durable,
 
 
 @pytest.mark.parametrize("after", [0, 4])
-def test_cleared_task_after_edited_retries_does_as_on_existing_says(capture, after):
+def test_cleared_task_after_edited_retries_follows_on_existing(capture, after):
     capture(on_existing="create", retries=2).execute(a_context(1, 2))
     capture(on_existing="create", retries=after).execute(a_context(2, 1 + after))
     assert len(capture.jobs()) == 2
@@ -210,7 +209,7 @@ def test_cleared_task_after_edited_retries_does_as_on_existing_says(capture, aft
 
 @pytest.mark.fault("C3")
 @pytest.mark.parametrize("durable", [True, False])
-def test_cleared_task_that_adopts_warns_and_says_how_to_get_a_new_one(submit, durable, caplog):
+def test_cleared_task_that_adopts_warns_and_names_remedy(submit, durable, caplog):
     state = State() if durable else None
     job = submit(retries=1).execute(a_context(1, 1, state))
     caplog.clear()
@@ -223,14 +222,14 @@ def test_cleared_task_that_adopts_warns_and_says_how_to_get_a_new_one(submit, du
     assert len(submit.jobs()) == 1
 
 
-def test_retry_that_adopts_a_pending_job_does_not_warn(submit, caplog):
+def test_retry_that_adopts_pending_job_does_not_warn(submit, caplog):
     state = State()
     submit(retries=1, wait_for_completion=False).execute(a_context(1, 1, state))
     submit(retries=1).execute(a_context(2, 1, state))
     assert [each for each in warnings_in(caplog) if "Adopted" in each] == []
 
 
-def test_on_existing_may_be_a_template(submit):
+def test_on_existing_with_template_is_accepted(submit):
     operator = submit(on_existing="{{ params.on_existing }}")
     assert "on_existing" in operator.template_fields
     operator.on_existing = "rerun"
@@ -253,7 +252,7 @@ def test_on_existing_may_be_a_template(submit):
     ],
     ids=lambda rule: rule["kind"],
 )
-def test_capture_without_its_key_warns_of_the_consequence(capture, fault, rule, caplog):
+def test_capture_without_its_key_warns_of_consequence(capture, fault, rule, caplog):
     fault(**rule)
     capture().execute(a_context())
     [warning] = [each for each in warnings_in(caplog) if "does not have the idempotency key" in each]
@@ -263,7 +262,7 @@ def test_capture_without_its_key_warns_of_the_consequence(capture, fault, rule, 
 
 
 @pytest.mark.fault("A13")
-def test_retry_with_key_that_was_dropped_finds_the_job_through_the_durable_state(capture, fault):
+def test_retry_with_dropped_key_adopts_job_from_durable_state(capture, fault):
     fault(kind="drop_tags")
     state = State()
     job = capture(wait_for_completion=False).execute(a_context(1, state=state))
@@ -281,7 +280,7 @@ def test_retry_with_key_that_was_dropped_finds_the_job_through_the_durable_state
     ],
     ids=lambda rule: "-".join(map(str, rule.values())),
 )
-def test_retry_with_search_results_of_another_shape_adopts_the_job(capture, fault, rule):
+def test_retry_with_altered_search_results_adopts_job(capture, fault, rule):
     fault(**rule)
     job = capture(wait_for_completion=False).execute(a_context(1))
     adopted = capture().execute(a_context(2))
@@ -290,7 +289,7 @@ def test_retry_with_search_results_of_another_shape_adopts_the_job(capture, faul
 
 
 @pytest.mark.fault("A13")
-def test_run_with_truncated_name_has_the_key_in_front(run, fault, caplog):
+def test_run_with_truncated_name_puts_key_in_front(run, fault, caplog):
     fault(kind="truncate_names", length=60)
     job = run(name="a display name that is rather long", wait_for_completion=False).execute(a_context(1))
     key = extract_key(run.jobs()[0].name)
@@ -302,16 +301,16 @@ def test_run_with_truncated_name_has_the_key_in_front(run, fault, caplog):
 
 
 @pytest.mark.fault("A13")
-def test_run_with_truncated_key_warns_of_the_consequence(run, fault, caplog):
+def test_run_with_truncated_key_warns_of_consequence(run, fault, caplog):
     fault(kind="truncate_names", length=30)
     run(name="sorted").execute(a_context())
     assert len([each for each in warnings_in(caplog) if "does not have the idempotency key" in each]) == 1
 
 
 @pytest.mark.fault("A13")
-def test_retry_does_not_adopt_a_job_with_the_truncated_key_of_another_task(run, code_ocean):
+def test_retry_with_truncated_key_of_another_task_does_not_adopt(run, code_ocean):
     with CodeOceanHook().get_conn() as client:
-        theirs = client.computations.run(run().run_params())
+        theirs = client.computations.run(run().build_run_params())
         client.computations.rename(theirs.id, "sorted airflow0123456789ab")
     assert run().execute(a_context(2))["id"] != theirs.id
 
@@ -329,22 +328,22 @@ def test_run_with_lost_response_and_reported_defaults_is_adopted(run, fault, par
 
 
 @pytest.mark.fault("C1")
-def test_run_with_other_values_than_the_defaults_is_not_adopted(run, fault):
+def test_run_with_other_values_than_defaults_is_not_adopted(run, fault):
     fault(kind="report_defaults", method="POST", path="computations", body={"threshold": "6"}, times=1)
     with CodeOceanHook().get_conn() as client:
-        theirs = client.computations.run(run().run_params())
+        theirs = client.computations.run(run().build_run_params())
     assert run().execute(a_context(2))["id"] != theirs.id
 
 
 @pytest.mark.fault("C1")
 @pytest.mark.parametrize("status", [403, 404])
-def test_run_with_reported_defaults_and_no_app_panel_submits_nothing_else(run, fault, status):
+def test_run_with_reported_defaults_and_no_app_panel_submits_once(run, fault, status):
     fault(kind="report_defaults", method="POST", path="computations")
     fault(kind="close_after", method="POST", path="computations")
     fault(kind="status", path="*/*/app_panel", status=status, body={"message": "no"}, times=None)
     with pytest.raises(CodeOceanError, match="may be the one that an earlier attempt submitted") as raised:
         run().execute(a_context())
-    assert raised.value.transient
+    assert raised.value.is_transient
     assert len(run.jobs()) == 1
 
 
@@ -363,12 +362,12 @@ def test_run_with_reported_defaults_and_no_app_panel_submits_nothing_else(run, f
         ("1e999999", "1e999998", False),
     ],
 )
-def test_canonical_form_of_values_in_other_words(one, other, is_same):
-    assert (_canonical(one) == _canonical(other)) is is_same
+def test_canonical_form_of_equivalent_values_is_equal(one, other, is_same):
+    assert (_canonical_value(one) == _canonical_value(other)) is is_same
 
 
 @pytest.mark.fault("A11")
-def test_pipeline_run_with_parameters_in_order_warns(code_ocean, caplog):
+def test_pipeline_run_with_ordered_parameters_warns(code_ocean, caplog):
     operator = CodeOceanRunPipelineOperator(
         task_id="t",
         pipeline_id=code_ocean.env["CODEOCEAN_PIPELINE_ID"],
@@ -390,7 +389,7 @@ def test_pipeline_run_with_parameters_in_order_warns(code_ocean, caplog):
         (None, None),
     ],
 )
-def test_verify_with_parameters_that_are_not_reported_warns(reported, missing, caplog):
+def test_verify_with_unreported_parameters_warns(reported, missing, caplog):
     params = RunParams.model_validate(
         {
             "pipeline_id": "p1",
@@ -400,10 +399,7 @@ def test_verify_with_parameters_that_are_not_reported_warns(reported, missing, c
     )
     key = f"airflow{7:032x}"
     attempt = TaskAttempt("d", "r", "t", -1, 1)
-    protocol_of_attempt = SubmitOnce(attempt, IdempotencyKeys(key), has_durable_state=False, is_usable=bool)
-    job = ComputationJob(
-        CodeOceanHook(), protocol_of_attempt, params, state=None, go_on=lambda: None, overtaken=bool
-    )
+    job = ComputationJob(CodeOceanHook(), attempt, IdempotencyKeys(key), params, context={})
     fields = {} if reported is None else {"parameters": reported}
     job.verify(Computation.model_validate({"id": "c1", "name": key, **fields}))
     expected = [] if missing is None else [f"so it may have ignored them: {missing}"]

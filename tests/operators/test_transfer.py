@@ -1,4 +1,4 @@
-"""A transfer that is begun once, whatever becomes of a try."""
+"""A transfer is submitted once, however an attempt ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_codeocean.api.models.data_asset import SourceBucket
 from airflow_provider_codeocean.api.models.data_asset_params import AWSTarget, DataAssetParams, TransferParams
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator, _is_there
+from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator, _is_at_target
 
 
 class TaskInstance:
@@ -29,15 +29,15 @@ def asset(code_ocean):
     source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
     params = DataAssetParams.model_validate({"name": "n", "mount": "n", "tags": [], "source": source})
     with CodeOceanHook().get_conn() as client:
-        made = client.data_assets.create(params)
-    return CodeOceanHook().wait_for_data_asset(made.id, poll_interval=0.01)
+        created = client.data_assets.create(params)
+    return CodeOceanHook().wait_for_data_asset(created.id, poll_interval=0.01)
 
 
 @pytest.fixture
 def transfer(code_ocean, asset):
-    """``transfer(state, bucket)`` is one try; ``transfer.begun()`` how often one was begun."""
+    """``transfer(state, bucket)`` runs one attempt; ``transfer.count()`` counts the submitted transfers."""
 
-    def one_try(state=None, bucket=None, **arguments):
+    def attempt(state=None, bucket=None, **arguments):
         operator = CodeOceanTransferDataAssetOperator(
             task_id="t",
             data_asset_id=asset.id,
@@ -48,30 +48,30 @@ def transfer(code_ocean, asset):
         return operator.execute({"ti": TaskInstance(), "task_state_store": state})
 
     endpoint = "POST /api/v1/data_assets/{data_asset_id}/transfer"
-    one_try.begun = lambda: code_ocean.emulator.traffic.requests[endpoint]
-    return one_try
+    attempt.count = lambda: code_ocean.emulator.traffic.requests[endpoint]
+    return attempt
 
 
 def lasting(code_ocean, reads):
     code_ocean.emulator.transitions = Transitions(transfers=Policy(reads=reads))
 
 
-def test_a_retry_goes_on_waiting_for_what_an_earlier_try_began(code_ocean, transfer):
+def test_transfer_on_retry_while_pending_continues_waiting(code_ocean, transfer):
     state = DurableState()
     lasting(code_ocean, 10)
     transfer(state, wait_for_completion=False)
     assert transfer(state)["last_transferred"]
-    assert transfer.begun() == 1
+    assert transfer.count() == 1
 
 
-def test_a_retry_takes_what_was_done_meanwhile(code_ocean, transfer):
+def test_transfer_on_retry_after_success_returns_it(code_ocean, transfer):
     state = DurableState()
     transfer(state, wait_for_completion=False)
     assert transfer(state)["last_transferred"]
-    assert transfer.begun() == 1
+    assert transfer.count() == 1
 
 
-def test_a_retry_begins_what_may_not_have_been_begun(code_ocean, transfer):
+def test_transfer_on_retry_with_request_not_applied_resends_it(code_ocean, transfer):
     state = DurableState()
     lasting(code_ocean, 3)
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets/*/transfer", kind="close_before"))
@@ -80,17 +80,17 @@ def test_a_retry_begins_what_may_not_have_been_begun(code_ocean, transfer):
     assert transfer(state)["last_transferred"]
 
 
-def test_a_transfer_whose_answer_was_lost_is_not_begun_again_once_it_is_done(code_ocean, transfer):
+def test_transfer_on_retry_after_lost_response_does_not_resend_it(code_ocean, transfer):
     state = DurableState()
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets/*/transfer", kind="close_after"))
     with pytest.raises(CodeOceanError):
         transfer(state)
     assert transfer(state)["last_transferred"]
-    assert transfer.begun() == 1
+    assert transfer.count() == 1
 
 
-def test_one_that_failed_as_the_one_before_is_begun_again_by_a_cleared_task(code_ocean, transfer):
-    """Code Ocean may not take an error back while the next transfer is under way."""
+def test_transfer_on_cleared_task_after_same_error_twice_resends_it(code_ocean, transfer):
+    """Code Ocean may not clear an error while the next transfer is pending."""
     state = DurableState()
     with pytest.raises(Exception, match="no-such-bucket"):
         transfer(state, "no-such-bucket")
@@ -98,65 +98,65 @@ def test_one_that_failed_as_the_one_before_is_begun_again_by_a_cleared_task(code
         transfer(state, "no-such-bucket", timeout=0.3)
     with pytest.raises(Exception, match="no-such-bucket"):
         transfer(state, "no-such-bucket", timeout=0.3)
-    assert transfer.begun() == 3
+    assert transfer.count() == 3
 
 
-def test_out_of_time_a_retry_goes_on_waiting(code_ocean, transfer):
+def test_transfer_on_retry_after_timeout_continues_waiting(code_ocean, transfer):
     state = DurableState()
     lasting(code_ocean, 40)
     with pytest.raises(CodeOceanError, match="was not done in time"):
         transfer(state, timeout=0.1)
     assert transfer(state)["last_transferred"]
-    assert transfer.begun() == 1
+    assert transfer.count() == 1
 
 
-def test_a_task_that_is_cleared_moves_files_that_were_moved_away(code_ocean, transfer, asset):
+def test_transfer_on_cleared_task_with_files_moved_away_resends_it(code_ocean, transfer, asset):
     state = DurableState()
     transfer(state)
     target = {"target": {"aws": {"bucket": code_ocean.env["CODEOCEAN_RESULTS_BUCKET"]}}}
     with CodeOceanHook().get_conn() as client:
         client.data_assets.transfer(asset.id, TransferParams.model_validate(target))
     assert transfer(state)["source_bucket"]["bucket"] == code_ocean.env["CODEOCEAN_ARCHIVE_BUCKET"]
-    assert transfer.begun() == 3
+    assert transfer.count() == 3
 
 
-def test_files_that_are_there_are_not_moved_again(code_ocean, transfer):
+def test_transfer_with_files_at_target_requests_nothing(code_ocean, transfer):
     transfer()
     assert transfer()["last_transferred"]
-    assert transfer.begun() == 1
+    assert transfer.count() == 1
 
 
-def test_a_bucket_of_that_name_at_another_endpoint_is_another_one(asset):
-    there = {"bucket": "b", "prefix": "/p/", "external": True, "origin": "aws"}
-    moved = asset.model_copy(update={"source_bucket": SourceBucket.model_validate(there)})
-    assert _is_there(moved, AWSTarget(bucket="b", prefix="p"))
-    assert not _is_there(moved, AWSTarget(bucket="b", prefix="p", endpoint_name="onsite"))
-    assert not _is_there(moved, AWSTarget(bucket="b"))
-    assert not _is_there(moved, AWSTarget(bucket="c", prefix="p"))
-    assert not _is_there(asset, AWSTarget(bucket="b"))
+def test_is_at_target_compares_bucket_prefix_and_endpoint(asset):
+    bucket = {"bucket": "b", "prefix": "/p/", "external": True, "origin": "aws"}
+    moved = asset.model_copy(update={"source_bucket": SourceBucket.model_validate(bucket)})
+    assert _is_at_target(moved, AWSTarget(bucket="b", prefix="p"))
+    assert not _is_at_target(moved, AWSTarget(bucket="b", prefix="p", endpoint_name="onsite"))
+    assert not _is_at_target(moved, AWSTarget(bucket="b"))
+    assert not _is_at_target(moved, AWSTarget(bucket="c", prefix="p"))
+    assert not _is_at_target(asset, AWSTarget(bucket="b"))
 
 
-def test_one_that_failed_is_begun_again_by_a_cleared_task(code_ocean, transfer):
+def test_transfer_on_cleared_task_after_error_resends_it(code_ocean, transfer):
     state = DurableState()
     with pytest.raises(Exception, match=r"The transfer of data asset .* failed: .*no-such-bucket"):
         transfer(state, "no-such-bucket")
-    # The error is the same, and was never taken back in between: only its time ends this wait.
+    # The error is the same, and was never cleared in between: only the timeout ends this wait.
     with pytest.raises(CodeOceanError, match="no-such-bucket"):
         transfer(state, "no-such-bucket", timeout=1)
-    assert transfer.begun() == 2
+    assert transfer.count() == 2
     assert transfer(state)["last_transferred"]
 
 
-def test_out_of_time_it_says_what_goes_on(code_ocean, transfer):
+def test_transfer_after_timeout_error_names_data_asset(code_ocean, transfer):
     lasting(code_ocean, 10_000)
     with pytest.raises(CodeOceanError, match=r"The transfer of data asset .* was not done in time"):
         transfer(timeout=0.1)
 
 
-def test_killed_it_says_what_goes_on(asset, caplog):
+def test_transfer_on_kill_logs_continuing_transfer(asset, caplog):
     operator = CodeOceanTransferDataAssetOperator(task_id="t", data_asset_id=asset.id, target={"bucket": "b"})
     operator.on_kill()
     assert caplog.text == ""
-    operator._wait = operator._new_wait({})
+    operator._wait = operator._build_wait({})
     operator.on_kill()
-    assert f"the transfer of data asset {asset.id} goes on" in caplog.text
+    assert f"the transfer of data asset {asset.id} continues if it was submitted" in caplog.text

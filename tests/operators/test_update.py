@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.operators import data_asset
+from airflow_provider_codeocean.operators import _update_differences
 from airflow_provider_codeocean.operators.data_asset import CodeOceanUpdateDataAssetOperator
 
 PUT = "PUT data_assets/a1"
@@ -29,7 +29,7 @@ class Deployment:
     """One data asset on a server with faults.
 
     :param clears: whether fields that an update omits become empty.
-    :param stores: makes what is stored of an update, from what is sent.
+    :param stores: converts a sent update to the stored one.
     :param lag: how many responses after an update show the data asset before it.
     """
 
@@ -70,28 +70,28 @@ def update(execute, pauses):
     ids=lambda change: next(iter(change)),
 )
 @pytest.mark.parametrize("clears", [True, False])
-def test_update_of_one_field_keeps_the_others(serve, update, change, clears):
+def test_update_of_one_field_keeps_other_fields(serve, update, change, clears):
     deployment = Deployment(clears=clears)
     server = serve(deployment)
     returned = update(**change)
     assert deployment.asset == ASSET | change
     assert {name: returned[name] for name in ASSET} == ASSET | change
-    (sent,) = server.bodies(PUT)
+    (sent,) = server.bodies_of(PUT)
     assert sent.keys() == {"name", "description", "tags", "mount", *change}
 
 
 @pytest.mark.fault("A16")
-def test_update_of_custom_metadata_keeps_other_fields_of_it(serve, update):
+def test_update_of_custom_metadata_keeps_its_other_fields(serve, update):
     deployment = Deployment()
     serve(deployment)
     update(custom_metadata={"score": 7})
     assert deployment.asset["custom_metadata"] == {"modality": "ecephys", "score": 7}
 
 
-def test_update_of_data_asset_without_fields_sends_only_known_ones(serve, update):
+def test_update_of_data_asset_without_fields_sends_known_ones(serve, update):
     server = serve(Deployment(description=None, mount=None, tags=None, custom_metadata=None))
     update(name="sorted")
-    assert server.bodies(PUT) == [{"name": "sorted"}]
+    assert server.bodies_of(PUT) == [{"name": "sorted"}]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_update_of_data_asset_without_fields_sends_only_known_ones(serve, update
         {"custom_metadata": {"score": "5"}},
     ],
 )
-def test_update_without_a_difference_sends_nothing(serve, update, change):
+def test_update_without_difference_sends_nothing(serve, update, change):
     server = serve(Deployment())
     assert update(**change)["id"] == "a1"
-    assert server.bodies(PUT) == []
+    assert server.bodies_of(PUT) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_update_without_a_difference_sends_nothing(serve, update, change):
         ),
     ],
 )
-def test_update_not_stored_fails_and_names_the_difference(serve, update, pauses, change, stores, clause):
+def test_update_not_stored_fails_and_names_difference(serve, update, pauses, change, stores, clause):
     deployment = Deployment(stores=stores)
     server = serve(deployment)
     with pytest.raises(AirflowException) as caught:
@@ -153,11 +153,11 @@ def test_update_not_stored_fails_and_names_the_difference(serve, update, pauses,
 def test_update_shown_late_succeeds(serve, update, pauses):
     server = serve(Deployment(lag=3))
     assert update(name="sorted")["name"] == "sorted"
-    assert len(server.bodies(PUT)) == 1
+    assert len(server.bodies_of(PUT)) == 1
     assert pauses == [0, 1, 2, 4]
 
 
-def test_update_with_a_rounded_value_warns(serve, update, caplog):
+def test_update_with_rounded_value_warns(serve, update, caplog):
     serve(Deployment(stores=lambda sent: sent | {"custom_metadata": {"score": 7}}))
     assert update(custom_metadata={"score": 7.4})["custom_metadata"] == {"score": 7}
     assert (
@@ -188,15 +188,15 @@ changes = st.fixed_dictionaries(
 
 
 @given(assets, changes)
-def test_completed_update_changes_only_what_is_requested(fields, change):
+def test_update_changes_requested_fields_only(fields, change):
     """Whether a server clears omitted fields or keeps them, the result is the same."""
     asset = DataAsset.model_validate(fields)
     params = CodeOceanUpdateDataAssetOperator(task_id="t", data_asset_id="a1", **change).update_params()
-    sent = data_asset._completed(params, asset).to_json()
+    sent = _update_differences.add_current_values(params, asset).to_json()
     cleared = DataAsset.model_validate({"id": "a1", **sent})
     kept = DataAsset.model_validate(fields | sent)
     for result in (cleared, kept):
-        assert data_asset._differences(params, result) == []
+        assert _update_differences.describe_differences(params, result) == []
         for name in ("name", "description", "mount", "tags"):
             assert getattr(result, name) == change.get(name, getattr(asset, name))
     assert kept.custom_metadata == asset.custom_metadata | change.get("custom_metadata", {})

@@ -45,7 +45,7 @@ def test_search_uses_returns_capsules_pipelines_and_combined_data_assets(used, e
 @pytest.mark.fault("D10")
 def test_search_uses_of_some_kinds_returns_their_ids(used, execute):
     found = execute(
-        CodeOceanSearchDataAssetUsesOperator, data_asset_id="a1", kinds=["pipeline"], only_ids=True
+        CodeOceanSearchDataAssetUsesOperator, data_asset_id="a1", kinds=["pipeline"], return_ids=True
     )
     assert found == ["p1"]
     assert {line for line, _ in used.requests} == {"POST pipelines/search"}
@@ -62,7 +62,7 @@ def test_find_data_asset_uses_of_hook_returns_kind_and_object(used):
 @pytest.mark.parametrize(
     ("on_empty", "error"), [("return", None), ("skip", AirflowSkipException), ("fail", AirflowException)]
 )
-def test_search_uses_without_uses_ends_as_requested(serve, execute, on_empty, error):
+def test_search_uses_without_uses_follows_on_empty(serve, execute, on_empty, error):
     serve(lambda line, body: (200, {"results": [], "has_more": False}))
     arguments = {"data_asset_id": "a1", "on_empty": on_empty}
     if error is None:

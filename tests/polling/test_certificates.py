@@ -1,4 +1,4 @@
-"""The certificates to trust are rotated while there are waits."""
+"""Rotation of the trusted certificates during waits, in virtual time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
-from tests.api.certificates import Authority
-from tests.polling.deployment import Asset, Deployment
+from tests.api.certificates import CertificateAuthority
+from tests.polling.fake_deployment import FakeAsset, FakeDeployment
 from tests.polling.test_poller import Waiting
 from tests.polling.virtual_time import run
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Rotating(Deployment):
-    """A deployment that trusts nobody but who trusts its certificate's authority.
+class Rotating(FakeDeployment):
+    """A deployment that rejects clients that do not trust its certificate authority.
 
-    :ivar signed_by: the certificates of that authority.
-    :ivar trusted: the file of certificates that a client reads when it is made.
+    :ivar signed_by: the certificates of the authority.
+    :ivar trusted: the file of certificates that a new client reads.
     """
 
-    def __init__(self, trusted: Path, *assets: Asset) -> None:
+    def __init__(self, trusted: Path, *assets: FakeAsset) -> None:
         super().__init__(*assets)
         self.trusted = trusted
         self._trusted_by_client = b""
@@ -38,7 +38,7 @@ class Rotating(Deployment):
 
     def trust_another(self) -> bytes:
         """Replace the file."""
-        Authority().write(self.trusted.parent / "new").replace(self.trusted)
+        CertificateAuthority().write_certificate(self.trusted.parent / "new").replace(self.trusted)
         moment = next(self._written_at)
         os.utime(self.trusted, ns=(moment, moment))
         return self.trusted.read_bytes()
@@ -67,16 +67,21 @@ class Rotating(Deployment):
 
 @pytest.fixture
 def deployment(tmp_path):
-    return Rotating(Authority().write(tmp_path), Asset("early", 10), Asset("standing", 60), Asset("late", 70))
+    return Rotating(
+        CertificateAuthority().write_certificate(tmp_path),
+        FakeAsset("early", 10),
+        FakeAsset("standing", 60),
+        FakeAsset("late", 70),
+    )
 
 
-def test_waits_go_on_with_the_new_ones(deployment, monkeypatch):
+def test_waits_with_replaced_certificates_continue(deployment, monkeypatch):
     waiting = Waiting(deployment)
 
     async def scene() -> None:
         async with asyncio.TaskGroup() as waits:
-            for each in ("early", "standing"):
-                waits.create_task(waiting.wait(each))
+            for asset_id in ("early", "standing"):
+                waits.create_task(waiting.wait(asset_id))
             await asyncio.sleep(30)
             deployment.signed_by = deployment.trust_another()
             waits.create_task(waiting.wait("late"))
@@ -88,13 +93,13 @@ def test_waits_go_on_with_the_new_ones(deployment, monkeypatch):
     assert len(deployment.clients) == 2
 
 
-def test_a_server_that_is_not_trusted_by_them_either_ends_waits(deployment, monkeypatch):
+def test_waits_with_untrusted_server_fail(deployment, monkeypatch):
     waiting = Waiting(deployment)
 
     async def scene() -> None:
         async with asyncio.TaskGroup() as waits:
-            for each in deployment.assets:
-                waits.create_task(waiting.wait(each))
+            for asset_id in deployment.assets:
+                waits.create_task(waiting.wait(asset_id))
             await asyncio.sleep(30)
             deployment.trust_another()
             deployment.signed_by = b"nobody's"
@@ -104,4 +109,4 @@ def test_a_server_that_is_not_trusted_by_them_either_ends_waits(deployment, monk
     assert waiting.errors.keys() == {"standing", "late"}
     for error in waiting.errors.values():
         assert isinstance(error, CodeOceanTransportError)
-        assert not error.transient
+        assert not error.is_transient

@@ -1,4 +1,4 @@
-"""The connection is edited while waits stand, in virtual time: all notice within a minute."""
+"""Connections that are edited during waits, in virtual time: the poller uses them within a minute."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import defaultdict
 
 import pytest
 
-from tests.polling.deployment import Asset, Deployment
+from tests.polling.fake_deployment import FakeAsset, FakeDeployment
 from tests.polling.test_poller import Waiting
 from tests.polling.virtual_time import run
 
 
-class Recording(Deployment):
-    """Records when each host was sent a request, and with which tokens."""
+class Recording(FakeDeployment):
+    """Records the times and tokens of the requests to each host."""
 
     def __init__(self, *assets):
         super().__init__(*assets)
@@ -29,14 +29,14 @@ class Recording(Deployment):
 @pytest.mark.fault("B6")
 @pytest.mark.parametrize("interval", [5.0, 60.0, 3600.0])
 @pytest.mark.parametrize("count", [1, 3, 200])
-def test_poller_host_edited_is_followed_within_a_minute(count, interval, monkeypatch):
-    deployment = Recording(*(Asset(f"a{number}", 200.0) for number in range(count)))
+def test_poller_with_edited_host_uses_it_within_a_minute(count, interval, monkeypatch):
+    deployment = Recording(*(FakeAsset(f"a{number}", 200.0) for number in range(count)))
     waiting = Waiting(deployment, interval=interval)
 
     async def scene():
         waits = asyncio.create_task(waiting.all())
         await asyncio.sleep(100)
-        deployment.known_url, deployment.known_token = "https://new.test", "another"
+        deployment.connection_url, deployment.connection_token = "https://new.test", "another"
         await asyncio.sleep(30)
         deployment.token = "another"
         await waits
@@ -50,16 +50,16 @@ def test_poller_host_edited_is_followed_within_a_minute(count, interval, monkeyp
 
 
 @pytest.mark.fault("B6")
-def test_poller_reads_an_unchanged_connection_once_a_minute(monkeypatch):
-    deployment = Recording(*(Asset(f"a{number}", 3600.0) for number in range(50)))
+def test_poller_with_unchanged_connection_reads_it_once_a_minute(monkeypatch):
+    deployment = Recording(*(FakeAsset(f"a{number}", 3600.0) for number in range(50)))
     run(Waiting(deployment).all(), monkeypatch)
-    assert 60 <= len(deployment.connection_read_at) <= 70
+    assert 60 <= len(deployment.connection_reads) <= 70
     assert len(deployment.clients) == 1
 
 
 @pytest.mark.fault("B6")
-def test_poller_connection_that_hangs_does_not_delay_waits(monkeypatch):
-    deployment = Recording(*(Asset(f"a{number}", 300.0) for number in range(20)))
+def test_poller_with_hanging_connection_read_delays_no_wait(monkeypatch):
+    deployment = Recording(*(FakeAsset(f"a{number}", 300.0) for number in range(20)))
     waiting, read = Waiting(deployment, interval=5.0), deployment.connect
 
     async def connect(current=None):

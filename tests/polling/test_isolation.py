@@ -1,4 +1,4 @@
-"""A problem with one wait, or with searches, stays there: the other waits keep their interval."""
+"""Isolation of problems: other waits keep their interval, in virtual time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 import httpx
 import pytest
 
-from airflow_provider_codeocean.polling.poller import wait_together
+from airflow_provider_codeocean.polling.poller import wait_on_shared_poller
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, SearchWait
 from airflow_provider_codeocean.polling.watches import DataAssetsWatch
-from tests.polling.deployment import HOUR, Asset, Deployment
+from tests.polling.fake_deployment import SECONDS_PER_HOUR, FakeAsset, FakeDeployment
 from tests.polling.test_poller import Waiting, many
 from tests.polling.virtual_time import run
 
@@ -19,26 +19,26 @@ INTERVAL = 5.0
 PAGE = "<html><title>Sign in</title></html>"
 
 
-class Misbehaving(Deployment):
+class Misbehaving(FakeDeployment):
     """A deployment in which some paths have a problem.
 
-    :ivar answers: the response to a path, instead of the usual one; None hangs.
-    :ivar brief_answers: responses to single requests for a path; each replaces the first one after a time.
+    :ivar answers: the response to a path, instead of the apply_faults one; None hangs.
+    :ivar brief_answers: single responses to a path, each to the first request after a time.
     """
 
-    def __init__(self, *assets: Asset) -> None:
+    def __init__(self, *assets: FakeAsset) -> None:
         super().__init__(*assets)
         self.answers: dict[str, httpx.Response | None] = {}
         self.brief_answers: dict[str, list[tuple[float, httpx.Response | None]]] = {}
 
-    async def _trouble(self, request: httpx.Request, what: str) -> httpx.Response | None:
-        brief_answers = self.brief_answers.get(what)
+    async def _apply_faults(self, request: httpx.Request, target: str) -> httpx.Response | None:
+        brief_answers = self.brief_answers.get(target)
         if brief_answers and brief_answers[0][0] <= asyncio.get_running_loop().time():
             answer = brief_answers.pop(0)[1]
-        elif what in self.answers:
-            answer = self.answers[what]
+        elif target in self.answers:
+            answer = self.answers[target]
         else:
-            return await super()._trouble(request, what)
+            return await super()._apply_faults(request, target)
         if answer is None:
             await asyncio.sleep(30)
             raise httpx.ReadTimeout("too slow", request=request)
@@ -50,14 +50,14 @@ def p95(values: list[float]) -> float:
 
 
 def wait_for_healthy(deployment: Misbehaving, monkeypatch, *, seconds: float = 900.0) -> Waiting:
-    """Wait for all; those whose path has a problem end at their deadline."""
+    """Wait for all assets. Those whose path has a problem time out."""
     waiting = Waiting(deployment, interval=INTERVAL)
-    healthy = [each for each in deployment.assets if each not in deployment.answers]
+    healthy = [asset_id for asset_id in deployment.assets if asset_id not in deployment.answers]
 
     async def scene() -> None:
         async with asyncio.TaskGroup() as group:
-            for each in deployment.assets:
-                group.create_task(waiting.wait(each, seconds=seconds))
+            for asset_id in deployment.assets:
+                group.create_task(waiting.wait(asset_id, seconds=seconds))
 
     run(scene(), monkeypatch)
     assert waiting.noticed.keys() == set(healthy)
@@ -66,20 +66,20 @@ def wait_for_healthy(deployment: Misbehaving, monkeypatch, *, seconds: float = 9
 
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize("retry_after", [None, "60"])
-def test_poller_searches_rejected_with_429_delay_no_wait(monkeypatch, retry_after):
+def test_poller_with_searches_rejected_with_429_delays_no_wait(monkeypatch, retry_after):
     deployment = Misbehaving(*many(200, 100, 400))
-    deployment.troubles = [(0.0, HOUR, "search 429")]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 429")]
     deployment.retry_after = retry_after
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
-    assert deployment.searches <= 20
+    assert deployment.search_count <= 20
 
 
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize("retry_after", [None, "60", "3600"])
-def test_poller_search_waits_rejected_with_429_delay_no_other(monkeypatch, retry_after):
+def test_poller_with_search_waits_rejected_with_429_delays_no_other(monkeypatch, retry_after):
     deployment = Misbehaving(*many(200, 100, 400))
-    deployment.troubles = [(0.0, HOUR, "search 429")]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 429")]
     deployment.retry_after = retry_after
     waiting = Waiting(deployment, interval=INTERVAL)
     connect = {"connect": deployment.connect, "name": "co"}
@@ -89,7 +89,7 @@ def test_poller_search_waits_rejected_with_429_delay_no_other(monkeypatch, retry
     ]
 
     async def scene() -> None:
-        tasks = [asyncio.create_task(wait_together(each, **connect)) for each in searches]
+        tasks = [asyncio.create_task(wait_on_shared_poller(wait, **connect)) for wait in searches]
         await waiting.all()
         for task in tasks:
             task.cancel()
@@ -98,19 +98,19 @@ def test_poller_search_waits_rejected_with_429_delay_no_other(monkeypatch, retry
     run(scene(), monkeypatch)
     assert not waiting.errors
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
-    assert deployment.searches <= 10 + 400 / 60 + 400 / min(600, float(retry_after or 60))
+    assert deployment.search_count <= 10 + 400 / 60 + 400 / min(600, float(retry_after or 60))
 
 
 @pytest.mark.fault("B2")
 @pytest.mark.parametrize("retry_after", ["60", "600"])
 @pytest.mark.parametrize("count", [7, 200])
-def test_poller_path_that_responds_503_delays_only_itself(monkeypatch, retry_after, count):
+def test_poller_with_path_responding_503_delays_only_its_waits(monkeypatch, retry_after, count):
     deployment = Misbehaving(*many(count, 100, 400))
     for number in range(0, count, 7):
         deployment.answers[f"a{number}"] = httpx.Response(
             503, headers={"Retry-After": retry_after}, json={"message": "maintenance"}
         )
-    deployment.troubles = [(0.0, HOUR, "search 500")]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 500")]
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
     assert deployment.count("a0") <= 900 / int(retry_after) + 2
@@ -124,21 +124,21 @@ def throttled(retry_after: str | None) -> httpx.Response:
 @pytest.mark.fault("B2")
 @pytest.mark.parametrize("retry_after", [None, "60", "120", "600", "3600"])
 @pytest.mark.parametrize(("count", "rejected"), [(2, 1), (7, 1), (40, 1), (40, 4), (200, 29)])
-def test_poller_path_that_responds_429_delays_only_itself(monkeypatch, retry_after, count, rejected):
+def test_poller_with_path_responding_429_delays_only_its_waits(monkeypatch, retry_after, count, rejected):
     deployment = Misbehaving(*many(count, 100, 400))
     deployment.answers = {f"a{number}": throttled(retry_after) for number in range(rejected)}
-    deployment.troubles = [(0.0, HOUR, "search 500")]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 500")]
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
     assert deployment.count("a0") <= 900 / min(600, int(retry_after or 60)) + 8
 
 
 @pytest.mark.fault("B2")
-def test_poller_single_429_delays_only_its_wait(monkeypatch):
+def test_poller_with_single_429_delays_only_its_wait(monkeypatch):
     deployment = Misbehaving(*many(7, 100, 400))
     deployment.brief_answers = {"a0": [(50.0, throttled("600"))]}
     waiting = wait_for_healthy(deployment, monkeypatch)
-    late = {each: at - deployment.assets[each].ends_at for each, at in waiting.noticed.items()}
+    late = {asset_id: at - deployment.assets[asset_id].ends_at for asset_id, at in waiting.noticed.items()}
     assert late.pop("a0") > 1.5 * INTERVAL
     assert max(late.values()) <= 1.5 * INTERVAL
 
@@ -146,82 +146,82 @@ def test_poller_single_429_delays_only_its_wait(monkeypatch):
 @pytest.mark.fault("B2")
 @pytest.mark.parametrize("retry_after", ["30", "600"])
 @pytest.mark.parametrize("count", [7, 200])
-def test_poller_server_that_rejects_all_is_probed_once_per_retry_after(monkeypatch, retry_after, count):
+def test_poller_with_all_rejected_probes_once_per_retry_after(monkeypatch, retry_after, count):
     deployment = Misbehaving(*many(count, 2000, 2100))
-    deployment.troubles = [(50.0, 1850.0, "429")]
+    deployment.faults = [(50.0, 1850.0, "429")]
     deployment.retry_after = retry_after
     waiting = Waiting(deployment, interval=INTERVAL)
     run(waiting.all(), monkeypatch)
     assert len(waiting.noticed) == count
-    assert deployment.refused <= 2 * 1800 / int(retry_after) + 8  # reads and searches
+    assert deployment.rejected <= 2 * 1800 / int(retry_after) + 8  # reads and searches
 
 
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("hanging", [8, 40])
 @pytest.mark.parametrize("status", [502, None])
-def test_poller_read_that_fails_once_beside_reads_that_hang_is_noticed_in_time(monkeypatch, hanging, status):
+def test_poller_with_failed_read_beside_hanging_reads_is_in_time(monkeypatch, hanging, status):
     deployment = Misbehaving(*many(hanging + 60, 100, 400))
     ids = list(deployment.assets)
     deployment.answers = dict.fromkeys(ids[:hanging])
     answer = httpx.Response(status, html=PAGE) if status else None
-    for number, each in enumerate(ids[hanging::3]):
-        deployment.brief_answers[each] = [(80.0 + number, answer)]
-    deployment.troubles = [(0.0, HOUR, "search 500")]
+    for number, asset_id in enumerate(ids[hanging::3]):
+        deployment.brief_answers[asset_id] = [(80.0 + number, answer)]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 500")]
     waiting = wait_for_healthy(deployment, monkeypatch)
-    late = {each: at - deployment.assets[each].ends_at for each, at in waiting.noticed.items()}
-    assert p95([late[each] for each in deployment.brief_answers]) <= 1.5 * INTERVAL
-    assert p95([late[each] for each in late.keys() - deployment.brief_answers]) <= 1.5 * INTERVAL
+    late = {asset_id: at - deployment.assets[asset_id].ends_at for asset_id, at in waiting.noticed.items()}
+    assert p95([late[asset_id] for asset_id in deployment.brief_answers]) <= 1.5 * INTERVAL
+    assert p95([late[asset_id] for asset_id in late.keys() - deployment.brief_answers]) <= 1.5 * INTERVAL
 
 
 @pytest.mark.fault("B3")
-def test_poller_neighbors_that_fail_together_beside_reads_that_hang_delay_no_wait(monkeypatch):
+def test_poller_with_failing_neighbors_beside_hanging_reads_is_in_time(monkeypatch):
     deployment = Misbehaving(*many(60, 100, 400))
     deployment.answers = {f"a{number}": None for number in range(8)}
     for number in range(8, 28):
         answer = httpx.Response(502, html=PAGE)
         deployment.brief_answers[f"a{number}"] = [(at, answer) for at in range(65, 400, 30)]
-    deployment.troubles = [(0.0, HOUR, "search 500")]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 500")]
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
 @pytest.mark.fault("B3")
-def test_poller_reads_that_fail_slowly_delay_no_other(monkeypatch):
+def test_poller_with_slowly_failing_reads_delays_no_other(monkeypatch):
     deployment = Misbehaving(*many(100, 100, 400))
     slow = [f"a{number}" for number in range(40)]
-    usual = deployment._trouble
+    apply_faults = deployment._apply_faults
 
-    async def trouble(request: httpx.Request, what: str) -> httpx.Response | None:
-        if what not in slow:
-            return await usual(request, what)
+    async def fail_slowly(request: httpx.Request, target: str) -> httpx.Response | None:
+        if target not in slow:
+            return await apply_faults(request, target)
         await asyncio.sleep(4)
         return httpx.Response(504, html=PAGE)
 
-    monkeypatch.setattr(deployment, "_trouble", trouble)
+    monkeypatch.setattr(deployment, "_apply_faults", fail_slowly)
     deployment.answers = dict.fromkeys(slow)
-    deployment.troubles = [(0.0, HOUR, "search 500")]
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 500")]
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("searches", ["work", "fail"])
-def test_poller_reads_that_hang_delay_no_other(monkeypatch, searches):
+def test_poller_with_hanging_reads_delays_no_other(monkeypatch, searches):
     deployment = Misbehaving(*many(208, 100, 400))
     deployment.answers = {f"a{number}": None for number in range(8)}
-    for number in range(8):  # a search must not show them either
-        deployment.assets[f"a{number}"].indexed = False
-    deployment.troubles = [(0.0, HOUR, "search 500")] if searches == "fail" else []
+    for number in range(8):  # a search must not show them
+        deployment.assets[f"a{number}"].is_indexed = False
+    deployment.faults = [(0.0, SECONDS_PER_HOUR, "search 500")] if searches == "fail" else []
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
 @pytest.mark.fault("B3")
-def test_poller_reads_that_fail_at_once_delay_no_other(monkeypatch):
+def test_poller_with_immediately_failing_reads_delays_no_other(monkeypatch):
     deployment = Misbehaving(*many(50, 100, 400))
     for number in range(20):
         deployment.answers[f"a{number}"] = httpx.Response(500, json={"message": "broken"})
-        deployment.assets[f"a{number}"].indexed = False
+        deployment.assets[f"a{number}"].is_indexed = False
     waiting = wait_for_healthy(deployment, monkeypatch)
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
@@ -238,7 +238,7 @@ PROXY = {
 @pytest.mark.fault("B4")
 @pytest.mark.parametrize("count", [1, 200])
 @pytest.mark.parametrize("status", PROXY)
-def test_poller_response_of_a_proxy_ends_no_wait(monkeypatch, status, count):
+def test_poller_with_proxy_response_ends_no_wait(monkeypatch, status, count):
     deployment = Misbehaving(*many(count, 60, 100))
     waiting = Waiting(deployment, interval=INTERVAL)
 
@@ -257,70 +257,74 @@ def test_poller_response_of_a_proxy_ends_no_wait(monkeypatch, status, count):
 
 @pytest.mark.fault("B8")
 @pytest.mark.parametrize("count", [500, 4000])
-def test_poller_many_waits_for_one_target_cost_constant_work_each(monkeypatch, count):
-    deployment = Deployment(Asset("a", 2.0))
-    asked = 0
+def test_poller_with_many_waits_for_one_target_does_constant_work_each(monkeypatch, count):
+    deployment = FakeDeployment(FakeAsset("a", 2.0))
+    call_count = 0
 
     class Counting(DataAssetWait):
-        def interval(self, *args, **kwargs) -> float:
-            nonlocal asked
-            asked += 1
-            return super().interval(*args, **kwargs)
+        def poll_delay(self, *args, **kwargs) -> float:
+            nonlocal call_count
+            call_count += 1
+            return super().poll_delay(*args, **kwargs)
 
     waits = [Counting("a", poll_interval=INTERVAL, deadline=None) for _ in range(count)]
 
     async def scene() -> None:
-        await asyncio.gather(*(wait_together(each, connect=deployment.connect, name="co") for each in waits))
+        await asyncio.gather(
+            *(wait_on_shared_poller(wait, connect=deployment.connect, name="co") for wait in waits)
+        )
 
     run(scene(), monkeypatch)
     assert len(deployment.requests) < 10
-    assert asked <= 10 * count  # once on joining, and once a poll
+    assert call_count <= 10 * count  # once on joining, and once per poll
 
 
 @pytest.mark.parametrize("interval", [2.0, 10.0, 60.0, 300.0])
 @pytest.mark.parametrize("duration", [3.0, 45.0, 700.0, 10_000.0])
 @pytest.mark.parametrize("kinds", ["a", "c", "aaa", "aca"])
-def test_poller_up_to_three_waits_cost_six_requests_more_than_a_fixed_interval(
+def test_poller_with_up_to_three_waits_costs_at_most_six_extra_requests(
     monkeypatch, interval, duration, kinds
 ):
     end = {"state": "completed", "end_status": "succeeded"}
     assets = [
-        Asset(f"{kind}{number}", duration, end if kind == "c" else {"state": "ready"})
+        FakeAsset(f"{kind}{number}", duration, end if kind == "c" else {"state": "ready"})
         for number, kind in enumerate(kinds)
     ]
-    deployment = Deployment(*assets)
+    deployment = FakeDeployment(*assets)
 
     async def scene() -> None:
         waits = [
-            (ComputationWait if each.id[0] == "c" else DataAssetWait)(
-                each.id, poll_interval=interval, deadline=None
+            (ComputationWait if asset.id[0] == "c" else DataAssetWait)(
+                asset.id, poll_interval=interval, deadline=None
             )
-            for each in assets
+            for asset in assets
         ]
-        await asyncio.gather(*(wait_together(each, connect=deployment.connect, name="co") for each in waits))
+        await asyncio.gather(
+            *(wait_on_shared_poller(wait, connect=deployment.connect, name="co") for wait in waits)
+        )
 
     run(scene(), monkeypatch)
-    # A peer polls at once, and then at its interval until it has seen the end.
+    # A provider with a fixed interval polls at once, and then at its interval until the end.
     peer = len(kinds) * (2 + duration // interval)
     assert len(deployment.requests) <= peer + 6
 
 
-def test_poller_ten_thousand_waits_in_steady_state_share_searches(monkeypatch):
-    assets = [Asset(f"a{number}", HOUR, created_at=-600.0) for number in range(10_000)]
-    deployment = Deployment(*assets)
+def test_poller_with_ten_thousand_waits_shares_searches(monkeypatch):
+    assets = [FakeAsset(f"a{number}", SECONDS_PER_HOUR, created_at=-600.0) for number in range(10_000)]
+    deployment = FakeDeployment(*assets)
 
     async def scene() -> None:
-        async def one(asset: Asset) -> None:
+        async def one(asset: FakeAsset) -> None:
             wait = DataAssetWait(asset.id, poll_interval=60.0, deadline=time.time() + 600)
             try:
-                await wait_together(wait, connect=deployment.connect, name="co")
+                await wait_on_shared_poller(wait, connect=deployment.connect, name="co")
             except Exception:  # noqa: BLE001 - its deadline passes
                 return
 
         await asyncio.gather(*map(one, assets))
 
     run(scene(), monkeypatch)
-    steady = [what for at, what in deployment.requests if 300 < at < 540]
-    # Each page holds a thousand; reads verify the searches twice a second, ten times at first.
+    steady = [target for at, target in deployment.requests if 300 < at < 540]
+    # A page holds a thousand; reads verify the searches twice a second, ten times at first.
     assert steady.count("search") <= 240 / 60 * 10 * 3
     assert len(steady) - steady.count("search") <= 240 * 2.2

@@ -1,4 +1,4 @@
-"""Responses with numbers and nesting that make no sense, in virtual time: reading them is bounded."""
+"""Responses with absurd numbers and nesting, in virtual time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
-from airflow_provider_codeocean.api.models.base import read_number, read_value
-from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
+from airflow_provider_codeocean.api.models.base import lenient_number, lenient_value
+from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.polling.poller import wait_together
+from airflow_provider_codeocean.polling.poller import wait_on_shared_poller
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
 from tests.api.loopback import LoopbackServer
-from tests.polling.deployment import Asset, Deployment
+from tests.polling.fake_deployment import FakeAsset, FakeDeployment
 from tests.polling.virtual_time import run
 
 INTERVAL = 10.0
@@ -55,8 +55,8 @@ FIELDS = [
 ]
 
 
-class OddDeployment(Deployment):
-    """Adds the JSON of a field to everything that it returns."""
+class OddDeployment(FakeDeployment):
+    """Adds a field to all objects in its responses."""
 
     field, odd_value = "created", "1"
 
@@ -73,22 +73,22 @@ class OddDeployment(Deployment):
 
 def poll_odd(field: str, value: str, wait_class, count: int, monkeypatch) -> tuple[OddDeployment, list]:
     deployment = OddDeployment(
-        *(Asset(f"a{number}", 300.0, {"state": "ready"}) for number in range(count)),
+        *(FakeAsset(f"a{number}", 300.0, {"state": "ready"}) for number in range(count)),
     )
     if wait_class is ComputationWait:
         for asset in deployment.assets.values():
-            asset.end = {"state": "completed", "end_status": "succeeded"}
+            asset.final_fields = {"state": "completed", "end_status": "succeeded"}
     deployment.field, deployment.odd_value = field, value
 
     async def one(asset_id: str) -> Exception | None:
         wait = wait_class(asset_id, poll_interval=INTERVAL, deadline=time.time() + 400)
-        wait.wants_to_read = True
+        wait.needs_full_read = True
         try:
-            await wait_together(wait, connect=deployment.connect, name="co")
+            await wait_on_shared_poller(wait, connect=deployment.connect, name="co")
         except Exception as error:  # noqa: BLE001
             return error
-        if wait.seen is not None:
-            json.dumps(wait.seen.model_dump(mode="json"), allow_nan=False)
+        if wait.result is not None:
+            json.dumps(wait.result.model_dump(mode="json"), allow_nan=False)
         return None
 
     async def scene():
@@ -101,7 +101,7 @@ def poll_odd(field: str, value: str, wait_class, count: int, monkeypatch) -> tup
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("wait_class", [DataAssetWait, ComputationWait])
 @pytest.mark.parametrize("field", ["created", "custom_metadata", "new_field"])
-def test_poller_odd_value_does_not_end_the_wait_nor_cost_requests(field, wait_class, value, monkeypatch):
+def test_poller_with_odd_value_keeps_waiting_without_extra_requests(field, wait_class, value, monkeypatch):
     deployment, errors = poll_odd(field, value, wait_class, 1, monkeypatch)
     assert errors == [None]
     assert len(deployment.requests) <= 310 / INTERVAL + 12
@@ -109,7 +109,7 @@ def test_poller_odd_value_does_not_end_the_wait_nor_cost_requests(field, wait_cl
 
 @pytest.mark.fault("B7")
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_poller_odd_value_in_searches_costs_no_requests(value, monkeypatch):
+def test_poller_with_odd_value_in_searches_sends_no_extra_requests(value, monkeypatch):
     deployment, errors = poll_odd("created", value, DataAssetWait, 40, monkeypatch)
     assert errors == [None] * 40
     assert len(deployment.requests) <= 40 * (310 / INTERVAL + 12)
@@ -118,22 +118,22 @@ def test_poller_odd_value_in_searches_costs_no_requests(value, monkeypatch):
 class BrokenWait(DataAssetWait):
     """A wait that cannot handle a response."""
 
-    def note(self, seen):
-        super().note(seen)
-        if self.clock() > self._began + 60:
+    def observe(self, result):
+        super().observe(result)
+        if self.clock() > self._started_at + 60:
             raise OverflowError("int too large to convert to float")
 
 
 @pytest.mark.fault("B7")
 @pytest.mark.parametrize("others", [0, 3, 200])
-def test_poller_error_while_handling_a_response_ends_that_wait_with_the_reason(others, monkeypatch):
-    deployment = Deployment(*(Asset(f"a{number}", 300.0) for number in range(others + 1)))
+def test_poller_with_error_in_handling_ends_that_wait_with_reason(others, monkeypatch):
+    deployment = FakeDeployment(*(FakeAsset(f"a{number}", 300.0) for number in range(others + 1)))
 
     async def one(asset_id: str) -> Exception | None:
         wait_class = BrokenWait if asset_id == "a0" else DataAssetWait
         wait = wait_class(asset_id, poll_interval=INTERVAL, deadline=time.time() + 400)
         try:
-            await wait_together(wait, connect=deployment.connect, name="co")
+            await wait_on_shared_poller(wait, connect=deployment.connect, name="co")
         except Exception as error:  # noqa: BLE001
             return error
         return None
@@ -150,10 +150,10 @@ def test_poller_error_while_handling_a_response_ends_that_wait_with_the_reason(o
 @pytest.mark.fault("B7")
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("field", FIELDS)
-def test_response_with_an_odd_value_is_read_and_serialized(field, value):
+def test_response_with_odd_value_is_read_and_serialized(field, value):
     content = f'{{"id": "a", "name": "n", "state": "draft", "{field}": {value}}}'.encode()
     for resource in (DataAssets, Computations):
-        result = resource.get.call(resource.root, "a").decode(content)
+        result = resource.get.build_request(resource.path_prefix, "a").parse_json(content)
         assert result.id == "a"
         json.dumps(result.model_dump(mode="json"), allow_nan=False)
         assert float(result.created or 0) < 1e19
@@ -163,37 +163,37 @@ def test_response_with_an_odd_value_is_read_and_serialized(field, value):
 @pytest.mark.parametrize(
     "value", [10**400, -(10**400), 1e308, -1e308, float("nan"), float("inf"), "1" + "0" * 400]
 )
-def test_read_number_too_large_is_absent(value):
-    assert read_number(value) is None
-    assert read_value({"a": [float("nan"), 1.5]}) == {"a": [None, 1.5]}
+def test_lenient_number_with_too_large_number_is_none(value):
+    assert lenient_number(value) is None
+    assert lenient_value({"a": [float("nan"), 1.5]}) == {"a": [None, 1.5]}
 
 
 @pytest.mark.fault("B7")
-def test_glance_created_too_large_is_absent():
+def test_data_asset_summary_with_too_large_created_omits_it():
     content = f'{{"has_more": false, "results": [{{"id": "a", "created": {10**300}}}]}}'.encode()
-    assert GlancePage.from_bytes(content).results[0].created is None
+    assert DataAssetSummaryPage.from_bytes(content).results[0].created is None
 
 
 @pytest.mark.fault("B7")
 @pytest.mark.parametrize("wait_class", [DataAssetWait, ComputationWait, TransferWait])
 @pytest.mark.parametrize("value", ["1" + "0" * 400, "1e308", nested(300)], ids=["digits", "1e308", "nested"])
 @pytest.mark.parametrize("field", ["created", "custom_metadata"])
-def test_worker_odd_value_does_not_end_the_wait(field, value, wait_class, monkeypatch, connect):
+def test_worker_with_odd_value_keeps_waiting(field, value, wait_class, monkeypatch, connect):
     pending = f'{{"id": "a", "state": "draft", "{field}": {value}}}'.encode()
     ended = b'{"id": "a", "state": "completed", "end_status": "succeeded"}'
     if wait_class is not ComputationWait:
         ended = b'{"id": "a", "state": "ready", "last_transferred": 7}'
     sleeps: list[float] = []
     with LoopbackServer() as server:
-        server.answer = (200, {}, pending)
+        server.response = (200, {}, pending)
 
         def sleep(seconds):
             sleeps.append(seconds)
             if len(sleeps) == 5:
-                server.answer = (200, {}, ended)
+                server.response = (200, {}, ended)
 
         connect(server.url, server.token)
         monkeypatch.setattr("airflow_provider_codeocean.hooks.codeocean.time.sleep", sleep)
         CodeOceanHook().wait_for(wait_class("a", poll_interval=INTERVAL, deadline=None))
-        assert len(server.lines) == 6
+        assert len(server.request_lines) == 6
     assert min(sleeps) >= 1

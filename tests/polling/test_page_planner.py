@@ -1,4 +1,4 @@
-"""How far a search goes."""
+"""Plans of searches: number and size of the pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.polling.page_planner import (
+from airflow_provider_codeocean.polling.bulk_reader import (
     SearchPlan,
     SearchPositions,
     plan_search,
@@ -15,7 +15,7 @@ from airflow_provider_codeocean.polling.page_planner import (
 
 
 @pytest.mark.parametrize(
-    ("places", "plan"),
+    ("positions", "plan"),
     [
         ([], SearchPlan()),
         ([0] * 10, SearchPlan()),
@@ -30,19 +30,19 @@ from airflow_provider_codeocean.polling.page_planner import (
         ([0] * 50 + [19_000] * 12, SearchPlan(100, 1)),
     ],
 )
-def test_the_plan_that_saves_the_most_requests(places, plan):
-    assert plan_search(places) == plan
+def test_plan_search_returns_cheapest_plan(positions, plan):
+    assert plan_search(positions) == plan
 
 
 @given(st.lists(st.integers(0, 30_000), max_size=300))
-def test_no_plan_costs_more_than_reading_each(places):
-    plan = plan_search(places)
-    if plan.pages:
-        seen = sum(place < plan.size * plan.pages for place in places)
-        assert seen > {100: 10, 1000: 20}[plan.size] * plan.pages
+def test_plan_search_costs_at_most_single_reads(positions):
+    plan = plan_search(positions)
+    if plan.page_count:
+        seen = sum(position < plan.page_size * plan.page_count for position in positions)
+        assert seen > {100: 10, 1000: 20}[plan.page_size] * plan.page_count
 
 
-def test_a_place_is_known_by_age():
+def test_search_positions_are_estimated_from_age():
     positions = SearchPositions()
     now = 10_000.0
     assert positions.estimate(5000.0, now) == 0
@@ -52,12 +52,12 @@ def test_a_place_is_known_by_age():
     assert positions.estimate(9500.0, now) == 0
     assert positions.estimate(8500.0, now) == 1000
     assert positions.estimate(6500.0, now) == 2000
-    assert positions.estimate(9000.0, now) == 1000  # as old as a page's last one: it may be on the next
+    assert positions.estimate(9000.0, now) == 1000  # may be on the next page
     assert positions.estimate(6000.0, now) == 3000
-    assert positions.estimate(2000.0, now) == 6000  # as many in 8000 s as there were in 4000
+    assert positions.estimate(2000.0, now) == 6000  # extrapolated
 
 
-def test_a_short_search_leaves_what_a_long_one_taught():
+def test_search_positions_from_short_search_keep_older_ones():
     positions = SearchPositions()
     for number, oldest in enumerate((9000.0, 8000.0, 6000.0), start=1):
         positions.record(oldest, 1000 * number)
@@ -67,21 +67,21 @@ def test_a_short_search_leaves_what_a_long_one_taught():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(1, 20_000)), max_size=30), st.floats(0, 1e6))
-def test_places_are_in_order_of_age_whatever_was_learned(pages, created):
+def test_search_positions_are_ordered_by_age(pages, created):
     positions = SearchPositions()
     for oldest, results in pages:
         positions.record(oldest, results)
-    assert positions.ends == sorted(positions.ends, key=lambda end: end[1])
+    assert positions.page_ends == sorted(positions.page_ends, key=lambda end: end[1])
     assert positions.estimate(created, 1e6) <= positions.estimate(created / 2, 1e6)
 
 
 @pytest.mark.parametrize(
-    ("pages", "hits", "unseen", "going_on"),
+    ("pages", "hits", "unseen", "expected"),
     [(1, 0, 500, True), (2, 0, 500, False), (2, 300, 500, True), (2, 300, 5, False), (1, 300, 0, False)],
 )
-def test_a_search_goes_on_as_planned_and_where_it_finds_much(pages, hits, unseen, going_on):
-    assert should_continue(SearchPlan(1000, 2), pages, hits, unseen) is going_on
+def test_should_continue_follows_plan_or_many_hits(pages, hits, unseen, expected):
+    assert should_continue(SearchPlan(1000, 2), pages, hits, unseen) is expected
 
 
-def test_no_search_goes_on_for_ever():
+def test_should_continue_stops_at_page_limit():
     assert not should_continue(SearchPlan(1000, 20), 20, 1000, 50_000)

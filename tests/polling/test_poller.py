@@ -25,21 +25,21 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.polling import bulk_reader
 from airflow_provider_codeocean.polling import poller as polling
-from airflow_provider_codeocean.polling.poller import wait_together
+from airflow_provider_codeocean.polling.poller import wait_on_shared_poller
 from airflow_provider_codeocean.polling.single_reader import SingleReader
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
-from tests.polling.deployment import HOUR, Asset, Deployment
+from tests.polling.fake_deployment import SECONDS_PER_HOUR, FakeAsset, FakeDeployment
 from tests.polling.virtual_time import run
 
-pytestmark = pytest.mark.timeout(600)  # the longest takes half a minute, on a machine that is not busy
+pytestmark = pytest.mark.timeout(600)  # the longest takes half a minute on an idle machine
 
 INTERVAL = 10.0
 
 
 class Waiting:
-    """Waits for all assets of a deployment, and remembers when each was noticed."""
+    """Waits for all assets of a deployment, and records when each wait ended."""
 
-    def __init__(self, deployment: Deployment, *, interval: float = INTERVAL, metrics=None) -> None:
+    def __init__(self, deployment: FakeDeployment, *, interval: float = INTERVAL, metrics=None) -> None:
         self.deployment = deployment
         self.metrics = metrics
         self.interval = interval
@@ -55,8 +55,10 @@ class Waiting:
             deadline=None if seconds is None else time.time() + seconds,
         )
         try:
-            await wait_together(wait, connect=self.deployment.connect, name="co", metrics=self.metrics)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a test looks at it
+            await wait_on_shared_poller(
+                wait, connect=self.deployment.connect, name="co", stats_logger=self.metrics
+            )
+        except Exception as error:  # noqa: BLE001 - tests check it
             self.errors[asset_id] = error
             self.failed_at[asset_id] = loop.time()
         else:
@@ -70,13 +72,13 @@ class Waiting:
         return sorted(at - assets[asset_id].ends_at for asset_id, at in self.noticed.items())
 
 
-def many(count: int, begin: float = 5.0, until: float = 35.0, **fields) -> list[Asset]:
+def many(count: int, begin: float = 5.0, until: float = 35.0, **fields) -> list[FakeAsset]:
     chance = random.Random(count)
-    return [Asset(f"a{number}", chance.uniform(begin, until), **fields) for number in range(count)]
+    return [FakeAsset(f"a{number}", chance.uniform(begin, until), **fields) for number in range(count)]
 
 
-def wait_for(*assets: Asset, monkeypatch, interval: float = INTERVAL, **settings) -> Waiting:
-    deployment = Deployment(*assets)
+def wait_for(*assets: FakeAsset, monkeypatch, interval: float = INTERVAL, **settings) -> Waiting:
+    deployment = FakeDeployment(*assets)
     for name, value in settings.items():
         setattr(deployment, name, value)
     waiting = Waiting(deployment, interval=interval)
@@ -86,56 +88,58 @@ def wait_for(*assets: Asset, monkeypatch, interval: float = INTERVAL, **settings
     return waiting
 
 
-def test_a_few_are_read_one_by_one(monkeypatch):
+def test_poller_with_few_waits_reads_each(monkeypatch):
     waiting = wait_for(*many(5), monkeypatch=monkeypatch)
     assert len(waiting.noticed) == 5
-    assert waiting.deployment.searches == 0
+    assert waiting.deployment.search_count == 0
     assert max(waiting.lateness()) < INTERVAL + 0.1
 
 
-def test_a_thousand_cost_a_search_now_and_then(monkeypatch):
+def test_poller_with_1000_waits_searches(monkeypatch):
     waiting = wait_for(*many(1000), monkeypatch=monkeypatch)
     assert len(waiting.noticed) == 1000
-    assert waiting.deployment.searches < 40
-    assert waiting.deployment.readings < 150
+    assert waiting.deployment.search_count < 40
+    assert waiting.deployment.read_count < 150
     assert max(waiting.lateness()) < 0.1 * 35 + 2
     assert len(waiting.deployment.clients) == 1
 
 
-def test_those_that_want_to_read_end_with_what_they_waited_for(monkeypatch):
-    deployment = Deployment(*many(200, 65, 95))
+def test_poller_with_full_reads_returns_read_result(monkeypatch):
+    deployment = FakeDeployment(*many(200, 65, 95))
     waiting = Waiting(deployment)
 
     async def scene() -> list[DataAssetWait]:
-        waits = [DataAssetWait(each, poll_interval=INTERVAL, deadline=None) for each in deployment.assets]
+        waits = [
+            DataAssetWait(asset_id, poll_interval=INTERVAL, deadline=None) for asset_id in deployment.assets
+        ]
         for wait in waits[::2]:
-            wait.wants_to_read = True
-        await asyncio.sleep(60)  # young waits are read more often
-        await asyncio.gather(*(waiting.wait(each.id, wait=each) for each in waits))
+            wait.needs_full_read = True
+        await asyncio.sleep(60)  # young waits poll more often
+        await asyncio.gather(*(waiting.wait(wait.id, wait=wait) for wait in waits))
         return waits
 
     waits = run(scene(), monkeypatch)
     assert len(waiting.noticed) == 200
-    assert [(each.seen.id, each.seen.state) for each in waits[::2]] == [
-        (each.id, "ready") for each in waits[::2]
+    assert [(wait.result.id, wait.result.state) for wait in waits[::2]] == [
+        (wait.id, "ready") for wait in waits[::2]
     ]
-    assert deployment.searches > 0
-    assert deployment.readings < 100 + 0.2 * 200  # one each, and what checks the searches
+    assert deployment.search_count > 0
+    assert deployment.read_count < 100 + 0.2 * 200  # one per wait, and verification of the searches
     assert max(waiting.lateness()) < INTERVAL
 
 
-def test_a_young_wait_ends_soon_and_an_old_one_costs_little(monkeypatch):
-    young = wait_for(Asset("a", 3.0), monkeypatch=monkeypatch, interval=60)
-    assert max(young.lateness()) < 0.8 * 3 + 0.1  # six polls more than with an interval of 60 s
-    old = wait_for(Asset("a", 6 * HOUR), monkeypatch=monkeypatch, interval=60)
+def test_poller_polls_young_waits_often_and_old_waits_rarely(monkeypatch):
+    young = wait_for(FakeAsset("a", 3.0), monkeypatch=monkeypatch, interval=60)
+    assert max(young.lateness()) < 0.8 * 3 + 0.1  # six additional polls
+    old = wait_for(FakeAsset("a", 6 * SECONDS_PER_HOUR), monkeypatch=monkeypatch, interval=60)
     assert max(old.lateness()) < 61
     assert len(old.deployment.requests) < 500
 
 
 @pytest.mark.long
-def test_those_who_come_one_by_one_share_searches_too(monkeypatch):
-    assets = [Asset(f"a{number}", HOUR, created_at=-600.0) for number in range(1000)]
-    deployment = Deployment(*assets)
+def test_poller_with_waits_starting_one_by_one_shares_searches(monkeypatch):
+    assets = [FakeAsset(f"a{number}", SECONDS_PER_HOUR, created_at=-600.0) for number in range(1000)]
+    deployment = FakeDeployment(*assets)
     waiting = Waiting(deployment)
 
     async def scene() -> None:
@@ -147,15 +151,15 @@ def test_those_who_come_one_by_one_share_searches_too(monkeypatch):
 
     run(scene(), monkeypatch)
     assert len(waiting.noticed) == 1000
-    settled = [what for at, what in deployment.requests if 600 < at < 3600]
+    settled = [target for at, target in deployment.requests if 600 < at < 3600]
     assert settled.count("search") > 250
-    assert len(settled) < 3000 / INTERVAL * 1.2 + 3000 * 2.2  # a search for all, and the checks
+    assert len(settled) < 3000 / INTERVAL * 1.2 + 3000 * 2.2  # shared searches, and their verification
 
 
-def test_what_is_not_ours_is_no_hindrance(monkeypatch):
-    others = [Asset(f"other{number}", 0.0, created_at=-number / 10) for number in range(5000)]
-    ours = [Asset(f"a{number}", 30.0, created_at=-number / 2) for number in range(500)]
-    deployment = Deployment(*others, *ours)
+def test_poller_with_unrelated_data_assets_stays_cheap(monkeypatch):
+    others = [FakeAsset(f"other{number}", 0.0, created_at=-number / 10) for number in range(5000)]
+    ours = [FakeAsset(f"a{number}", 30.0, created_at=-number / 2) for number in range(500)]
+    deployment = FakeDeployment(*others, *ours)
     waiting = Waiting(deployment)
     run(_gather(waiting.wait(asset.id) for asset in ours), monkeypatch)
     assert len(waiting.noticed) == 500
@@ -167,26 +171,26 @@ async def _gather(coroutines) -> None:
 
 
 INDEXES = {
-    "lags behind": {"lag": 30.0},
-    "stands still from the start": {"stands_still_at": 0.0},
-    "stands still later": {"stands_still_at": 40.0},
-    "is down": {"troubles": [(0.0, HOUR, "search 500")]},
-    "is forbidden": {"troubles": [(0.0, HOUR, "search 403")]},
-    "hangs": {"troubles": [(0.0, HOUR, "search hang")]},
-    "is a page to sign in at": {"troubles": [(0.0, HOUR, "search html")]},
+    "lags behind": {"search_lag": 30.0},
+    "stands still from the start": {"index_frozen_at": 0.0},
+    "stands still later": {"index_frozen_at": 40.0},
+    "is down": {"faults": [(0.0, SECONDS_PER_HOUR, "search 500")]},
+    "is forbidden": {"faults": [(0.0, SECONDS_PER_HOUR, "search 403")]},
+    "hangs": {"faults": [(0.0, SECONDS_PER_HOUR, "search hang")]},
+    "is a page to sign in at": {"faults": [(0.0, SECONDS_PER_HOUR, "search html")]},
 }
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("index", INDEXES)
-def test_a_search_that_is_no_good_delays_by_a_few_intervals_only(monkeypatch, index):
+def test_poller_with_unusable_search_delays_by_few_intervals(monkeypatch, index):
     waiting = wait_for(*many(300, 5, 200), monkeypatch=monkeypatch, **INDEXES[index])
     assert len(waiting.noticed) == 300
     assert max(waiting.lateness()) < 4 * INTERVAL
 
 
-@pytest.mark.parametrize("flaw", ["indexed", "updated"])
-def test_what_a_search_leaves_out_is_noticed_all_the_same(monkeypatch, flaw):
+@pytest.mark.parametrize("flaw", ["is_indexed", "is_updated_in_index"])
+def test_poller_with_incomplete_search_notices_all(monkeypatch, flaw):
     assets = many(300, 5, 200)
     for asset in assets[::20]:
         setattr(asset, flaw, False)
@@ -195,35 +199,35 @@ def test_what_a_search_leaves_out_is_noticed_all_the_same(monkeypatch, flaw):
     assert max(waiting.lateness()) < 5 * INTERVAL
 
 
-def test_an_outage_of_ten_minutes_loses_nobody(monkeypatch):
+def test_poller_after_outage_resumes_polling(monkeypatch):
     outage = (20.0, 620.0, "outage")
-    waiting = wait_for(*many(1000, 5, 900), monkeypatch=monkeypatch, troubles=[outage])
+    waiting = wait_for(*many(1000, 5, 900), monkeypatch=monkeypatch, faults=[outage])
     assert len(waiting.noticed) == 1000
     assets = waiting.deployment.assets
-    assert all(at < max(assets[each].ends_at, 620) + 45 for each, at in waiting.noticed.items())
+    assert all(at < max(assets[asset_id].ends_at, 620) + 45 for asset_id, at in waiting.noticed.items())
     during = [at for at, _ in waiting.deployment.requests if 20 < at < 620]
     assert len(during) < 60
     afterwards = [at for at, _ in waiting.deployment.requests if at > 620]
-    assert len(afterwards) < 2000  # searches are believed as before
+    assert len(afterwards) < 2000  # searches are used as before
 
 
-def test_where_too_much_was_asked_all_slow_down_and_recover(monkeypatch):
+def test_poller_with_rejected_requests_slows_down_and_recovers(monkeypatch):
     waiting = wait_for(
         *many(200, 5, 60),
         monkeypatch=monkeypatch,
-        limit=20,
-        troubles=[(0.0, HOUR, "search 403")],
+        requests_per_second=20,
+        faults=[(0.0, SECONDS_PER_HOUR, "search 403")],
     )
     assert len(waiting.noticed) == 200
-    assert waiting.deployment.refused < 0.1 * len(waiting.deployment.requests)
+    assert waiting.deployment.rejected < 0.1 * len(waiting.deployment.requests)
     last = max(at for at, _ in waiting.deployment.requests)
     assert len(waiting.deployment.requests) > 0.3 * 20 * last
 
 
 @pytest.mark.parametrize(("kind", "until", "probes"), [("429", 40.0, 3), ("503", 11.5, 0)])
-def test_what_retry_after_says_is_done(monkeypatch, kind, until, probes):
-    deployment = Deployment(*many(200, 100, 200))
-    deployment.troubles = [(10.0, until, kind)]
+def test_poller_with_retry_after_pauses(monkeypatch, kind, until, probes):
+    deployment = FakeDeployment(*many(200, 100, 200))
+    deployment.faults = [(10.0, until, kind)]
     deployment.retry_after = "30"
     waiting = Waiting(deployment)
     run(waiting.all(), monkeypatch)
@@ -233,19 +237,21 @@ def test_what_retry_after_says_is_done(monkeypatch, kind, until, probes):
     assert len([at for at, _ in deployment.requests if first + 1 < at < first + 30]) <= probes
 
 
-def test_requests_in_flight_are_few(monkeypatch):
+def test_poller_limits_concurrent_requests(monkeypatch):
     waiting = wait_for(
         *many(500),
         monkeypatch=monkeypatch,
         latency=2.0,
-        troubles=[(0.0, HOUR, "search 403")],
+        faults=[(0.0, SECONDS_PER_HOUR, "search 403")],
     )
     assert len(waiting.noticed) == 500
-    assert waiting.deployment.most_in_flight <= 9  # eight readings, and a search
+    assert waiting.deployment.max_in_flight <= 9  # eight reads and a search
 
 
-def test_one_that_fails_leaves_the_others_alone(monkeypatch):
-    deployment = Deployment(Asset("a", 20.0), Asset("b", 20.0, {"state": "failed", "failure_reason": "r"}))
+def test_poller_with_one_failed_wait_continues_others(monkeypatch):
+    deployment = FakeDeployment(
+        FakeAsset("a", 20.0), FakeAsset("b", 20.0, {"state": "failed", "failure_reason": "r"})
+    )
     waiting = Waiting(deployment)
 
     async def scene() -> None:
@@ -266,27 +272,28 @@ def test_one_that_fails_leaves_the_others_alone(monkeypatch):
     assert set(waiting.noticed) == {"a"}
 
 
-def test_a_failure_that_a_search_shows_is_read_for_its_reason(monkeypatch):
+def test_poller_with_failure_in_search_reads_reason(monkeypatch):
     waiting = wait_for(
-        *many(100, end={"state": "failed", "failure_reason": "no such bucket"}), monkeypatch=monkeypatch
+        *many(100, final_fields={"state": "failed", "failure_reason": "no such bucket"}),
+        monkeypatch=monkeypatch,
     )
     assert len(waiting.errors) == 100
     assert all("no such bucket" in str(error) for error in waiting.errors.values())
-    assert waiting.deployment.searches
+    assert waiting.deployment.search_count
     assets = waiting.deployment.assets
-    assert max(at - assets[each].ends_at for each, at in waiting.failed_at.items()) < 0.1 * 35 + 2
+    assert max(at - assets[asset_id].ends_at for asset_id, at in waiting.failed_at.items()) < 0.1 * 35 + 2
 
 
-def test_two_that_wait_for_the_same_share_its_looks(monkeypatch):
-    deployment = Deployment(Asset("a", 30.0))
+def test_poller_with_waits_for_same_target_shares_polls(monkeypatch):
+    deployment = FakeDeployment(FakeAsset("a", 30.0))
     waiting = Waiting(deployment)
-    alone = wait_for(Asset("a", 30.0), monkeypatch=monkeypatch)
+    alone = wait_for(FakeAsset("a", 30.0), monkeypatch=monkeypatch)
     run(_gather(waiting.wait("a") for _ in range(50)), monkeypatch)
     assert deployment.count("a") <= 1.5 * alone.deployment.count("a")
 
 
-def test_those_who_join_one_after_the_other_put_nothing_off(monkeypatch):
-    deployment = Deployment(Asset("a", 10.0))
+def test_poller_with_waits_joining_one_by_one_keeps_polling(monkeypatch):
+    deployment = FakeDeployment(FakeAsset("a", 10.0))
     waiting = Waiting(deployment)
 
     async def scene() -> None:
@@ -301,8 +308,10 @@ def test_those_who_join_one_after_the_other_put_nothing_off(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [3, 200])
-def test_a_wait_that_begins_too_late_is_looked_at_once(monkeypatch, count):
-    deployment = Deployment(*many(count, 0.0, 0.0), *(Asset(f"late{n}", HOUR) for n in range(count)))
+def test_poller_with_expired_wait_polls_once(monkeypatch, count):
+    deployment = FakeDeployment(
+        *many(count, 0.0, 0.0), *(FakeAsset(f"late{n}", SECONDS_PER_HOUR) for n in range(count))
+    )
     waiting = Waiting(deployment)
     run(_gather(waiting.wait(asset_id, seconds=-60) for asset_id in deployment.assets), monkeypatch)
     assert len(waiting.noticed) == len(waiting.errors) == count
@@ -312,31 +321,31 @@ def test_a_wait_that_begins_too_late_is_looked_at_once(monkeypatch, count):
     assert max(waiting.failed_at.values()) < 5
 
 
-def test_a_wait_that_begins_too_late_in_an_outage_says_so(monkeypatch):
-    deployment = Deployment(Asset("a", HOUR))
-    deployment.troubles = [(0, HOUR, "outage")]
+def test_poller_with_expired_wait_in_outage_reports_error(monkeypatch):
+    deployment = FakeDeployment(FakeAsset("a", SECONDS_PER_HOUR))
+    deployment.faults = [(0, SECONDS_PER_HOUR, "outage")]
     waiting = Waiting(deployment)
     run(waiting.wait("a", seconds=-60), monkeypatch)
     assert re.search("unknown .*no route", str(waiting.errors["a"]))
     assert waiting.failed_at["a"] == pytest.approx(5, abs=0.5)
 
 
-def test_each_waits_at_its_own_pace(monkeypatch):
-    deployment = Deployment(Asset("quick", HOUR), Asset("slow", HOUR))
+def test_poller_with_different_intervals_polls_each_at_its_own(monkeypatch):
+    deployment = FakeDeployment(FakeAsset("quick", SECONDS_PER_HOUR), FakeAsset("slow", SECONDS_PER_HOUR))
     quick, slow = Waiting(deployment, interval=2), Waiting(deployment, interval=300)
     run(_gather([quick.wait("quick"), slow.wait("slow")]), monkeypatch)
     assert deployment.count("quick") > 1700
     assert deployment.count("slow") < 80
 
 
-def test_computations_and_transfers(monkeypatch):
+def test_poller_with_computations_and_transfers_notices_both(monkeypatch):
     succeeded = {"state": "completed", "end_status": "succeeded"}
     moved = {"state": "ready", "last_transferred": 1_800_000_020}
-    deployment = Deployment(
-        Asset("well", 20.0, succeeded),
-        Asset("badly", 20.0, {"state": "completed", "end_status": "failed", "exit_code": 2}),
-        Asset("moved", 20.0, moved),
-        Asset("stuck", 20.0, {"state": "ready", "transfer_error": "no such bucket"}),
+    deployment = FakeDeployment(
+        FakeAsset("well", 20.0, succeeded),
+        FakeAsset("badly", 20.0, {"state": "completed", "end_status": "failed", "exit_code": 2}),
+        FakeAsset("moved", 20.0, moved),
+        FakeAsset("stuck", 20.0, {"state": "ready", "transfer_error": "no such bucket"}),
     )
     waiting = Waiting(deployment)
     before = {"last_transferred": 1_700_000_000.0}
@@ -360,8 +369,8 @@ def test_computations_and_transfers(monkeypatch):
 
 @pytest.mark.parametrize("count", [2, 500])
 @pytest.mark.parametrize("late", [0, 5, 300])
-def test_a_token_is_replaced_while_waits_stand(monkeypatch, caplog, count, late):
-    deployment = Deployment(*many(count, 500, 600))
+def test_poller_with_replaced_token_continues(monkeypatch, caplog, count, late):
+    deployment = FakeDeployment(*many(count, 500, 600))
     waiting = Waiting(deployment)
     searches = []
 
@@ -370,9 +379,9 @@ def test_a_token_is_replaced_while_waits_stand(monkeypatch, caplog, count, late)
         await asyncio.sleep(50)
         deployment.token = "new"
         await asyncio.sleep(late)
-        deployment.known_token = "new"
+        deployment.connection_token = "new"
         await asyncio.sleep(60)
-        searches.append(deployment.searches)
+        searches.append(deployment.search_count)
         await waits
 
     run(scene(), monkeypatch)
@@ -382,18 +391,18 @@ def test_a_token_is_replaced_while_waits_stand(monkeypatch, caplog, count, late)
     assert len(deployment.clients) == 2
     refused = [at for at, _ in deployment.requests if 50 <= at < 50 + late]
     assert len(refused) <= 10 + late / 5 * min(count, 3)
-    assert len([at for at in deployment.connection_read_at if 50 <= at < 50 + late + 60]) <= 3 + late / 5
+    assert len([at for at in deployment.connection_reads if 50 <= at < 50 + late + 60]) <= 3 + late / 5
     assert not [line for line in caplog.messages if "token" in line.replace("access token", "")]
-    assert deployment.searches > searches[0] or count < 100
+    assert deployment.search_count > searches[0] or count < 100
     if late > 60:
         assert "Code Ocean refuses the access token of connection co" in caplog.text
         assert "accepts the access token again" in caplog.text
 
 
 @pytest.mark.parametrize("count", [2, 500])
-def test_a_token_that_stays_refused_ends_all_waits_in_a_clear_error(monkeypatch, count):
-    deployment = Deployment(*many(count, HOUR, 2 * HOUR))
-    deployment.known_token = "wrong"
+def test_poller_with_refused_token_fails_all_waits_after_grace_period(monkeypatch, count):
+    deployment = FakeDeployment(*many(count, SECONDS_PER_HOUR, 2 * SECONDS_PER_HOUR))
+    deployment.connection_token = "wrong"
     waiting = Waiting(deployment)
     run(waiting.all(), monkeypatch)
     assert {type(error) for error in waiting.errors.values()} == {Unauthorized}
@@ -405,18 +414,18 @@ def test_a_token_that_stays_refused_ends_all_waits_in_a_clear_error(monkeypatch,
     )
 
 
-def test_a_wait_whose_time_is_over_does_not_bear_a_refused_token_longer(monkeypatch):
-    deployment = Deployment(*many(50, HOUR, 2 * HOUR))
-    deployment.known_token = "wrong"
+def test_poller_with_refused_token_times_out_at_deadline(monkeypatch):
+    deployment = FakeDeployment(*many(50, SECONDS_PER_HOUR, 2 * SECONDS_PER_HOUR))
+    deployment.connection_token = "wrong"
     waiting = Waiting(deployment)
-    run(_gather(waiting.wait(each, seconds=100) for each in deployment.assets), monkeypatch)
+    run(_gather(waiting.wait(asset_id, seconds=100) for asset_id in deployment.assets), monkeypatch)
     assert {type(error) for error in waiting.errors.values()} == {WaitTimeout}
     assert all("answered 401" in str(error) for error in waiting.errors.values())
     assert max(waiting.failed_at.values()) < 101
 
 
 def before_it_connects(deployment, times, happens):
-    """Let something else come of reading the connection, the first few times."""
+    """Call a function before the connection is read, the first few times."""
     right, calls = deployment.connect, []
 
     async def connect(current):
@@ -428,8 +437,8 @@ def before_it_connects(deployment, times, happens):
     deployment.connect = connect
 
 
-def test_a_connection_that_is_not_to_be_had_yet_is_waited_for(monkeypatch):
-    deployment = Deployment(*many(3))
+def test_poller_with_connection_unavailable_at_first_continues(monkeypatch):
+    deployment = FakeDeployment(*many(3))
     waiting = Waiting(deployment)
 
     async def fails():
@@ -440,8 +449,8 @@ def test_a_connection_that_is_not_to_be_had_yet_is_waited_for(monkeypatch):
     assert len(waiting.noticed) == 3
 
 
-def test_a_reading_of_the_connection_that_hangs_is_begun_anew(monkeypatch):
-    deployment = Deployment(*many(3))
+def test_poller_with_hanging_connection_read_repeats_it(monkeypatch):
+    deployment = FakeDeployment(*many(3))
     waiting = Waiting(deployment)
     before_it_connects(deployment, 1, lambda: asyncio.Event().wait())
 
@@ -454,8 +463,8 @@ def test_a_reading_of_the_connection_that_hangs_is_begun_anew(monkeypatch):
     assert waiting.errors == {}
 
 
-def test_a_connection_that_cannot_be_used_ends_all_waits(monkeypatch):
-    deployment = Deployment(*many(3))
+def test_poller_with_invalid_connection_fails_all_waits(monkeypatch):
+    deployment = FakeDeployment(*many(3))
     waiting = Waiting(deployment)
 
     async def wrong(_):
@@ -467,56 +476,56 @@ def test_a_connection_that_cannot_be_used_ends_all_waits(monkeypatch):
     assert not any(polling._pollers.values())
 
 
-@pytest.mark.parametrize("its_id", [{"x": 1}, ["a0"], 7, None])
-def test_what_has_no_id_in_a_search_is_passed_over(monkeypatch, caplog, its_id):
-    waiting = wait_for(*many(200), monkeypatch=monkeypatch, odd=[{"id": its_id, "state": "ready"}])
+@pytest.mark.parametrize("odd_id", [{"x": 1}, ["a0"], 7, None])
+def test_poller_with_search_result_without_id_ignores_it(monkeypatch, caplog, odd_id):
+    waiting = wait_for(*many(200), monkeypatch=monkeypatch, extra_results=[{"id": odd_id, "state": "ready"}])
     assert len(waiting.noticed) == 200
-    assert waiting.deployment.searches > 0
-    assert "searching failed" not in caplog.text
+    assert waiting.deployment.search_count > 0
+    assert "search failed" not in caplog.text
 
 
-def test_a_mistake_in_searching_is_told_and_ends_no_wait(monkeypatch, caplog):
-    asked = []
+def test_poller_with_bug_in_search_logs_it_and_ends_no_wait(monkeypatch, caplog):
+    planned = []
 
-    def wrong(places):
-        asked.append(places)
+    def wrong(positions):
+        planned.append(positions)
         raise KeyError("a mistake")
 
     monkeypatch.setattr(bulk_reader, "plan_search", wrong)
     waiting = wait_for(*many(50), monkeypatch=monkeypatch)
     assert len(waiting.noticed) == 50
-    assert 1 < len(asked) < 5
-    assert "searching failed, doing without it for 5 s: 'a mistake'" in caplog.text
+    assert 1 < len(planned) < 5
+    assert "search failed, reading data assets one by one for 5 s: 'a mistake'" in caplog.text
     assert "Traceback" in caplog.text
 
 
-def test_a_time_that_is_none_ends_no_wait(monkeypatch):
+def test_poller_with_invalid_time_in_search_ends_no_wait(monkeypatch):
     odd = [{"id": "a0", "state": "draft", "created": 10**400}]
-    waiting = wait_for(*many(200), monkeypatch=monkeypatch, odd=odd)
+    waiting = wait_for(*many(200), monkeypatch=monkeypatch, extra_results=odd)
     assert len(waiting.noticed) == 200
 
 
-def test_nobody_waits_for_ever_where_the_poller_is_wrong(monkeypatch):
+def test_poller_with_bug_fails_all_waits(monkeypatch):
     def wrong(_):
         raise KeyError("a mistake")
 
     monkeypatch.setattr(SingleReader, "pick_for_verification", wrong)
-    deployment = Deployment(*many(3))
+    deployment = FakeDeployment(*many(3))
     waiting = Waiting(deployment)
     run(waiting.all(), monkeypatch)
     assert {type(error) for error in waiting.errors.values()} == {KeyError}
     assert all(client._http.is_closed for client in deployment.clients)
 
 
-def test_what_is_no_identifier_is_said_at_once(monkeypatch):
-    waiting = Waiting(Deployment(Asset("a", 20.0)))
+def test_poller_with_invalid_id_fails_that_wait_only(monkeypatch):
+    waiting = Waiting(FakeDeployment(FakeAsset("a", 20.0)))
     run(_gather([waiting.wait(".."), waiting.wait("a")]), monkeypatch)
     assert isinstance(waiting.errors[".."], ValueError)
     assert set(waiting.noticed) == {"a"}
 
 
-def test_nothing_is_left_of_one_that_could_not_begin(monkeypatch):
-    waiting = Waiting(Deployment())
+def test_poller_with_only_invalid_wait_leaks_nothing(monkeypatch):
+    waiting = Waiting(FakeDeployment())
 
     async def scene() -> int:
         await waiting.wait("..")
@@ -527,8 +536,8 @@ def test_nothing_is_left_of_one_that_could_not_begin(monkeypatch):
     assert not any(polling._pollers.values())
 
 
-def test_one_that_comes_after_all_have_gone_begins_anew(monkeypatch):
-    deployment = Deployment(Asset("a", 5.0), Asset("b", 100.0))
+def test_poller_with_wait_after_all_others_ended_restarts(monkeypatch):
+    deployment = FakeDeployment(FakeAsset("a", 5.0), FakeAsset("b", 100.0))
     waiting = Waiting(deployment)
 
     async def scene() -> None:
@@ -542,17 +551,17 @@ def test_one_that_comes_after_all_have_gone_begins_anew(monkeypatch):
     assert len(deployment.clients) == 2
 
 
-def test_once_a_minute_it_tells_what_it_does(monkeypatch, caplog):
+def test_poller_logs_statistics_once_a_minute(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     wait_for(*many(100, 100, 200), monkeypatch=monkeypatch)
-    lines = [each.getMessage() for each in caplog.records if each.name.endswith("polling.stats")]
+    lines = [record.getMessage() for record in caplog.records if "waits; in the last" in record.getMessage()]
     assert 2 <= len(lines) <= 4
     assert lines[0].startswith("Code Ocean connection co: 100 waits; in the last 6")
     assert len(caplog.records) < 10
 
 
-def test_an_error_of_one_is_not_an_outage(monkeypatch):
-    deployment = Deployment(*many(4, 100, 110))
+def test_poller_with_error_of_one_target_detects_no_outage(monkeypatch):
+    deployment = FakeDeployment(*many(4, 100, 110))
     well = deployment._read
     deployment._read = lambda asset_id: httpx.Response(500) if asset_id == "a0" else well(asset_id)
     waiting = Waiting(deployment)
@@ -564,7 +573,7 @@ def test_an_error_of_one_is_not_an_outage(monkeypatch):
     assert "500" in str(waiting.errors["a0"])
 
 
-TROUBLES = st.lists(
+FAULTS = st.lists(
     st.tuples(
         st.floats(0, 300),
         st.floats(1, 200),
@@ -579,29 +588,29 @@ TROUBLES = st.lists(
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     count=st.sampled_from([1, 5, 30, 150]),
-    troubles=TROUBLES,
+    faults=FAULTS,
     index=st.tuples(st.sampled_from([0.0, 5.0, 60.0]), st.sampled_from([0.0, 100.0, float("inf")])),
     limit=st.sampled_from([5.0, 50.0, float("inf")]),
     retry_after=st.sampled_from([None, "0", "7", "soon"]),
 )
-def test_whatever_befalls_the_deployment_nobody_is_lost(count, troubles, index, limit, retry_after):
-    deployment = Deployment(*many(count, 1, 300))
-    deployment.troubles = [(begin, begin + length, where + kind) for begin, length, kind, where in troubles]
-    deployment.lag, deployment.stands_still_at = index
-    deployment.limit, deployment.retry_after = limit, retry_after
+def test_poller_with_any_faults_notices_all(count, faults, index, limit, retry_after):
+    deployment = FakeDeployment(*many(count, 1, 300))
+    deployment.faults = [(begin, begin + length, prefix + kind) for begin, length, kind, prefix in faults]
+    deployment.search_lag, deployment.index_frozen_at = index
+    deployment.requests_per_second, deployment.retry_after = limit, retry_after
     waiting = Waiting(deployment)
     with pytest.MonkeyPatch.context() as monkeypatch:
         run(waiting.all(), monkeypatch)
     assert not waiting.errors
     assert len(waiting.noticed) == count
-    well_again = max([300.0, *(end for _, end, _ in deployment.troubles)])
-    # Reading each of them once takes its time where few requests are allowed.
+    well_again = max([300.0, *(end for _, end, _ in deployment.faults)])
+    # Reading all targets once takes long if few requests are allowed.
     assert max(waiting.noticed.values()) < well_again + 90 + 5 * INTERVAL + 2 * count / min(limit, 50)
 
 
 @pytest.mark.long
-def test_nothing_is_left_of_a_hundred_thousand(monkeypatch):
-    deployment = Deployment(*many(2000, 0.5, 5))
+def test_poller_after_100_000_waits_leaks_nothing(monkeypatch):
+    deployment = FakeDeployment(*many(2000, 0.5, 5))
     waiting = Waiting(deployment)
 
     async def scene() -> list[tuple[int, int]]:
@@ -624,51 +633,51 @@ def test_nothing_is_left_of_a_hundred_thousand(monkeypatch):
 
 
 class Metrics:
-    """Keeps what it is told, or fails."""
+    """Records the metrics, or fails."""
 
     def __init__(self, *, fails: bool = False) -> None:
-        self.told: list[tuple[str, object, dict[str, str]]] = []
+        self.calls: list[tuple[str, object, dict[str, str]]] = []
         self.fails = fails
 
-    def _take(self, stat, value=1, *, tags) -> None:
+    def _record(self, stat, value=1, *, tags) -> None:
         if self.fails:
             raise OSError("no metrics today")
-        self.told.append((stat, value, tags))
+        self.calls.append((stat, value, tags))
 
-    incr = gauge = timing = _take
+    incr = gauge = timing = _record
 
     def of(self, stat: str) -> list[object]:
-        return [value for told, value, _ in self.told if told == stat]
+        return [value for name, value, _ in self.calls if name == stat]
 
 
-def test_metrics_tell_what_it_does(monkeypatch):
-    deployment, metrics = Deployment(*many(100)), Metrics()
-    deployment.troubles = [(10.0, 11.0, "429"), (13.0, 14.0, "500")]
+def test_poller_reports_metrics(monkeypatch):
+    deployment, metrics = FakeDeployment(*many(100)), Metrics()
+    deployment.faults = [(10.0, 11.0, "429"), (13.0, 14.0, "500")]
     waiting = Waiting(deployment, metrics=metrics)
     run(waiting.all(), monkeypatch)
     assert len(metrics.of("codeocean.requests")) == len(deployment.requests)
-    kinds = [tags["kind"] for stat, _, tags in metrics.told if stat == "codeocean.requests"]
-    assert (kinds.count("search"), kinds.count("read")) == (deployment.searches, deployment.readings)
-    assert len(metrics.of("codeocean.throttled")) == deployment.refused > 0
+    kinds = [tags["kind"] for stat, _, tags in metrics.calls if stat == "codeocean.requests"]
+    assert (kinds.count("search"), kinds.count("read")) == (deployment.search_count, deployment.read_count)
+    assert len(metrics.of("codeocean.throttled")) == deployment.rejected > 0
     assert metrics.of("codeocean.request_errors")
     assert metrics.of("codeocean.waits")[0] == 100
-    latencies = [latency.total_seconds() for latency in metrics.of("codeocean.notice_latency")]
+    latencies = [latency.total_seconds() for latency in metrics.of("codeocean.detection_latency")]
     assert len(latencies) == 100
     assert max(latencies) >= max(waiting.lateness()) - 1
-    assert metrics.of("codeocean.cycle")
-    assert {tags["connection"] for _, _, tags in metrics.told} == {"co"}
+    assert metrics.of("codeocean.poll_cycle_duration")
+    assert {tags["connection"] for _, _, tags in metrics.calls} == {"co"}
 
 
-def test_metrics_that_fail_end_no_wait(monkeypatch, caplog):
-    waiting = Waiting(Deployment(*many(20)), metrics=Metrics(fails=True))
+def test_poller_with_failing_metrics_ends_no_wait(monkeypatch, caplog):
+    waiting = Waiting(FakeDeployment(*many(20)), metrics=Metrics(fails=True))
     run(waiting.all(), monkeypatch)
     assert len(waiting.noticed) == 20
-    assert len([each for each in caplog.records if "given up" in each.getMessage()]) == 1
+    assert len([line for line in caplog.messages if "sending no more" in line]) == 1
 
 
-def test_a_wait_that_ends_in_an_outage_says_so(monkeypatch):
-    deployment = Deployment(*many(50, 500, 600))
-    deployment.troubles = [(20.0, HOUR, "outage")]
+def test_poller_with_timeout_in_outage_reports_error(monkeypatch):
+    deployment = FakeDeployment(*many(50, 500, 600))
+    deployment.faults = [(20.0, SECONDS_PER_HOUR, "outage")]
     waiting = Waiting(deployment)
     run(_gather(waiting.wait(asset_id, seconds=300) for asset_id in deployment.assets), monkeypatch)
     assert len(waiting.errors) == 50
@@ -676,12 +685,12 @@ def test_a_wait_that_ends_in_an_outage_says_so(monkeypatch):
 
 
 @pytest.mark.long
-def test_many_triggerers_do_not_march_in_step(monkeypatch):
-    deployment = Deployment(*(Asset(f"a{number}", HOUR) for number in range(50)))
+def test_pollers_of_many_triggerers_spread_their_requests(monkeypatch):
+    deployment = FakeDeployment(*(FakeAsset(f"a{number}", SECONDS_PER_HOUR) for number in range(50)))
 
     async def scene() -> None:
         waits = [
-            wait_together(
+            wait_on_shared_poller(
                 DataAssetWait(asset_id, poll_interval=60, deadline=None),
                 connect=deployment.connect,
                 name=f"triggerer {asset_id}",

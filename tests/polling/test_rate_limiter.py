@@ -1,4 +1,4 @@
-"""The rate of requests and the detection of outages, with a clock moved by hand."""
+"""Rate of requests and detection of outages, with a manual clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.polling.rate_limiter import AdaptiveRateLimiter, CircuitBreaker
+from airflow_provider_codeocean.polling.shared_client import AdaptiveRateLimiter, CircuitBreaker
 
 
 class Clock:
@@ -31,7 +31,7 @@ def breaker(clock) -> CircuitBreaker:
     return CircuitBreaker(clock)
 
 
-def test_limiter_many_requests_are_spread(limiter):
+def test_limiter_with_many_requests_spreads_them(limiter):
     delays = []
     for _ in range(51):
         delays.append(limiter.delay())
@@ -40,7 +40,7 @@ def test_limiter_many_requests_are_spread(limiter):
     assert delays[50] == pytest.approx(1.0)
 
 
-def test_limiter_requests_rejected_together_halve_the_rate_once(limiter, clock):
+def test_limiter_with_simultaneous_rejections_halves_rate_once(limiter, clock):
     before, sent_at = limiter.rate, clock.now
     clock.now += 0.1
     for _ in range(8):
@@ -50,7 +50,7 @@ def test_limiter_requests_rejected_together_halve_the_rate_once(limiter, clock):
     assert 5.0 <= limiter.delay() <= 6.0
 
 
-def test_limiter_rejections_without_retry_after_pause_longer_each_time(limiter, clock):
+def test_limiter_with_repeated_rejections_pauses_longer_each_time(limiter, clock):
     pauses = []
     for _ in range(9):
         limiter.record_rejection(clock.now, None)
@@ -63,19 +63,19 @@ def test_limiter_rejections_without_retry_after_pause_longer_each_time(limiter, 
     assert limiter.delay() <= 2.0
 
 
-def test_limiter_retry_after_of_days_is_bounded(limiter, clock):
+def test_limiter_with_retry_after_of_days_is_bounded(limiter, clock):
     limiter.record_rejection(clock.now, 1e9)
     assert limiter.delay() <= 601
 
 
-def test_limiter_rejections_of_one_target_pause_the_others_briefly(limiter, clock):
+def test_limiter_with_rejections_of_one_target_pauses_others_briefly(limiter, clock):
     for _ in range(9):
         limiter.record_rejection(clock.now, 60.0, target="a")
         assert 1.0 <= limiter.delay() <= 2.0
         clock.now += 60.0
 
 
-def test_limiter_rejections_of_several_targets_pause_up_to_retry_after(limiter, clock):
+def test_limiter_with_rejections_of_several_targets_pauses_retry_after(limiter, clock):
     pauses = []
     for target in "abcde":
         limiter.record_rejection(clock.now, 60.0, target=target)
@@ -87,7 +87,7 @@ def test_limiter_rejections_of_several_targets_pause_up_to_retry_after(limiter, 
     assert 60.0 <= pauses[4] <= 61.0
 
 
-def test_limiter_success_of_an_earlier_request_forgets_no_rejection(limiter, clock):
+def test_limiter_with_success_of_earlier_request_keeps_rejection(limiter, clock):
     limiter.record_rejection(clock.now, 60.0, target="a")
     limiter.record_success(clock.now - 1)
     assert not limiter.has_succeeded_since(clock.now)
@@ -96,7 +96,7 @@ def test_limiter_success_of_an_earlier_request_forgets_no_rejection(limiter, clo
     assert limiter.delay() >= 4.0
 
 
-def test_limiter_success_raises_the_rate(limiter, clock):
+def test_limiter_after_success_raises_rate(limiter, clock):
     for _ in range(20):
         limiter.record_rejection(clock.now, 0.0)
         clock.now += 10
@@ -106,45 +106,45 @@ def test_limiter_success_raises_the_rate(limiter, clock):
     assert limiter.rate == pytest.approx(200)
 
 
-def test_limiter_resumed_starts_slowly_at_once(limiter, clock):
+def test_limiter_after_resume_starts_slowly_at_once(limiter, clock):
     limiter.record_rejection(clock.now, 300.0)
     limiter.resume()
     assert limiter.delay() == 0
     assert limiter.rate == 10
 
 
-def test_breaker_one_target_that_keeps_failing_is_no_outage(breaker, clock):
+def test_breaker_with_one_failing_target_stays_closed(breaker, clock):
     for _ in range(100):
         clock.now += 1
-        breaker.record_failure("a", clock.now, answered_before=True)
+        breaker.record_failure("a", clock.now, was_healthy=True)
     assert not breaker.is_open
 
 
-def test_breaker_targets_that_never_answered_are_no_outage(breaker, clock):
+def test_breaker_with_targets_that_never_responded_stays_closed(breaker, clock):
     breaker.record_success()
     for number in range(100):
-        breaker.record_failure(number, clock.now, answered_before=False)
+        breaker.record_failure(number, clock.now, was_healthy=False)
     assert not breaker.is_open
 
 
-def test_breaker_success_between_failures_is_no_outage(breaker, clock):
+def test_breaker_with_success_between_failures_stays_closed(breaker, clock):
     for number in range(100):
-        breaker.record_failure(number, clock.now, answered_before=True)
+        breaker.record_failure(number, clock.now, was_healthy=True)
         if number % 5 == 0:
             breaker.record_success()
     assert not breaker.is_open
 
 
-def test_breaker_outage_is_probed_less_and_less_often(breaker, clock):
+def test_breaker_in_outage_probes_at_growing_intervals(breaker, clock):
     for number in range(8):
         assert not breaker.is_open
-        breaker.record_failure(number, clock.now, answered_before=True)
+        breaker.record_failure(number, clock.now, was_healthy=True)
     assert breaker.is_open
     pauses = []
     for number in range(12):
-        pauses.append(breaker.probe_at - clock.now)
-        clock.now = breaker.probe_at
-        breaker.record_failure(number, clock.now, answered_before=False)
+        pauses.append(breaker.next_probe_at - clock.now)
+        clock.now = breaker.next_probe_at
+        breaker.record_failure(number, clock.now, was_healthy=False)
     assert 0.5 <= pauses[0] <= 1
     assert 15 <= pauses[-1] <= 30
     assert breaker.record_success()
@@ -152,12 +152,12 @@ def test_breaker_outage_is_probed_less_and_less_often(breaker, clock):
     assert not breaker.record_success()
 
 
-def test_breaker_request_sent_before_the_outage_says_nothing_new(breaker, clock):
+def test_breaker_with_result_of_request_before_outage_ignores_it(breaker, clock):
     sent_at = clock.now
     clock.now += 1
     for number in range(50):
-        breaker.record_failure(number, sent_at, answered_before=True)
-    assert breaker.probe_at <= clock.now + 1
+        breaker.record_failure(number, sent_at, was_healthy=True)
+    assert breaker.next_probe_at <= clock.now + 1
 
 
 actions = st.lists(
@@ -172,7 +172,7 @@ actions = st.lists(
 
 
 @given(actions)
-def test_limiter_any_sequence_stays_within_its_bounds(steps):
+def test_limiter_with_any_sequence_stays_within_bounds(steps):
     clock = Clock()
     limiter = AdaptiveRateLimiter(clock)
     earliest = clock.now

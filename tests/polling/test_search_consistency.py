@@ -1,10 +1,10 @@
-"""How far a search is believed."""
+"""Detection of a stale search index."""
 
 from __future__ import annotations
 
 import pytest
 
-from airflow_provider_codeocean.api.models.data_asset_summary import Glance
+from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummary
 from airflow_provider_codeocean.polling.search_consistency import SearchConsistencyMonitor
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 
@@ -13,11 +13,11 @@ def wait(poll_interval: float = 10.0) -> DataAssetWait:
     return DataAssetWait("a", poll_interval=poll_interval, deadline=None)
 
 
-def page(state: str) -> dict[str, Glance]:
-    return {"a": Glance(raw_id="a", raw_state=state)}
+def page(state: str) -> dict[str, DataAssetSummary]:
+    return {"a": DataAssetSummary(raw_id="a", raw_state=state)}
 
 
-def test_one_that_is_found_right_again_and_again_is_checked_less():
+def test_allowance_after_first_half_minute_decreases():
     monitor = SearchConsistencyMonitor(0.0)
     checks = [0]
     for second in range(1, 61):
@@ -27,7 +27,7 @@ def test_one_that_is_found_right_again_and_again_is_checked_less():
     assert checks[32:] == [2] * 29  # one second shares both rates
 
 
-def test_what_has_proved_nothing_is_checked_more():
+def test_allowance_after_confirmed_search_decreases():
     monitor = SearchConsistencyMonitor(0.0)
     assert monitor.allowance(60.0) == 10
     monitor.consume(10)
@@ -40,16 +40,16 @@ def test_what_has_proved_nothing_is_checked_more():
     ("seconds", "state", "off_for"),
     [(5.0, "draft", 0.0), (11.0, "draft", 60.0), (11.0, "ready", 0.0), (5.0, "ready", 0.0)],
 )
-def test_a_search_may_lag_behind_for_an_interval(seconds, state, off_for):
+def test_verify_page_tolerates_lag_of_one_interval(seconds, state, off_for):
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 100.0)
     now = 100.0 + seconds
-    assert monitor.verify_page({"b": Glance(raw_id="b"), **page(state)}, now) == off_for
+    assert monitor.verify_page({"b": DataAssetSummary(raw_id="b"), **page(state)}, now) == off_for
     assert monitor.is_usable(now) is not bool(off_for)
     assert monitor.is_usable(now + 60)
 
 
-def test_one_that_stands_still_again_is_done_without_for_longer():
+def test_verify_page_with_repeated_staleness_disables_search_for_longer():
     monitor, periods, now = SearchConsistencyMonitor(0.0), [], 0.0
     for _ in range(6):
         monitor.expect_in_search(wait(), now)
@@ -61,15 +61,15 @@ def test_one_that_stands_still_again_is_done_without_for_longer():
     assert monitor.verify_page(page("draft"), now + 20) == 60
 
 
-def test_one_that_fails_again_is_done_without_for_longer():
+def test_record_search_failure_repeated_disables_search_for_longer():
     monitor = SearchConsistencyMonitor(0.0)
-    assert [monitor.search_failed(0.0) for _ in range(9)] == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+    assert [monitor.record_search_failure(0.0) for _ in range(9)] == [5, 10, 20, 40, 80, 160, 320, 600, 600]
     assert not monitor.is_usable(599.0)
-    monitor.search_worked()
-    assert monitor.search_failed(0.0) == 5
+    monitor.record_search_success()
+    assert monitor.record_search_failure(0.0) == 5
 
 
-def test_what_was_seen_long_ago_proves_nothing():
+def test_verify_page_ignores_old_expectations():
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 0.0)
     other = DataAssetWait("b", poll_interval=10, deadline=None)
@@ -77,13 +77,13 @@ def test_what_was_seen_long_ago_proves_nothing():
     assert monitor.verify_page(page("draft"), 1301.0) == 0
 
 
-def test_what_has_no_id_proves_nothing():
+def test_verify_page_ignores_results_without_id():
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 0.0)
-    assert monitor.verify_page({"": Glance(raw_id=["a"])}, 20.0) == 0
+    assert monitor.verify_page({"": DataAssetSummary(raw_id=["a"])}, 20.0) == 0
 
 
-def test_one_that_still_stands_still_is_seen_at_once():
+def test_verify_page_with_continued_staleness_disables_search_at_once():
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 0.0)
     assert monitor.verify_page(page("draft"), 20.0) == 60

@@ -1,4 +1,4 @@
-"""A wait, without its I/O."""
+"""Waits, without I/O."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from airflow_provider_codeocean.api.errors import (
     ServerError,
     TransferFailed,
     Unauthorized,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     WaitTimeout,
 )
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.api.models.data_asset_summary import Glance
-from airflow_provider_codeocean.polling.waits import DataAssetWait, TransferWait, deadline_after
+from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummary
+from airflow_provider_codeocean.polling.waits import DataAssetWait, TransferWait, compute_deadline
 
 
 def wait(*, poll_interval: float = 5.0, deadline: float | None = None) -> DataAssetWait:
@@ -40,24 +40,24 @@ def event(status: str):
     return {"status": status, "data_asset_id": "a1", "state": None, "message": f"the wait's {status}"}
 
 
-def test_it_goes_on_while_a_data_asset_is_a_draft_and_ends_when_it_is_ready():
+def test_check_is_true_when_data_asset_is_ready():
     waiting = wait()
-    assert not waiting.is_over(asset("draft"))
-    assert not waiting.is_over(asset("a state of the future"))
-    assert waiting.is_over(asset("ready"))
+    assert not waiting.check(asset("draft"))
+    assert not waiting.check(asset("a state of the future"))
+    assert waiting.check(asset("ready"))
 
 
-def test_a_failed_data_asset_ends_it():
+def test_check_with_failed_data_asset_raises():
     with pytest.raises(DataAssetFailed):
-        wait().is_over(asset("failed"))
+        wait().check(asset("failed"))
 
 
 @pytest.mark.parametrize(
     "error",
     [RateLimited(429, "slow down"), ServerError(503, "maintenance"), CodeOceanTransportError("unreachable")],
 )
-def test_a_server_in_trouble_is_borne(error):
-    wait().bear(error)
+def test_handle_error_with_transient_error_returns(error):
+    wait().handle_error(error)
 
 
 @pytest.mark.parametrize(
@@ -67,92 +67,92 @@ def test_a_server_in_trouble_is_borne(error):
         NotFound(404, "no such data asset"),
         CodeOceanApiError(301, "redirected to https://co.test"),
         CodeOceanApiError(405, "no such method"),
-        UnexpectedAnswer("a page", transient=False),
-        CodeOceanTransportError("certificate not trusted", transient=False),
+        UnexpectedResponse("a page", is_transient=False),
+        CodeOceanTransportError("certificate not trusted", is_transient=False),
     ],
 )
-def test_what_looking_again_cannot_mend_is_raised(error):
+def test_handle_error_with_permanent_error_raises_it(error):
     with pytest.raises(type(error)) as caught:
-        wait().bear(error)
+        wait().handle_error(error)
     assert caught.value is error
 
 
-def test_a_pause_is_as_long_as_the_server_asks_for_once():
+def test_next_delay_after_retry_after_follows_it_once():
     waiting = wait(poll_interval=5)
-    waiting.bear(RateLimited(429, "slow down", retry_after=30.0))
-    assert waiting.pause() == 30.0
-    assert waiting.pause() == 1.0
+    waiting.handle_error(RateLimited(429, "slow down", retry_after=30.0))
+    assert waiting.next_delay() == 30.0
+    assert waiting.next_delay() == 1.0
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 1.0), (10, 1.0), (30, 3.0), (600, 60.0), (21600, 60.0)])
-def test_wait_with_cheap_polls_polls_by_its_age(age, seconds):
+def test_poll_delay_with_cheap_polls_grows_with_age(age, seconds):
     waiting = wait(poll_interval=60)
-    waiting.note(DataAsset.model_validate({"id": "a1", "state": "draft", "created": time.time() - age}))
-    assert waiting.interval(time.time(), early_polls=None) == pytest.approx(seconds, rel=0.01)
+    waiting.observe(DataAsset.model_validate({"id": "a1", "state": "draft", "created": time.time() - age}))
+    assert waiting.poll_delay(time.time(), early_polls=None) == pytest.approx(seconds, rel=0.01)
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 1.0), (10, 7.9), (30, 23.8), (600, 60.0), (21600, 60.0)])
-def test_wait_with_six_early_polls_spreads_them_over_its_age(age, seconds):
+def test_poll_delay_with_long_interval_grows_with_age(age, seconds):
     waiting = wait(poll_interval=60)
-    waiting.note(DataAsset.model_validate({"id": "a1", "state": "draft", "created": time.time() - age}))
-    assert waiting.interval(time.time()) == pytest.approx(seconds, rel=0.01)
+    waiting.observe(DataAsset.model_validate({"id": "a1", "state": "draft", "created": time.time() - age}))
+    assert waiting.poll_delay(time.time()) == pytest.approx(seconds, rel=0.01)
 
 
 @given(poll_interval=st.floats(0.01, 1e5), age=st.floats(-1e6, 1e7))
-def test_no_pause_is_longer_than_asked_for(poll_interval, age):
-    assert 0 < wait(poll_interval=poll_interval).interval(time.time() + age) <= poll_interval
+def test_poll_delay_is_at_most_poll_interval(poll_interval, age):
+    assert 0 < wait(poll_interval=poll_interval).poll_delay(time.time() + age) <= poll_interval
 
 
 @given(poll_interval=st.floats(0.01, 1e6), left=st.floats(0.5, 1e6))
-def test_a_pause_never_goes_beyond_the_deadline(poll_interval, left):
+def test_next_delay_does_not_exceed_deadline(poll_interval, left):
     deadline = time.time() + left
-    pause = wait(poll_interval=poll_interval, deadline=deadline).pause()
+    pause = wait(poll_interval=poll_interval, deadline=deadline).next_delay()
     assert 0 < pause <= min(poll_interval, left)
 
 
-def test_after_the_deadline_it_names_the_data_asset_and_its_last_state():
+def test_next_delay_after_deadline_raises_with_last_state():
     waiting = wait(deadline=time.time() - 1)
     with pytest.raises(WaitTimeout, match=r"a1 .*unknown"):
-        waiting.pause()
-    waiting.bear(ServerError(503, "maintenance"))
+        waiting.next_delay()
+    waiting.handle_error(ServerError(503, "maintenance"))
     with pytest.raises(WaitTimeout, match=r"a1 .*maintenance"):
-        waiting.pause()
-    waiting.is_over(asset("draft"))
+        waiting.next_delay()
+    waiting.check(asset("draft"))
     with pytest.raises(WaitTimeout, match=r"a1 .*draft"):
-        waiting.pause()
+        waiting.next_delay()
 
 
 @pytest.mark.parametrize(("timeout", "execution_timeout"), [(3600, 18000), (18000, 3600), (3600, None)])
-def test_a_wait_ends_with_whichever_timeout_comes_first(timeout, execution_timeout):
+def test_compute_deadline_uses_shorter_timeout(timeout, execution_timeout):
     started = datetime.now(tz=UTC)
     limit = None if execution_timeout is None else timedelta(seconds=execution_timeout)
-    deadline = deadline_after(timeout, execution_timeout=limit, started=started)
+    deadline = compute_deadline(timeout, execution_timeout=limit, started_at=started)
     assert deadline == pytest.approx(started.timestamp() + 3600, abs=5)
 
 
 @pytest.mark.parametrize("status", ["success", "failed", "timeout", "error"])
-def test_a_ready_data_asset_is_a_success_whatever_the_event_says(status):
-    wait().conclude(event(status), asset("ready"))
+def test_reconcile_with_ready_data_asset_succeeds_for_any_event(status):
+    wait().reconcile(event(status), asset("ready"))
 
 
 @pytest.mark.parametrize("status", ["success", "failed", "timeout", "error"])
-def test_a_failed_data_asset_is_a_failure_whatever_the_event_says(status):
+def test_reconcile_with_failed_data_asset_raises_for_any_event(status):
     with pytest.raises(DataAssetFailed, match=r"'sorted'.* failed: no such bucket"):
-        wait().conclude(event(status), asset("failed", name="sorted", failure_reason="no such bucket"))
+        wait().reconcile(event(status), asset("failed", name="sorted", failure_reason="no such bucket"))
 
 
-def test_a_failure_without_a_reason_says_so():
+def test_reconcile_with_failure_without_reason_states_it():
     with pytest.raises(DataAssetFailed, match="gives no reason"):
-        wait().conclude(event("failed"), asset("failed"))
+        wait().reconcile(event("failed"), asset("failed"))
 
 
-def test_a_wait_that_ended_too_early_ends_as_its_event_says():
+def test_reconcile_with_pending_data_asset_raises_error_of_event():
     with pytest.raises(WaitTimeout, match="the wait's timeout It is in state draft now"):
-        wait().conclude(event("timeout"), asset("draft"))
+        wait().reconcile(event("timeout"), asset("draft"))
     with pytest.raises(WaitTimeout, match=r"^the wait's timeout$"):
-        wait().conclude({**event("timeout"), "state": "draft"}, asset("draft"))
+        wait().reconcile({**event("timeout"), "state": "draft"}, asset("draft"))
     with pytest.raises(CodeOceanError, match="the wait's error") as caught:
-        wait().conclude(event("error"), asset("draft"))
+        wait().reconcile(event("error"), asset("draft"))
     assert not isinstance(caught.value, WaitTimeout)
 
 
@@ -160,50 +160,50 @@ def transfer(**before) -> TransferWait:
     return TransferWait("a1", poll_interval=5.0, deadline=None, **before)
 
 
-def test_a_transfer_is_done_when_its_time_moves():
+def test_transfer_check_is_true_when_last_transferred_changes():
     waiting = transfer(last_transferred=100.0)
-    assert not waiting.is_over(asset("ready", last_transferred=100))
-    assert waiting.is_over(asset("ready", last_transferred=101))
-    assert transfer().is_over(asset("ready", last_transferred=101))
+    assert not waiting.check(asset("ready", last_transferred=100))
+    assert waiting.check(asset("ready", last_transferred=101))
+    assert transfer().check(asset("ready", last_transferred=101))
 
 
-def test_an_error_of_an_earlier_transfer_is_not_one_of_this():
+def test_transfer_check_with_error_of_earlier_transfer_is_pending():
     waiting = transfer(transfer_error="no such bucket")
-    assert not waiting.is_over(asset("ready", transfer_error="no such bucket"))
-    assert "failed with 'no such bucket' before" in waiting.describe()
+    assert not waiting.check(asset("ready", transfer_error="no such bucket"))
+    assert "failed with 'no such bucket' before" in waiting.describe_timeout()
     with pytest.raises(TransferFailed, match="access denied"):
-        waiting.is_over(asset("ready", transfer_error="access denied"))
+        waiting.check(asset("ready", transfer_error="access denied"))
 
 
-def test_a_line_of_a_search_that_lacks_the_error_makes_it_no_new_one():
+def test_transfer_check_after_search_without_error_is_pending():
     waiting = transfer(transfer_error="no such bucket")
-    waiting.note(msgspec.convert({"id": "a1", "state": "ready"}, Glance))
-    assert not waiting.is_over(asset("ready", transfer_error="no such bucket"))
+    waiting.observe(msgspec.convert({"id": "a1", "state": "ready"}, DataAssetSummary))
+    assert not waiting.check(asset("ready", transfer_error="no such bucket"))
 
 
-def test_a_transfer_that_failed_is_a_failure_although_its_error_is_gone():
+def test_transfer_reconcile_with_failed_event_raises_without_error_field():
     with pytest.raises(TransferFailed, match="the wait's failed"):
-        transfer(last_transferred=100.0).conclude(event("failed"), asset("ready", last_transferred=100))
-    transfer(last_transferred=100.0).conclude(event("failed"), asset("ready", last_transferred=101))
+        transfer(last_transferred=100.0).reconcile(event("failed"), asset("ready", last_transferred=100))
+    transfer(last_transferred=100.0).reconcile(event("failed"), asset("ready", last_transferred=101))
 
 
-def test_the_same_error_again_is_told_where_it_was_gone_in_between():
+def test_transfer_check_with_same_error_after_its_removal_raises():
     waiting = transfer(transfer_error="no such bucket")
-    assert not waiting.is_over(asset("ready", transfer_error=None))
+    assert not waiting.check(asset("ready", transfer_error=None))
     with pytest.raises(TransferFailed, match="no such bucket"):
-        waiting.is_over(asset("ready", transfer_error="no such bucket"))
+        waiting.check(asset("ready", transfer_error="no such bucket"))
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
-def test_a_clock_that_is_set_changes_no_wait(monkeypatch, jump):
+def test_wait_with_system_clock_changed_keeps_deadline(monkeypatch, jump):
     waiting = wait(poll_interval=60, deadline=time.time() + 100)
     monkeypatch.setattr(time, "time", lambda true=time.time: true() + jump)
-    assert waiting.left() == pytest.approx(100, abs=5)
+    assert waiting.remaining() == pytest.approx(100, abs=5)
     assert not waiting.has_expired()
-    assert waiting.pause() == 1.0
+    assert waiting.next_delay() == 1.0
 
 
-def test_no_server_is_left_alone_for_longer_than_ten_minutes():
+def test_next_delay_with_huge_retry_after_is_ten_minutes():
     waiting = wait(poll_interval=5)
-    waiting.bear(RateLimited(429, "slow down", retry_after=1e9))
-    assert waiting.pause() == 600.0
+    waiting.handle_error(RateLimited(429, "slow down", retry_after=1e9))
+    assert waiting.next_delay() == 600.0

@@ -1,4 +1,4 @@
-"""Watches, in virtual time: one look for all who watch the same, and nothing that ends them."""
+"""Watches, in virtual time: they share polls and survive errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
-from airflow_provider_codeocean.outcomes import Verdict
+from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling import poller as polling
-from airflow_provider_codeocean.polling.poller import wait_together
-from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch, follow
+from airflow_provider_codeocean.polling.poller import wait_on_shared_poller
+from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAssetsWatch, stream_results
 from tests.polling.virtual_time import run
 
 INTERVAL = 60.0
@@ -25,16 +25,16 @@ INTERVAL = 60.0
 class Server:
     """Lists computations, and pages through data assets.
 
-    :ivar computations: what there is.
-    :ivar assets: how many data assets match.
-    :ivar troubles: periods (from, to, status); status 0 is no connection.
-    :ivar requests: when each came.
+    :ivar computations: the computations.
+    :ivar assets: number of matching data assets.
+    :ivar faults: periods (from, to, status); status 0 is a connection error.
+    :ivar requests: time of each request.
     """
 
     def __init__(self) -> None:
         self.computations: list[dict[str, str]] = []
         self.assets = 0
-        self.troubles: list[tuple[float, float, int]] = []
+        self.faults: list[tuple[float, float, int]] = []
         self.requests: list[float] = []
         self.clients: list[CodeOceanAsyncClient] = []
         self.is_unknown_until = 0.0
@@ -50,7 +50,7 @@ class Server:
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(now())
-        for begin, end, status in self.troubles:
+        for begin, end, status in self.faults:
             if begin <= now() < end:
                 if not status:
                     raise httpx.ConnectError("no route", request=request)
@@ -75,11 +75,11 @@ def computations(poll_interval=INTERVAL, capsule="c1"):
 
 
 async def watch(server, watch, seconds, shown):
-    wait = partial(wait_together, connect=server.connect, name="co")
+    wait = partial(wait_on_shared_poller, connect=server.connect, name="co")
     try:
-        async with asyncio.timeout(seconds), aclosing(follow(watch, wait)) as looks:
-            async for look in looks:
-                shown.append((now(), [each.id for each in look]))
+        async with asyncio.timeout(seconds), aclosing(stream_results(watch, wait)) as results:
+            async for result in results:
+                shown.append((now(), [computation.id for computation in result]))
     except TimeoutError:
         return shown
 
@@ -92,7 +92,7 @@ def watch_alone(server, one, monkeypatch, seconds=1000.0):
     return shown
 
 
-def test_the_first_look_is_soon_and_the_others_at_an_even_pace(monkeypatch):
+def test_watch_polls_soon_and_then_at_steady_interval(monkeypatch):
     server = Server()
     shown = watch_alone(server, computations(), monkeypatch)
     times = [at for at, _ in shown]
@@ -102,25 +102,25 @@ def test_the_first_look_is_soon_and_the_others_at_an_even_pace(monkeypatch):
     assert len(server.requests) == len(shown)
 
 
-def test_all_who_watch_the_same_share_a_look(monkeypatch):
+def test_watches_of_same_capsule_share_polls(monkeypatch):
     server = Server()
     server.computations = [{"id": "x", "state": "completed"}]
     shown: list[list] = [[] for _ in range(10)]
 
     async def scene() -> None:
-        each = [watch(server, computations(), 1000, one) for one in shown[:9]]
+        watches = [watch(server, computations(), 1000, results) for results in shown[:9]]
         late = asyncio.create_task(watch(server, computations(10 * INTERVAL), 700, shown[9]))
-        await asyncio.gather(*each, late)
+        await asyncio.gather(*watches, late)
 
     run(scene(), monkeypatch)
     assert len(server.requests) <= 1000 / (0.85 * INTERVAL) + 2
     assert len({len(one) for one in shown[:9]}) == 1
-    assert len(shown[9]) > 700 / INTERVAL - 1  # who wants to look seldom is shown what others see
+    assert len(shown[9]) > 700 / INTERVAL - 1  # a watch with a long interval gets all results
     assert all(look == ["x"] for one in shown for _, look in one)
     assert len(server.clients) == 1
 
 
-def test_each_capsule_costs_a_request_a_look(monkeypatch):
+def test_watches_of_different_capsules_poll_separately(monkeypatch):
     server = Server()
 
     async def scene() -> None:
@@ -130,67 +130,69 @@ def test_each_capsule_costs_a_request_a_look(monkeypatch):
     assert 5 * 600 / INTERVAL <= len(server.requests) <= 5 * (600 / (0.85 * INTERVAL) + 2)
 
 
-def test_who_takes_his_time_sees_the_newest_look(monkeypatch):
+def test_watch_with_slow_consumer_yields_newest_results(monkeypatch):
     server = Server()
 
     async def scene() -> list[str]:
-        looks = follow(computations(), partial(wait_together, connect=server.connect, name="co"))
-        async with aclosing(looks):
-            await anext(looks)
+        results = stream_results(
+            computations(), partial(wait_on_shared_poller, connect=server.connect, name="co")
+        )
+        async with aclosing(results):
+            await anext(results)
             await asyncio.sleep(3 * INTERVAL)
             server.computations = [{"id": "new"}]
             await asyncio.sleep(1.1 * INTERVAL)
-            return [each.id for each in await anext(looks)]
+            return [computation.id for computation in await anext(results)]
 
     assert run(scene(), monkeypatch) == ["new"]
 
 
 @pytest.mark.parametrize(("assets", "requests"), [(0, 1), (1000, 1), (2500, 3)])
-def test_a_search_shows_all_pages(monkeypatch, assets, requests):
+def test_data_assets_watch_yields_all_pages(monkeypatch, assets, requests):
     server = Server()
     server.assets = assets
     one = DataAssetsWatch({"query": "tag:x"}, poll_interval=INTERVAL)
-    assert one.call.body["limit"] == 1000
+    assert one.request.body["limit"] == 1000
     shown = watch_alone(server, one, monkeypatch, seconds=INTERVAL / 2)
     assert [look for _, look in shown] == [[f"a{number}" for number in range(assets)]]
     assert len(server.requests) == requests
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 503, 0])
-def test_no_trouble_ends_it_and_each_is_told_once(monkeypatch, caplog, status):
+def test_watch_with_any_error_continues_and_logs_it_once(monkeypatch, caplog, status):
     server = Server()
-    server.troubles = [(300.0, 2000.0, status)]
+    server.faults = [(300.0, 2000.0, status)]
     with caplog.at_level(logging.WARNING):
         shown = watch_alone(server, computations(), monkeypatch, seconds=3000)
     assert max(at for at, _ in shown) > 2900
     assert not [at for at, _ in shown if 300 < at < 2000]
-    told = [each for each in caplog.messages if "computations of capsules/c1" in each]
-    assert len(told) == 2
-    assert "cannot look, and will look again" in told[0]
-    assert told[1].endswith("is well again")
+    messages = [line for line in caplog.messages if "computations of capsules/c1" in line]
+    assert len(messages) == 2
+    assert "poll failed, retrying" in messages[0]
+    assert messages[1].endswith("recovered")
     assert len([at for at in server.requests if 300 < at < 2000]) < 2 * 1700 / INTERVAL + 10
 
 
-def test_a_connection_that_is_not_there_is_waited_for(monkeypatch, caplog):
+def test_watch_with_missing_connection_waits(monkeypatch, caplog):
     server = Server()
     server.is_unknown_until = 500.0
     shown = watch_alone(server, computations(), monkeypatch)
     assert 500 < shown[0][0] < 500 + INTERVAL + 2
-    assert len([each for each in caplog.messages if "isn't defined" in each]) == 1
+    assert len([line for line in caplog.messages if "isn't defined" in line]) == 1
 
 
-def test_being_asked_to_slow_down_is_no_trouble_to_tell(monkeypatch, caplog):
+def test_watch_with_429_logs_no_error(monkeypatch, caplog):
     server = Server()
-    server.troubles = [(100.0, 400.0, 429)]
+    server.faults = [(100.0, 400.0, 429)]
     shown = watch_alone(server, computations(), monkeypatch)
     assert max(at for at, _ in shown) > 900
-    assert not [each for each in caplog.messages if "cannot look" in each]
+    assert not [line for line in caplog.messages if "poll failed" in line]
 
 
-def test_it_is_never_over_nor_fails():
+def test_computations_watch_is_always_pending():
     one = computations()
-    assert one.verdict([]) is Verdict.WAITING
-    assert "computations of capsules/c1 has shown nothing" in one.describe()
-    for what in (lambda: one.failure([]), one.describe_success):
+    assert one.outcome([]) is Outcome.PENDING
+    assert "computations of capsules/c1 has shown nothing" in one.describe_timeout()
+    for call in (lambda: one.to_error([]), one.describe_success):
         with pytest.raises(NotImplementedError):
-            what()
+            call()

@@ -21,7 +21,7 @@ def console(tmp_path):
 WRITE = "import os, sys; open(sys.argv[1], 'w').write(f'{os.getpid()} {sys.argv[2]}'); print('written')"
 
 
-def test_snippets_run_one_after_the_other_in_one_process(console, tmp_path):
+def test_console_runs_snippets_in_one_process(console, tmp_path):
     console.run(WRITE, "first", "a b")
     console.run(WRITE, "second", "c")
     first, second = ((tmp_path / name).read_text().split(" ", 1) for name in ("first", "second"))
@@ -30,21 +30,21 @@ def test_snippets_run_one_after_the_other_in_one_process(console, tmp_path):
     assert (tmp_path / "logs" / "console.log").read_text() == "written\nwritten\n"
 
 
-def test_what_a_snippet_raises_is_told_and_the_next_one_runs(console, tmp_path):
+def test_console_after_snippet_error_runs_the_next(console, tmp_path):
     with pytest.raises(RuntimeError, match="KeyError: 'no such DAG'"):
         console.run("raise KeyError('no such DAG')")
     console.run(WRITE, "next", "x")
     assert (tmp_path / "next").exists()
 
 
-def test_where_its_process_ends_it_says_so_and_starts_anew(console, tmp_path):
-    with pytest.raises(RuntimeError, match=r"Airflow did not answer; see .*console\.log"):
+def test_console_after_process_exit_starts_again(console, tmp_path):
+    with pytest.raises(RuntimeError, match=r"Airflow did not respond; see .*console\.log"):
         console.run("import os; os._exit(1)")
     console.run(WRITE, "next", "x")
     assert (tmp_path / "next").exists()
 
 
-def test_nothing_is_left_when_it_is_stopped(console, tmp_path):
+def test_console_stop_ends_its_process(console, tmp_path):
     console.run(WRITE, "pid", "x")
     pid = int((tmp_path / "pid").read_text().split()[0])
     console.stop()

@@ -10,7 +10,7 @@ def settings(tmp_path):
     return Settings(tmp_path, tmp_path / "dags", 20001, (20002, 20003), parallelism=4)
 
 
-def test_no_component_uses_a_port_of_its_own_choice(settings):
+def test_components_use_the_assigned_ports(settings):
     for release in (Airflow2(settings, print), Airflow3(settings)):
         env = release.environment()
         assert env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] == "20002"
@@ -20,7 +20,7 @@ def test_no_component_uses_a_port_of_its_own_choice(settings):
             assert all("20001" in arguments for arguments in web)
 
 
-def test_airflow_2_runs_a_webserver_for_the_ui_alone(settings):
+def test_airflow_2_runs_a_webserver_only_for_the_ui(settings):
     release = Airflow2(settings, print)
     assert list(release.components(ui=False)) == ["scheduler", "triggerer"]
     assert list(release.components(ui=True)) == ["scheduler", "triggerer", "webserver"]
@@ -32,7 +32,7 @@ def test_airflow_3_tasks_find_the_api_server(settings):
     assert "api-server" in Airflow3(settings).components(ui=False)
 
 
-def test_secrets_differ_from_run_to_run(settings):
+def test_environment_secrets_differ_between_runs(settings):
     first, second = Airflow3(settings).environment(), Airflow3(settings).environment()
     for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
         assert first[name] != second[name]

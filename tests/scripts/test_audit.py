@@ -62,23 +62,23 @@ def accept(path, monkeypatch, **entry):
         f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in entry.items()
     ]
     path.write_text("[[accepted]]\n" + "\n".join(lines))
-    monkeypatch.setattr(audit, "ACCEPTED", path)
+    monkeypatch.setattr(audit, "ACCEPTED_PATH", path)
 
 
-def test_what_is_known_is_found_and_fails(osv, tmp_path, capsys):
+def test_audit_known_vulnerability_fails(osv, tmp_path, capsys):
     strong, weak = lock(tmp_path / "a.txt", "strong==1.0"), lock(tmp_path / "b.txt", "weak==1.0")
-    assert audit.main([strong, weak, "--osv-url", osv]) == audit.FOUND
+    assert audit.main([strong, weak, "--osv-url", osv]) == audit.EXIT_VULNERABLE
     printed = capsys.readouterr().out
-    assert "VULNERABLE: weak 1.0: CVE-2026-0001, GHSA-aaaa-bbbb-cccc (mended in 1.1)" in printed
+    assert "VULNERABLE: weak 1.0: CVE-2026-0001, GHSA-aaaa-bbbb-cccc (fixed in 1.1)" in printed
     assert "2 packages: 1 vulnerabilities" in printed
 
 
-def test_it_passes_where_nothing_is_known(osv, tmp_path):
+def test_audit_without_vulnerabilities_passes(osv, tmp_path):
     assert audit.main([lock(tmp_path / "a.txt", "strong==1.0", "weak==1.1"), "--osv-url", osv]) == 0
 
 
-@pytest.mark.parametrize(("until", "code"), [("2999-01-01", 0), ("2026-01-01", audit.FOUND)])
-def test_what_is_accepted_is_borne_until_its_day(osv, tmp_path, monkeypatch, until, code):
+@pytest.mark.parametrize(("until", "code"), [("2999-01-01", 0), ("2026-01-01", audit.EXIT_VULNERABLE)])
+def test_audit_accepted_vulnerability_passes_until_its_date(osv, tmp_path, monkeypatch, until, code):
     until = dt.date.fromisoformat(until)
     accept(
         tmp_path / "accepted", monkeypatch, package="weak", id="CVE-2026-0001", until=until, reason="no harm"
@@ -86,34 +86,34 @@ def test_what_is_accepted_is_borne_until_its_day(osv, tmp_path, monkeypatch, unt
     assert audit.main([lock(tmp_path / "a.txt", "weak==1.0"), "--osv-url", osv]) == code
 
 
-def test_nobody_to_ask_is_no_pass(tmp_path, capsys, unused_tcp_port):
+def test_audit_without_service_is_incomplete(tmp_path, capsys, unused_tcp_port):
     arguments = [lock(tmp_path / "a.txt", "strong==1.0"), "--osv-url", f"http://127.0.0.1:{unused_tcp_port}/"]
-    assert audit.main(arguments) == audit.UNKNOWN
-    assert "NOT AUDITED: the service could not be asked about all lock files" in capsys.readouterr().out
+    assert audit.main(arguments) == audit.EXIT_INCOMPLETE
+    assert "NOT AUDITED: the service did not respond for all lock files" in capsys.readouterr().out
     assert audit.main([*arguments, "--where-possible"]) == 0
 
 
-def test_a_service_that_takes_too_long_is_asked_no_further(tmp_path, capsys):
+def test_audit_service_timeout_is_incomplete(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         locks = [lock(tmp_path / f"{name}.txt", "strong==1.0") for name in "ab"]
         began = time.monotonic()
-        assert audit.main([*locks, "--osv-url", url, "--seconds", "0.5"]) == audit.UNKNOWN
+        assert audit.main([*locks, "--osv-url", url, "--seconds", "0.5"]) == audit.EXIT_INCOMPLETE
     assert time.monotonic() - began < 10
-    assert "NOT AUDITED: the service could not be asked about all lock files" in capsys.readouterr().out
+    assert "NOT AUDITED: the service did not respond for all lock files" in capsys.readouterr().out
 
 
-def test_a_package_that_the_service_does_not_know_is_no_pass(capsys):
+def test_audit_unknown_package_is_incomplete(capsys):
     packages = [{"name": "strong", "version": "1", "vulns": []}, {"name": "x", "skip_reason": "not found"}]
-    assert audit.report(packages, [], TODAY) == audit.UNKNOWN
-    assert "NOT AUDITED: the service knows nothing of 1 packages: x" in capsys.readouterr().out
+    assert audit.report(packages, [], TODAY) == audit.EXIT_INCOMPLETE
+    assert "NOT AUDITED: the service does not know 1 packages: x" in capsys.readouterr().out
 
 
-def test_what_is_accepted_in_vain_is_told(capsys):
-    borne = [audit.Accepted("gone", "CVE-1", TODAY, "it was there once")]
+def test_audit_report_lists_obsolete_acceptances(capsys):
+    borne = [audit.AcceptedVulnerability("gone", "CVE-1", TODAY, "it was there once")]
     assert audit.report([{"name": "strong", "version": "1", "vulns": []}], borne, TODAY) == 0
-    assert "Accepted in vain, or for too long: gone CVE-1" in capsys.readouterr().out
+    assert "Unused or expired entry: gone CVE-1" in capsys.readouterr().out
 
 
-def test_the_projects_own_list_can_be_read():
-    assert all(each.reason and each.until for each in audit.accepted(audit.ACCEPTED))
+def test_accepted_list_of_the_project_is_readable():
+    assert all(each.reason and each.until for each in audit.read_accepted(audit.ACCEPTED_PATH))

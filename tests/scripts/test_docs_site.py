@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from mkdocs.config import load_config
 from mkdocs.exceptions import PluginError
 
-from scripts.docs_site import on_page_markdown
+from scripts.docs_site import CHECKOUT, on_page_markdown
 
 
 def shown(markdown, page="soak.md"):
@@ -20,13 +21,20 @@ def shown(markdown, page="soak.md"):
         ("soak.md", "(../CHANGELOG.md)", "(changelog.md)"),
         ("reference/hooks.md", "(../../SECURITY.md)", "(../threat_model.md)"),
         ("soak.md", "(../dags_examples/first.py)", "(examples.md#first)"),
-        ("reference/hooks.md", "(../waiting.md#what-it-costs)", "(../waiting.md#what-it-costs)"),
+        ("reference/hooks.md", "(../waiting.md#cost)", "(../waiting.md#cost)"),
     ],
 )
-def test_a_link_leads_to_the_page_of_the_site(page, link, leads_to):
+def test_link_to_a_page_is_rewritten_for_the_site(page, link, leads_to):
     assert shown(f"[here]{link}", page) == f"[here]{leads_to}"
 
 
-def test_a_link_to_what_is_not_on_the_site_is_refused():
+def test_link_to_a_file_outside_the_site_is_rejected():
     with pytest.raises(PluginError, match=r"soak\.md links to tests/soak/flat\.py"):
         shown("[here](../tests/soak/flat.py)")
+
+
+def test_search_from_disk_loads_nothing_from_other_hosts():
+    """The plugin ``offline`` adds an address unless a polyfill of that name is configured."""
+    (polyfill,) = load_config(str(CHECKOUT / "mkdocs.yml")).extra["polyfills"]
+    assert "iframe-worker" in polyfill
+    assert (CHECKOUT / "docs" / polyfill).exists()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from scripts.emulator_process import read_env_file
 
 
-def test_shell_lines_are_read(tmp_path):
+def test_read_env_file_parses_shell_assignments(tmp_path):
     path = tmp_path / "env"
     path.write_text(
         "# made by the emulator\n"
@@ -20,5 +20,5 @@ def test_shell_lines_are_read(tmp_path):
     }
 
 
-def test_a_missing_file_says_nothing(tmp_path):
+def test_read_env_file_missing_file_returns_empty_mapping(tmp_path):
     assert read_env_file(tmp_path / "none") == {}

@@ -19,34 +19,34 @@ def pins(lock: Path) -> dict[str, str]:
     return dict(line.split(" ; ")[0].split("==") for line in lock.read_text().splitlines())
 
 
-def test_there_is_one_for_each_airflow():
+def test_lock_files_exist_for_each_airflow():
     assert [path.stem for path in LOCKS] == [
         f"airflow-{release}" for release in ("2.11", "3.0", "3.1", "3.2", "3.3")
     ]
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, CLUSTER], ids=lambda path: path.stem)
-def test_every_line_is_a_pin(lock):
+def test_lock_file_lines_are_all_pins(lock):
     lines = lock.read_text().splitlines()
     assert [line for line in lines if not PIN.fullmatch(line)] == []
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
-def test_what_an_environment_needs_is_pinned(lock):
+def test_lock_file_pins_all_required_packages(lock):
     release = lock.stem.removeprefix("airflow-")
     names = {line.partition("==")[0]: line for line in lock.read_text().splitlines()}
     assert names["apache-airflow"].startswith(f"apache-airflow=={release}.")
     assert {"uv", "hatchling", "pytest", "codeocean", "ruff", "mypy"} <= names.keys()
 
 
-def test_the_cluster_runs_what_the_tests_of_its_airflow_run():
+def test_cluster_lock_has_the_tested_versions():
     cluster, tested = pins(CLUSTER), pins(LOCKS[-1])
     assert {"apache-airflow-providers-celery", "asyncpg", "psycopg2-binary", "redis", "uv"} <= cluster.keys()
     assert {name for name in cluster.keys() & tested.keys() if cluster[name] != tested[name]} == set()
 
 
 @pytest.mark.parametrize("release", ["2.11.2", "3.3.2"])
-def test_find_python_prefers_what_it_is_told_and_skips_what_does_not_work(tmp_path, release):
+def test_find_python_without_working_interpreter_fails(tmp_path, release):
     real = subprocess.run(
         [CHECKOUT / "scripts/find_python", release], capture_output=True, text=True, timeout=60, check=True
     ).stdout.strip()

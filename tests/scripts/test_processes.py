@@ -56,39 +56,39 @@ def mark(monkeypatch):
 
 def family(directory: Path) -> GuardedProcess:
     command = [sys.executable, "-c", textwrap.dedent(FAMILY)]
-    process = GuardedProcess("family", command, env=os.environ, directory=directory, grace=0.2)
+    process = GuardedProcess("family", command, env=os.environ, directory=directory, stop_timeout=0.2)
     process.start()
-    wait_until(lambda: "here" in process.log.read_text(), awaited="the family", timeout=20)
+    wait_until(lambda: "here" in process.log.read_text(), description="the family", timeout=20)
     return process
 
 
 def test_stop_ends_descendants_that_left_the_session_or_ignore_sigterm(tmp_path, mark):
     process = family(tmp_path)
-    assert len(process.tree()) == 3
+    assert len(process.living_processes()) == 3
     assert len(mark()) == 4  # and the guard
 
     process.stop()
 
     assert mark() == []
-    assert not process.running
+    assert not process.is_running
     assert process.exit_code == -signal.SIGTERM
 
 
-def test_kill_all_leaves_nothing_and_it_can_be_started_again(tmp_path, mark):
+def test_kill_all_ends_all_processes_and_allows_restart(tmp_path, mark):
     process = family(tmp_path)
 
     process.kill_all()
 
-    assert process.tree() == []
+    assert process.living_processes() == []
     assert process.exit_code == -signal.SIGKILL
     process.start()
-    wait_until(lambda: process.log.read_text().count("here") == 2, awaited="the next family", timeout=20)
+    wait_until(lambda: process.log.read_text().count("here") == 2, description="the next family", timeout=20)
     process.stop()
     assert mark() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_when_the_owner_is_killed(tmp_path, mark, number):
+def test_guard_after_kill_of_the_owner_ends_all_processes(tmp_path, mark, number):
     code = f"""
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -110,60 +110,60 @@ def test_nothing_is_left_when_the_owner_is_killed(tmp_path, mark, number):
         assert owner.stdout.readline() == "ready\n"
         assert len(mark()) == 5
         owner.send_signal(number)
-    wait_until(lambda: not mark(), awaited="all processes to be gone", timeout=20)
+    wait_until(lambda: not mark(), description="all processes to be gone", timeout=20)
 
 
-def test_orphans_of_a_killed_command_live_until_the_end(tmp_path, mark):
+def test_kill_leaves_children_running_until_stop(tmp_path, mark):
     process = family(tmp_path)
     first = process.pid
 
     process.kill(signal.SIGKILL)
 
     assert process.exit_code == -signal.SIGKILL
-    assert len(process.tree()) == 2
+    assert len(process.living_processes()) == 2
     process.start()
     assert process.pid != first
-    wait_until(lambda: len(process.tree()) == 5, awaited="two families", timeout=20)
+    wait_until(lambda: len(process.living_processes()) == 5, description="two families", timeout=20)
     process.stop()
     assert mark() == []
 
 
-def test_a_command_that_ends_by_itself(tmp_path, mark):
+def test_describe_exit_of_exited_command_shows_code_and_log(tmp_path, mark):
     command = [sys.executable, "-c", "import sys; print('last words'); sys.exit(3)"]
     process = GuardedProcess("short", command, env=os.environ, directory=tmp_path)
     process.start()
-    wait_until(lambda: not process.running, awaited="its end", timeout=20)
+    wait_until(lambda: not process.is_running, description="its end", timeout=20)
 
     assert process.exit_code == 3
-    assert "short ended with exit code 3" in process.describe_end()
-    assert "last words" in process.describe_end()
-    wait_until(lambda: not mark(), awaited="the guard to end too", timeout=20)
+    assert "short ended with exit code 3" in process.describe_exit()
+    assert "last words" in process.describe_exit()
+    wait_until(lambda: not mark(), description="the guard to end too", timeout=20)
     process.stop()
 
 
-def test_a_command_that_does_not_exist(tmp_path):
+def test_start_of_missing_command_raises_runtime_error(tmp_path):
     process = GuardedProcess("nobody", ["/nonexistent/command"], env=os.environ, directory=tmp_path)
     with pytest.raises(RuntimeError, match="nobody did not start"):
         process.start()
     process.stop()
 
 
-def test_the_command_reads_nothing_and_may_be_interrupted(tmp_path):
+def test_start_gives_empty_stdin_and_default_sigint(tmp_path):
     code = "import signal, sys; print(sys.stdin.read() == '', signal.getsignal(signal.SIGINT))"
     process = GuardedProcess("child", [sys.executable, "-c", code], env=os.environ, directory=tmp_path)
     process.start()
-    wait_until(lambda: not process.running, awaited="its end", timeout=20)
+    wait_until(lambda: not process.is_running, description="its end", timeout=20)
 
     assert process.log.read_text().startswith("True <built-in function default_int_handler>")
     process.stop()
 
 
-def test_starting_twice_is_refused(tmp_path):
+def test_start_of_running_process_raises_runtime_error(tmp_path):
     code = "import time; time.sleep(600)"
     process = GuardedProcess("once", [sys.executable, "-c", code], env=os.environ, directory=tmp_path)
     process.start()
     try:
-        with pytest.raises(RuntimeError, match="once is running already"):
+        with pytest.raises(RuntimeError, match="once is already running"):
             process.start()
     finally:
         process.stop()

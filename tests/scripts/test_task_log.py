@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-from scripts.task_log import readable
+from scripts.task_log import format_task_log
 
 
-def test_events_of_airflow_3():
+def test_format_task_log_airflow_3_events_become_lines():
     lines = [
         {"timestamp": "2026-11-21T01:20:20.391Z", "level": "info", "event": "::group::Pre Execute"},
         {"timestamp": "2026-11-21T01:20:21.391Z", "level": "info", "event": "Created", "task_id": "capture"},
@@ -19,7 +19,7 @@ def test_events_of_airflow_3():
             ],
         },
     ]
-    assert readable("\n".join(map(json.dumps, lines))).splitlines() == [
+    assert format_task_log("\n".join(map(json.dumps, lines))).splitlines() == [
         "01:20:21 info    Created",
         "01:20:25 error   Task failed with exception",
         "    AirflowFailException: no such thing",
@@ -27,6 +27,6 @@ def test_events_of_airflow_3():
     ]
 
 
-def test_text_is_left_as_it_is():
+def test_format_task_log_plain_text_is_unchanged():
     text = '[2026-11-21] {taskinstance.py:1} ERROR - Task failed\nTraceback ...\n[1, 2]\n{"cut off'
-    assert readable(text) == text
+    assert format_task_log(text) == text

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from scripts.demo import TaskTimes
-from scripts.real_airflow import TaskChange
+from scripts.demo import TaskDurations
+from scripts.real_airflow import TaskStateChange
 from scripts.terminal import Terminal
 
 
@@ -12,14 +12,14 @@ class Tty(io.StringIO):
         return True
 
 
-def test_plain_where_nobody_watches():
+def test_terminal_without_tty_prints_plain_text():
     stream = io.StringIO()
     terminal = Terminal(stream)
-    terminal.task_changed("capture", "none")
-    terminal.task_changed("capture", "running")
-    terminal.title("Done")
-    terminal.table({"A": 1, "Long": "x"})
-    terminal.failure("It failed", "why\nwhy not")
+    terminal.print_task_state("capture", "none")
+    terminal.print_task_state("capture", "running")
+    terminal.print_title("Done")
+    terminal.print_table({"A": 1, "Long": "x"})
+    terminal.print_failure("It failed", "why\nwhy not")
     text = stream.getvalue()
     assert "\x1b" not in text
     assert text.splitlines() == [
@@ -35,29 +35,29 @@ def test_plain_where_nobody_watches():
     ]
 
 
-def test_colours_on_a_terminal(monkeypatch):
+def test_terminal_with_tty_prints_colors(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Tty()
-    Terminal(stream).task_changed("capture", "success")
+    Terminal(stream).print_task_state("capture", "success")
     assert "\x1b[32msuccess\x1b[0m" in stream.getvalue()
 
 
-def test_no_colours_where_they_are_not_wanted(monkeypatch):
+def test_terminal_with_no_color_prints_plain_text(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Tty()
-    Terminal(stream).task_changed("capture", "success")
-    assert "\x1b" not in stream.getvalue()
+    Terminal(stream).print_task_state("capture", "success")
+    assert "\x1b[32m" not in stream.getvalue()
 
 
-def test_time_spent_in_a_state():
-    times = TaskTimes(
+def test_task_durations_sum_the_time_in_a_state():
+    times = TaskDurations(
         [
-            TaskChange("a", "running", 1.0),
-            TaskChange("b", "deferred", 1.5),
-            TaskChange("a", "deferred", 2.0),
-            TaskChange("a", "running", 5.0),
-            TaskChange("a", "deferred", 6.0),
-            TaskChange("a", "success", 6.5),
+            TaskStateChange("a", "running", 1.0),
+            TaskStateChange("b", "deferred", 1.5),
+            TaskStateChange("a", "deferred", 2.0),
+            TaskStateChange("a", "running", 5.0),
+            TaskStateChange("a", "deferred", 6.0),
+            TaskStateChange("a", "success", 6.5),
         ]
     )
     assert times.seconds_in("a", "deferred") == 3.5

@@ -1,4 +1,4 @@
-"""What the sensor of computations refuses, and what it says of one that failed."""
+"""The computation sensor: argument checks, and the error of a failed computation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from airflow_provider_codeocean.sensors.computation import CodeOceanComputationS
 
 
 @pytest.mark.parametrize("wrong", ["", " ", 7.5, None, "a/b", "https://co.test/x", []])
-def test_what_is_no_identifier_is_refused_when_the_dag_is_parsed(wrong):
+def test_computation_sensor_with_invalid_id_raises_at_parse_time(wrong):
     with pytest.raises(ValueError, match=r"computation_id: must (not )?be"):
         CodeOceanComputationSensor(task_id="sense", computation_id=wrong)
 
 
-def test_it_says_how_a_computation_failed(code_ocean):
+def test_poke_with_failed_computation_raises_with_exit_code(code_ocean):
     with CodeOceanHook().get_conn() as client:
         failing = client.computations.run(
             RunParams(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"])

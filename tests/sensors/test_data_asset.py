@@ -1,4 +1,4 @@
-"""What the sensor refuses, and how it concludes after its trigger."""
+"""The data asset sensor: argument checks, and the end after the trigger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSens
 
 
 class TaskInstance:
-    """What the running task's instance is asked for."""
+    """The part of the running task's instance that sensors use."""
 
     map_index, start_date = -1, None
 
@@ -56,24 +56,24 @@ def event(data_asset_id, status):
 
 
 @pytest.mark.parametrize("wrong", ["", " ", 7.5, None, "a/b", "https://co.test/x", []])
-def test_what_is_no_identifier_is_refused_when_the_dag_is_parsed(wrong):
+def test_data_asset_sensor_with_invalid_id_raises_at_parse_time(wrong):
     with pytest.raises(ValueError, match=r"data_asset_id: must (not )?be"):
         sensor(wrong)
 
 
-def test_what_renders_to_no_identifier_fails_for_good(code_ocean, context):
+def test_poke_with_invalid_rendered_id_fails_permanently(code_ocean, context):
     sensing = sensor("{{ params.data_asset_id }}")
     sensing.data_asset_id = {"name": "a1"}
     with pytest.raises(AirflowFailException, match=r"data_asset_id: must (not )?be"):
         sensing.poke(context)
 
 
-def test_a_look_that_shows_less_than_the_triggers_is_repeated(draft, context):
+def test_execute_complete_with_outdated_read_polls_again(draft, context):
     result = sensor(draft.id).execute_complete(context, event(draft.id, "success"))
     assert result["state"] == "ready"
 
 
-def test_trouble_at_the_end_of_a_wait_is_outlasted(code_ocean, draft, context):
+def test_execute_complete_with_transient_errors_succeeds(code_ocean, draft, context):
     faults = [
         code_ocean.faults.add(FaultRule(method="GET", kind="status", status=status)) for status in (503, 429)
     ]
@@ -83,19 +83,19 @@ def test_trouble_at_the_end_of_a_wait_is_outlasted(code_ocean, draft, context):
 
 
 @pytest.mark.parametrize("how", ["soft_fail", "never_fail"])
-def test_what_ended_otherwise_is_skipped_where_it_is_told_to(code_ocean, draft, context, how):
+def test_execute_complete_with_error_skips_if_requested(code_ocean, draft, context, how):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     with pytest.raises(AirflowSkipException, match="it was a error"):
         sensor(draft.id, **{how: True}).execute_complete(context, event(draft.id, "error"))
 
 
-def test_a_timeout_is_airflows_own(draft, context):
+def test_execute_complete_after_timeout_raises_sensor_timeout(draft, context):
     with pytest.raises(AirflowSensorTimeout, match="it was a timeout") as caught:
         sensor(draft.id).execute_complete(context, event(draft.id, "timeout"))
     assert isinstance(caught.value.__cause__, WaitTimeout)
 
 
-def test_the_first_look_that_is_refused_leaves_the_end_to_the_trigger(code_ocean, context):
+def test_execute_with_failing_first_poll_defers(code_ocean, context):
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     with pytest.raises(TaskDeferred) as caught:
@@ -103,12 +103,10 @@ def test_the_first_look_that_is_refused_leaves_the_end_to_the_trigger(code_ocean
     assert caught.value.trigger.deadline == pytest.approx(time.time() + 60, abs=5)
 
 
-def test_time_that_is_over_before_the_first_look_is_over_for_something(context, monkeypatch):
+def test_execute_with_timeout_before_first_poll_names_data_asset(context, monkeypatch):
     def out_of_time(*args, **kwargs):
         raise AirflowTaskTimeout("Timeout")
 
     monkeypatch.setattr(CodeOceanDataAssetSensor, "poke", out_of_time)
-    with pytest.raises(
-        AirflowTaskTimeout, match=r"Data asset slow was not ready in time; .*not looked at yet"
-    ):
+    with pytest.raises(AirflowTaskTimeout, match=r"Data asset slow was not ready in time; .*not polled yet"):
         sensor("slow").execute(context)

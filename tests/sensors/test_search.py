@@ -1,4 +1,4 @@
-"""What the sensor of searches refuses when a DAG is parsed."""
+"""The search sensor: argument checks when Airflow parses the DAG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSe
         ({"filters": [{"key": "name", "value": "x", "values": ["y"]}]}, "exactly one of value, values"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+def test_search_sensor_with_invalid_arguments_raises_at_parse_time(arguments, message):
     with pytest.raises(ValueError, match=message):
         CodeOceanDataAssetSearchSensor(task_id="sense", **arguments)
 
@@ -28,7 +28,7 @@ def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
 @pytest.mark.parametrize(
     ("soft_fail", "error"), [(False, AirflowFailException), (True, AirflowSkipException)]
 )
-def test_what_renders_to_something_wrong_ends_it_at_once(code_ocean, soft_fail, error):
+def test_execute_with_invalid_rendered_argument_fails_or_skips(code_ocean, soft_fail, error):
     sensor = CodeOceanDataAssetSearchSensor(
         task_id="sense", type="{{ params.type }}", deferrable=True, soft_fail=soft_fail
     )
@@ -37,7 +37,7 @@ def test_what_renders_to_something_wrong_ends_it_at_once(code_ocean, soft_fail, 
         sensor.execute({"ti": SimpleNamespace(start_date=None)})
 
 
-def test_templates_are_left_until_they_are_rendered():
+def test_search_sensor_with_templates_validates_after_rendering():
     CodeOceanDataAssetSearchSensor(
         task_id="sense", query="name:{{ ds }}", type="{{ params.type }}", filters="{{ params.filters }}"
     )

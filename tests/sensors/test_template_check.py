@@ -1,4 +1,4 @@
-"""Which templates are refused because the triggerer could not render them, or would get them wrong."""
+"""Templates that are rejected because the triggerer cannot render them as a worker does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.sensors import _template_check
-from airflow_provider_codeocean.sensors._template_check import check_for_triggerer
+from airflow_provider_codeocean.sensors._template_check import check_renderable_in_triggerer
 
-#: Where in a template an expression can be.
+#: Positions of an expression in a template.
 PLACES = (
     "{{ %s }}",
     "{{- %s -}}",
@@ -20,7 +20,7 @@ PLACES = (
     "{{ 'a' ~ %s }}",
     "{{ 'x' if %s else 'y' }}",
     "{%% if %s %%}x{%% endif %%}",
-    "{%% for each in %s %%}{{ each }}{%% endfor %%}",
+    "{%% for item in %s %%}{{ item }}{%% endfor %%}",
     "{%% set value = %s %%}{{ value }}",
     "{{ params.get('x', %s) }}",
     "{{ params.x }}{# a comment #}{{ [%s] | first }}",
@@ -28,8 +28,8 @@ PLACES = (
 ARGUMENTS = st.lists(
     st.sampled_from(["'up'", "task_ids='up'", "task_ids=['a', 'b']", "key='id'", "default=none"]),
     unique_by=lambda text: text.partition("=")[0],
-).map(lambda found: sorted(found, key=lambda text: "=" in text))
-OF_TASK = st.sampled_from(["ti", "task_instance"])
+).map(lambda arguments: sorted(arguments, key=lambda text: "=" in text))
+TASK_INSTANCE_NAMES = st.sampled_from(["ti", "task_instance"])
 
 
 def nested(value, depth):
@@ -38,17 +38,24 @@ def nested(value, depth):
     return value
 
 
-@given(OF_TASK, ARGUMENTS, st.sampled_from(PLACES), st.integers(0, 3))
-def test_a_pull_without_map_indexes_is_refused_wherever_it_is(ti, arguments, place, depth):
+@given(TASK_INSTANCE_NAMES, ARGUMENTS, st.sampled_from(PLACES), st.integers(0, 3))
+def test_xcom_pull_without_map_indexes_raises_anywhere(ti, arguments, place, depth):
     template = place % f"{ti}.xcom_pull({', '.join(arguments)})"
     with pytest.raises(ValueError, match=r"^filters: .*add map_indexes=-1") as caught:
-        check_for_triggerer("filters", nested(template, depth))
+        check_renderable_in_triggerer("filters", nested(template, depth))
     assert template in str(caught.value) or repr(template) in str(caught.value)
 
 
-@given(OF_TASK, ARGUMENTS, st.sampled_from(PLACES), st.sampled_from(["-1", "none", "ti.map_index", "[0, 1]"]))
-def test_one_with_map_indexes_is_not(ti, arguments, place, indexes):
-    check_for_triggerer("x", place % f"{ti}.xcom_pull({', '.join([*arguments, f'map_indexes={indexes}'])})")
+@given(
+    TASK_INSTANCE_NAMES,
+    ARGUMENTS,
+    st.sampled_from(PLACES),
+    st.sampled_from(["-1", "none", "ti.map_index", "[0, 1]"]),
+)
+def test_xcom_pull_with_map_indexes_is_accepted(ti, arguments, place, indexes):
+    check_renderable_in_triggerer(
+        "x", place % f"{ti}.xcom_pull({', '.join([*arguments, f'map_indexes={indexes}'])})"
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,15 +75,15 @@ def test_one_with_map_indexes_is_not(ti, arguments, place, indexes):
     ],
 )
 @pytest.mark.parametrize("place", PLACES)
-def test_no_other_way_leads_to_what_the_triggerer_lacks(expression, place):
+def test_expression_unavailable_in_triggerer_raises(expression, place):
     with pytest.raises(ValueError, match="triggerer"):
-        check_for_triggerer("x", place % expression)
+        check_renderable_in_triggerer("x", place % expression)
 
 
-@pytest.mark.parametrize("name", sorted(_template_check._NOT_THERE))
-def test_what_is_not_there_is_refused(name):
-    with pytest.raises(ValueError, match=f"does not know {name}: do without it"):
-        check_for_triggerer("x", f"{{{{ {name} }}}}")
+@pytest.mark.parametrize("name", sorted(_template_check._UNAVAILABLE_NAMES))
+def test_name_unavailable_in_triggerer_raises(name):
+    with pytest.raises(ValueError, match=f"{name} is not available; remove it"):
+        check_renderable_in_triggerer("x", f"{{{{ {name} }}}}")
 
 
 @pytest.mark.parametrize(
@@ -91,25 +98,26 @@ def test_what_is_not_there_is_refused(name):
         "ti.xcom_pull('no template')",
     ],
 )
-def test_what_is_there_is_not(template):
-    check_for_triggerer("x", template)
+def test_template_renderable_in_triggerer_is_accepted(template):
+    check_renderable_in_triggerer("x", template)
 
 
 @given(
     st.recursive(
-        st.none() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)
+        st.none() | st.integers() | st.text(),
+        lambda values: st.lists(values) | st.dictionaries(st.text(), values),
     )
 )
-def test_any_other_value_passes(value):
+def test_value_without_template_is_accepted(value):
     if not any("{{" in text or "{%" in text for text in map(str, [value])):
-        check_for_triggerer("x", value)
+        check_renderable_in_triggerer("x", value)
 
 
 @pytest.mark.skipif(
-    not Feature.STARTS_IN_TRIGGERER.is_there,
+    not Feature.START_FROM_TRIGGER.is_available,
     reason="Airflow before 3.3 does not start tasks in the triggerer",
 )
-def test_the_triggerer_still_does_not_answer_what_is_refused():
+def test_triggerer_of_airflow_lacks_rejected_requests():
     from typing import get_args
 
     from airflow.jobs.triggerer_job_runner import ToTriggerSupervisor

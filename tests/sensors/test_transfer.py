@@ -1,4 +1,4 @@
-"""What the sensor of transfers refuses, and what it sees."""
+"""The transfer sensor: argument checks and polls."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
 
 
 class TaskInstance:
-    """What the running task's instance is asked for."""
+    """The part of the running task's instance that sensors use."""
 
     map_index = -1
 
     def xcom_push(self, key, value):
-        """Take an XCom."""
+        """Ignore an XCom."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def sensor(data_asset_id, **arguments):
     return CodeOceanTransferSensor(task_id="sense", data_asset_id=data_asset_id, **arguments)
 
 
-def looks(data_asset_id, **arguments):
+def poke(data_asset_id, **arguments):
     return sensor(data_asset_id, **arguments).poke({"ti": TaskInstance()})
 
 
@@ -54,42 +54,42 @@ def looks(data_asset_id, **arguments):
         ({"last_transferred": ["x"]}, "last_transferred must be"),
     ],
 )
-def test_what_is_wrong_is_told_when_the_dag_is_parsed(arguments, message):
+def test_transfer_sensor_with_invalid_arguments_raises_at_parse_time(arguments, message):
     with pytest.raises(ValueError, match=message):
         sensor(**{"data_asset_id": "a1"} | arguments)
 
 
-def test_any_transfer_counts_where_nothing_is_known_of_the_time_before(asset_id, transfer):
-    assert not looks(asset_id).is_done
+def test_poke_without_previous_state_accepts_any_transfer(asset_id, transfer):
+    assert not poke(asset_id).is_done
     transfer("CODEOCEAN_ARCHIVE_BUCKET")
-    seen = looks(asset_id, last_transferred="None", transfer_error="None")  # as templates render None
-    assert seen.is_done
-    assert seen.xcom_value["id"] == asset_id
+    poll = poke(asset_id, last_transferred="None", transfer_error="None")  # as templates render None
+    assert poll.is_done
+    assert poll.xcom_value["id"] == asset_id
 
 
-def test_an_earlier_transfer_does_not_count(asset_id, transfer):
+def test_poke_with_earlier_transfer_is_pending(asset_id, transfer):
     transfer("CODEOCEAN_ARCHIVE_BUCKET")
     with CodeOceanHook().get_conn() as client:
-        moved = client.data_assets.get(asset_id).last_transferred
-    assert not looks(asset_id, last_transferred=str(moved)).is_done
+        last_transferred = client.data_assets.get(asset_id).last_transferred
+    assert not poke(asset_id, last_transferred=str(last_transferred)).is_done
 
 
-def test_it_says_how_a_transfer_failed(asset_id, transfer):
+def test_poke_with_failed_transfer_raises_with_reason(asset_id, transfer):
     before = transfer("no such")
     with pytest.raises(
         AirflowFailException, match=rf"The transfer of data asset {asset_id} failed: .*no-such"
     ):
-        looks(asset_id, **before)
+        poke(asset_id, **before)
 
 
-def test_its_trigger_knows_what_was_before():
-    waiting = sensor("a1", last_transferred="7.5", transfer_error="no such bucket")
-    assert waiting.new_trigger(5.0, 9.0).serialize()[1] == {
+def test_build_trigger_passes_previous_state():
+    transfer_sensor = sensor("a1", last_transferred="7.5", transfer_error="no such bucket")
+    assert transfer_sensor.build_trigger(5.0, 9.0).serialize()[1] == {
         "data_asset_id": "a1",
         "last_transferred": 7.5,
         "transfer_error": "no such bucket",
         "codeocean_conn_id": "codeocean_default",
         "poll_interval": 5.0,
         "deadline": 9.0,
-        "completion": None,
+        "end_from_trigger": None,
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scripts.real_airflow import RealAirflow
 
-_MB = 2**20
+_BYTES_PER_MB = 2**20
 
 
 @dataclass(frozen=True)
@@ -26,45 +26,45 @@ class Sample:
     The supervisor is the process that talks to Airflow and writes the logs; in the runner, its child, is the
     event loop with all triggers.
 
-    :param seconds: since the load began.
+    :param elapsed_seconds: since the load began.
     :param waits: tasks that are deferred.
-    :param runner_rss: megabytes of the runner that are in memory.
-    :param runner_uss: of these, what it shares with no other process.
+    :param runner_rss_mb: megabytes of the runner that are in memory.
+    :param runner_uss_mb: of these, what it shares with no other process.
     :param runner_fds: its open descriptors.
     :param runner_threads: its threads.
-    :param supervisor_rss: as above, of the supervisor.
-    :param supervisor_uss: as above, of the supervisor.
+    :param supervisor_rss_mb: as above, of the supervisor.
+    :param supervisor_uss_mb: as above, of the supervisor.
     :param supervisor_fds: its open descriptors: one for the log of each trigger, beside others.
     :param supervisor_threads: its threads.
-    :param cpu: CPU seconds that both have taken so far.
+    :param cpu_seconds: CPU seconds that both have taken so far.
     """
 
-    seconds: float
+    elapsed_seconds: float
     waits: int
-    runner_rss: float
-    runner_uss: float
+    runner_rss_mb: float
+    runner_uss_mb: float
     runner_fds: int
     runner_threads: int
-    supervisor_rss: float
-    supervisor_uss: float
+    supervisor_rss_mb: float
+    supervisor_uss_mb: float
     supervisor_fds: int
     supervisor_threads: int
-    cpu: float
+    cpu_seconds: float
 
 
 class Sampler:
     """Takes samples of an Airflow's triggerer.
 
     :param airflow: the Airflow.
-    :ivar taken: all samples.
+    :ivar samples: all samples.
     """
 
     def __init__(self, airflow: RealAirflow) -> None:
-        self.taken: list[Sample] = []
+        self.samples: list[Sample] = []
         self._airflow = airflow
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
-    def take(self) -> Sample:
+    def take_sample(self) -> Sample:
         """Take a sample.
 
         :returns: the sample.
@@ -80,19 +80,19 @@ class Sampler:
         runner = children[0]
         memory = {"runner": runner.memory_full_info(), "supervisor": supervisor.memory_full_info()}
         sample = Sample(
-            seconds=time.monotonic() - self._began,
+            elapsed_seconds=time.monotonic() - self._started_at,
             waits=int(waits[0][0]),
-            runner_rss=memory["runner"].rss / _MB,
-            runner_uss=memory["runner"].uss / _MB,
+            runner_rss_mb=memory["runner"].rss / _BYTES_PER_MB,
+            runner_uss_mb=memory["runner"].uss / _BYTES_PER_MB,
             runner_fds=runner.num_fds(),
             runner_threads=runner.num_threads(),
-            supervisor_rss=memory["supervisor"].rss / _MB,
-            supervisor_uss=memory["supervisor"].uss / _MB,
+            supervisor_rss_mb=memory["supervisor"].rss / _BYTES_PER_MB,
+            supervisor_uss_mb=memory["supervisor"].uss / _BYTES_PER_MB,
             supervisor_fds=supervisor.num_fds(),
             supervisor_threads=supervisor.num_threads(),
-            cpu=sum(sum(each.cpu_times()[:2]) for each in (runner, supervisor)),
+            cpu_seconds=sum(sum(each.cpu_times()[:2]) for each in (runner, supervisor)),
         )
-        self.taken.append(sample)
+        self.samples.append(sample)
         return sample
 
 

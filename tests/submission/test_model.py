@@ -15,8 +15,8 @@ from airflow_provider_codeocean.emulator.domain.clock import ManualClock
 from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.submission.commands import FindResult
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt
-from tests.submission.model import CaptureModel
-from tests.submission.run_model import RunModel
+from tests.submission.computation_model import ComputationSubmissionModel
+from tests.submission.protocol_model import SubmissionModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ UNSHRUNK = settings(EXAMPLES, max_examples=1000, phases=[Phase.generate])
 def world() -> Iterator[None]:
     logging.disable()  # a line for each of some hundred thousand requests
     with EmulatorServer(EmulatorConfig(), clock=ManualClock(1_800_000_000.0)) as server:
-        CaptureModel.server = server
+        SubmissionModel.server = server
         yield
     logging.disable(logging.NOTSET)
 
@@ -52,82 +52,82 @@ def world() -> Iterator[None]:
 @pytest.mark.fault("A12")
 @pytest.mark.fault("A13")
 @pytest.mark.fault("B5")
-def test_one_data_asset_whatever_happens():
-    run_state_machine_as_test(CaptureModel, settings=EXAMPLES)
+def test_model_of_data_asset_submission_finds_no_duplicate():
+    run_state_machine_as_test(SubmissionModel, settings=EXAMPLES)
 
 
 @pytest.mark.long
-def test_one_computation_whatever_happens():
-    run_state_machine_as_test(RunModel, settings=EXAMPLES)
+def test_model_of_computation_submission_finds_no_duplicate():
+    run_state_machine_as_test(ComputationSubmissionModel, settings=EXAMPLES)
 
 
-def test_that_nothing_without_a_key_is_looked_for_is_found(monkeypatch):
+def test_model_without_search_for_unnamed_jobs_finds_duplicates(monkeypatch):
     search = protocol.SubmitOnce._search
     marked = lambda self, keys, until, _=None: search(self, keys, until)  # noqa: E731
     monkeypatch.setattr(protocol.SubmitOnce, "_search", marked)
     with pytest.raises(AssertionError, match="data assets of one capture"):
-        run_state_machine_as_test(RunModel, settings=UNSHRUNK)
+        run_state_machine_as_test(ComputationSubmissionModel, settings=UNSHRUNK)
 
 
-class WithoutIntent(CaptureModel):
+class WithoutIntent(SubmissionModel):
     """Remembers what it has made, but not that it is about to; and no retry suspects anything."""
 
-    def _remember(self, intent: SubmissionRecord) -> None:
+    def _save_record(self, intent: SubmissionRecord) -> None:
         if intent.external_id:
-            super()._remember(intent)
+            super()._save_record(intent)
 
-    def attempt(self, number: int) -> TaskAttempt:
+    def build_attempt(self, number: int) -> TaskAttempt:
         return TaskAttempt("dag", self.task.run_id, "task", -1, 1)
 
 
-class KeyWithTheTryNumber(CaptureModel):
+class KeyWithTheTryNumber(SubmissionModel):
     """Derives the key from the try number, too."""
 
-    def keys_of(self, attempt: TaskAttempt) -> IdempotencyKeys:
-        keys = super().keys_of(attempt)
+    def build_keys(self, attempt: TaskAttempt) -> IdempotencyKeys:
+        keys = super().build_keys(attempt)
         return IdempotencyKeys(f"{keys.current}{attempt.try_number}", keys.previous)
 
 
-class WithoutPatience(RunModel):
+class WithoutPatience(ComputationSubmissionModel):
     """Takes what has no key for its own before who has made it can have marked it."""
 
-    named_within = 10.0
+    naming_deadline = 10.0
 
 
-class WithoutASecondLook(RunModel):
+class WithoutASecondLook(ComputationSubmissionModel):
     """Goes on with what it has taken for its own, whoever marks it afterwards."""
 
-    def is_ours(self, made: DataAsset, keys: IdempotencyKeys) -> bool:
+    def is_own(self, asset: DataAsset, keys: IdempotencyKeys) -> bool:
         return True
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", [WithoutPatience, WithoutASecondLook])
-def test_that_another_tasks_is_taken_is_found(mutant):
+def test_model_without_naming_checks_finds_foreign_job(mutant):
     with pytest.raises(AssertionError, match="the task ends with a rival's"):
         run_state_machine_as_test(mutant, settings=UNSHRUNK)
 
 
-class WithoutRipening(RunModel):
+class WithoutRipening(ComputationSubmissionModel):
     """Makes another one while one is there that may turn out to be its own."""
 
-    def _carry_out(self, step: Command) -> Any:
-        answer = super()._carry_out(step)
-        return replace(answer, claimable_at=0.0) if isinstance(answer, FindResult) else answer
+    def _execute(self, command: Command) -> Any:
+        answer = super()._execute(command)
+        return replace(answer, adoptable_at=0.0) if isinstance(answer, FindResult) else answer
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutant", [WithoutIntent, KeyWithTheTryNumber, WithoutRipening])
-def test_a_planted_bug_is_found(mutant):
+def test_model_with_planted_bug_finds_duplicates(mutant):
     with pytest.raises(AssertionError, match="data assets of one capture"):
         run_state_machine_as_test(mutant, settings=UNSHRUNK)
 
 
-class WithRunFromRetries(CaptureModel):
+class WithRunFromRetries(SubmissionModel):
     """Derives the run of the task from the retries in the DAG file."""
 
-    def attempt(self, number: int) -> TaskAttempt:
-        attempt = super().attempt(number)
+    def build_attempt(self, number: int) -> TaskAttempt:
+        attempt = super().build_attempt(number)
         return replace(attempt, max_tries=max(0, attempt.max_tries - self.task.retries))
 
 
@@ -138,24 +138,24 @@ def test_model_of_run_from_edited_retries_finds_duplicates():
 
 
 @pytest.mark.long
-def test_model_without_visibility_time_finds_duplicates(monkeypatch):
-    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.0)
+def test_model_without_not_found_grace_period_finds_duplicates(monkeypatch):
+    monkeypatch.setattr(protocol, "NOT_FOUND_GRACE_SECONDS", 0.0)
     with pytest.raises(AssertionError, match="data assets of one capture"):
-        run_state_machine_as_test(CaptureModel, settings=UNSHRUNK)
+        run_state_machine_as_test(SubmissionModel, settings=UNSHRUNK)
 
 
 @pytest.mark.long
 def test_model_without_warning_of_dropped_tags_finds_duplicates():
-    class WithoutWarning(CaptureModel):
-        def _respond(self, each: Any, asset: DataAsset) -> None:
-            self._send(each, asset)
+    class WithoutWarning(SubmissionModel):
+        def _respond(self, attempt: Any, asset: DataAsset) -> None:
+            self._send_result(attempt, asset)
 
     with pytest.raises(AssertionError, match="data assets of one capture"):
         run_state_machine_as_test(WithoutWarning, settings=UNSHRUNK)
 
 
 @pytest.mark.long
-def test_a_missing_settle_time_is_found(monkeypatch):
-    monkeypatch.setattr(protocol, "SETTLE", 0.0)
+def test_model_without_search_lag_finds_duplicates(monkeypatch):
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.0)
     with pytest.raises(AssertionError, match="data assets of one capture"):
-        run_state_machine_as_test(CaptureModel, settings=UNSHRUNK)
+        run_state_machine_as_test(SubmissionModel, settings=UNSHRUNK)

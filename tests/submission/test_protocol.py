@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.errors import (
-    VISIBILITY_SECONDS,
+    NOT_FOUND_GRACE_SECONDS,
     AlreadyExists,
     CodeOceanError,
     CodeOceanTransportError,
     Forbidden,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
-from airflow_provider_codeocean.operators._submit_once.runner import attempt_of
+from airflow_provider_codeocean.operators._submit_once.runner import build_task_attempt
 from airflow_provider_codeocean.submission.commands import (
+    FORMAT,
     CheckSuperseded,
     Delete,
     FindByKey,
@@ -39,7 +40,11 @@ from airflow_provider_codeocean.submission.keys import (
     has_other_key,
     idempotency_key,
 )
-from airflow_provider_codeocean.submission.protocol import SENDING, SETTLE, SubmitOnce
+from airflow_provider_codeocean.submission.protocol import (
+    MAX_REQUEST_SECONDS,
+    MAX_SEARCH_LAG_SECONDS,
+    SubmitOnce,
+)
 
 FIRST = TaskAttempt("dag", "run", "task", -1, try_number=1)
 SUBJECT = {"source": {"computation": {"id": "c1"}}}
@@ -50,7 +55,7 @@ subjects = st.dictionaries(texts, st.recursive(texts | st.none() | st.integers()
 
 
 @given(attempts, subjects)
-def test_idempotency_key_is_one_word_in_lower_case(attempt, subject):
+def test_idempotency_key_is_one_lowercase_word(attempt, subject):
     key = idempotency_key(attempt, subject)
     assert key.isalnum()
     assert key == key.lower()
@@ -58,7 +63,7 @@ def test_idempotency_key_is_one_word_in_lower_case(attempt, subject):
 
 
 @given(attempts, subjects, st.integers(1, 9))
-def test_idempotency_key_of_later_attempt_is_the_same(attempt, subject, number):
+def test_idempotency_key_of_later_attempt_is_same(attempt, subject, number):
     later = replace(attempt, try_number=number, max_tries=number)
     assert idempotency_key(later, subject) == idempotency_key(attempt, subject)
 
@@ -70,7 +75,7 @@ def test_idempotency_key_of_other_submission_differs(attempt, other, subject, ot
 
 
 @given(st.dictionaries(texts, texts, min_size=2))
-def test_idempotency_key_ignores_order_of_a_dictionary(subject):
+def test_idempotency_key_ignores_dictionary_order(subject):
     backwards = dict(reversed(subject.items()))
     assert idempotency_key(FIRST, subject) == idempotency_key(FIRST, backwards)
 
@@ -90,10 +95,10 @@ def test_idempotency_key_of_other_task_instance_differs(other):
 
 
 def keys_of(attempt, on_existing):
-    return IdempotencyKeys.of(attempt, SUBJECT, on_existing)
+    return IdempotencyKeys.derive(attempt, SUBJECT, on_existing)
 
 
-def test_idempotency_keys_of_cleared_task_depend_on_on_existing():
+def test_idempotency_keys_of_cleared_task_follow_on_existing():
     first = replace(FIRST, max_tries=2)
     cleared = replace(FIRST, try_number=4, max_tries=5)
     adopt, create, fail = (keys_of(cleared, way) for way in ("adopt", "create", "fail"))
@@ -108,18 +113,18 @@ def test_idempotency_keys_of_cleared_task_depend_on_on_existing():
 @pytest.mark.fault("A12")
 @pytest.mark.parametrize("on_existing", ["adopt", "create", "fail"])
 @given(before=st.integers(0, 30), after=st.integers(0, 30), number=st.integers(2, 30))
-def test_idempotency_keys_of_retry_after_edited_retries_are_the_same(on_existing, before, after, number):
+def test_idempotency_keys_of_retry_after_edited_retries_are_same(on_existing, before, after, number):
     """Airflow keeps ``max_tries`` when the DAG file changes; only the task's ``retries`` differ."""
-    first = attempt_of(a_context(1, max_tries=before), retries=before)
-    retry = attempt_of(a_context(number, max_tries=before), retries=after)
+    first = build_task_attempt(a_context(1, max_tries=before), retries=before)
+    retry = build_task_attempt(a_context(number, max_tries=before), retries=after)
     assert keys_of(retry, on_existing).current == keys_of(first, on_existing).current
 
 
 @pytest.mark.fault("A12")
 @given(before=st.integers(0, 15), after=st.integers(0, 15), attempts=st.integers(1, 20))
-def test_idempotency_keys_of_cleared_task_after_edited_retries_include_the_earlier(before, after, attempts):
-    first = attempt_of(a_context(1, max_tries=before), retries=before)
-    cleared = attempt_of(a_context(attempts + 1, max_tries=attempts + after), retries=after)
+def test_idempotency_keys_of_cleared_task_include_earlier_key(before, after, attempts):
+    first = build_task_attempt(a_context(1, max_tries=before), retries=before)
+    cleared = build_task_attempt(a_context(attempts + 1, max_tries=attempts + after), retries=after)
     keys = keys_of(cleared, "fail")
     assert keys_of(first, "fail").current in {keys.current, *keys.previous}
     assert cleared.was_cleared
@@ -134,7 +139,7 @@ def a_context(try_number, max_tries):
 
 @pytest.mark.fault("A13")
 @given(st.integers(4, 39), texts)
-def test_has_other_key_recognizes_complete_and_cut_off_keys(length, text):
+def test_has_other_key_recognizes_complete_and_truncated_keys(length, text):
     key, other = idempotency_key(FIRST, SUBJECT), idempotency_key(replace(FIRST, task_id="other"), SUBJECT)
     part = key[: len("airflow") + length]
     assert not has_other_key(f"sorted {part}", key)
@@ -162,14 +167,20 @@ def test_submission_record_survives_json(record):
         "text",
         7,
         [],
-        {},
-        {"key": "k"},
-        {"key": 7, "submitted_at": 1.0},
-        {"key": "k", "submitted_at": 1.0, "new": 2},
+        {"format": FORMAT},
+        {"format": FORMAT, "idempotency_key": "k"},
+        {"format": FORMAT, "idempotency_key": 7, "submitted_at": 1.0},
+        {"format": FORMAT, "idempotency_key": "k", "submitted_at": 1.0, "new": 2},
     ],
 )
-def test_submission_record_from_other_value_is_none(value):
+def test_submission_record_from_invalid_value_is_none(value):
     assert SubmissionRecord.from_json(value) is None
+
+
+@pytest.mark.parametrize("value", [{}, {"format": FORMAT + 1, "idempotency_key": "k"}])
+def test_submission_record_of_another_format_raises(value):
+    with pytest.raises(ValueError, match="the submission record has format"):
+        SubmissionRecord.from_json(value)
 
 
 @dataclass
@@ -219,10 +230,16 @@ class World:
         return SubmitOnce(
             attempt,
             keys,
+            self,
             has_durable_state=durable,
-            is_usable=lambda thing: not thing.failed,
             now=lambda: self.now,
         )
+
+    def is_usable(self, thing):
+        return not thing.failed
+
+    def is_own(self, thing, keys):
+        return True
 
     def start(self, attempt=FIRST, keys=None, *, durable=True):
         keys = keys or keys_of(attempt, "adopt")
@@ -238,7 +255,7 @@ def adopted(thing, recheck_at=0.0, submitted_at=1000.0):
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_start_of_first_attempt_takes_one_search_and_no_time(durable):
+def test_start_of_first_attempt_sends_one_search_without_waiting(durable):
     world = World()
     submission = world.start(durable=durable)
     assert submission == Submission(Thing("new", 1000.0), adopted=False, submitted_at=1000.0)
@@ -246,7 +263,7 @@ def test_start_of_first_attempt_takes_one_search_and_no_time(durable):
     assert world.now == 1000.0
 
 
-def test_start_with_failed_search_after_submission_is_made_up_for_by_confirm():
+def test_start_with_failed_search_leaves_recheck_to_confirm():
     world = World(Thing("older"))
     down = True
 
@@ -264,22 +281,24 @@ def test_start_with_failed_search_after_submission_is_made_up_for_by_confirm():
     assert world.commands[-2:] == [Delete, SaveRecord]
 
 
-def test_confirm_after_clock_was_set_back_does_not_wait_long():
+def test_confirm_after_clock_set_back_does_not_wait_long():
     world = World(Thing("a"))
     submission = adopted(Thing("a"), recheck_at=world.now + 86_400.0)
     assert execute(world.protocol().confirm(submission), world).id == "a"
-    assert world.now <= 1000.0 + SENDING
+    assert world.now <= 1000.0 + MAX_REQUEST_SECONDS
 
 
-def test_confirm_of_job_that_is_gone_raises_transient_error():
+def test_confirm_of_deleted_job_raises_transient_error():
     world = World()
-    submission = adopted(Thing("a"), recheck_at=world.now + 1, submitted_at=world.now - VISIBILITY_SECONDS)
-    with pytest.raises(CodeOceanError, match="a is gone by now; a retry submits another one") as raised:
+    submission = adopted(
+        Thing("a"), recheck_at=world.now + 1, submitted_at=world.now - NOT_FOUND_GRACE_SECONDS
+    )
+    with pytest.raises(CodeOceanError, match="a is gone; a retry submits another one") as raised:
         execute(world.protocol().confirm(submission), world)
-    assert raised.value.transient
+    assert raised.value.is_transient
 
 
-def test_start_without_permission_to_search_continues_with_own_job():
+def test_start_with_forbidden_search_continues_with_own_job():
     world = World()
 
     def do(command):
@@ -292,32 +311,32 @@ def test_start_without_permission_to_search_continues_with_own_job():
     assert world.record.external_id == "new"
 
 
-def test_start_of_retry_with_known_id_takes_no_search():
+def test_start_of_retry_with_known_id_sends_no_search():
     world = World(Thing("a"), record=SubmissionRecord(KEY, 990.0, "a"))
     assert world.start(RETRY) == adopted(Thing("a"), submitted_at=990.0)
     assert world.commands == [LoadRecord, Get]
 
 
 @pytest.mark.fault("A8")
-def test_start_of_retry_with_failing_read_of_known_id_raises_and_submits_nothing():
+def test_start_of_retry_with_failing_read_of_known_id_raises():
     world = World(Thing("a"), record=SubmissionRecord(KEY, 1.0, "a"))
 
     def do(command):
         if isinstance(command, Get):
-            raise UnexpectedAnswer("404 with a web page")
+            raise UnexpectedResponse("404 with a web page")
         return world(command)
 
-    with pytest.raises(UnexpectedAnswer):
+    with pytest.raises(UnexpectedResponse):
         execute(world.protocol(RETRY, IdempotencyKeys(KEY)).start(), do)
     assert Submit not in world.commands
 
 
 @pytest.mark.fault("A8")
-def test_start_with_failing_read_after_labelling_rechecks_the_job():
+def test_start_with_failing_read_after_naming_rechecks_job():
     """The next search lists the job as labelled, and does not know any more that it was labelled just now."""
     world = World()
     labelled = FindResult(["a"], confirmed_at=1500.0)
-    results = iter([labelled, UnexpectedAnswer("404 with a web page"), FindResult(["a"]), Thing("a")])
+    results = iter([labelled, UnexpectedResponse("404 with a web page"), FindResult(["a"]), Thing("a")])
 
     def do(command):
         if isinstance(command, FindByKey | Get):
@@ -332,8 +351,8 @@ def test_start_with_failing_read_after_labelling_rechecks_the_job():
 
 
 @pytest.mark.fault("B5")
-@pytest.mark.parametrize("seconds", [3.0, VISIBILITY_SECONDS - 10.0])
-def test_start_of_retry_with_known_id_waits_until_it_is_visible(seconds):
+@pytest.mark.parametrize("seconds", [3.0, NOT_FOUND_GRACE_SECONDS - 10.0])
+def test_start_of_retry_with_known_id_waits_until_visible(seconds):
     world = World(Thing("a"), record=SubmissionRecord(KEY, 1000.0, "a"))
     world.hidden_until["a"] = 1000.0 + seconds
     assert world.start(RETRY) == adopted(Thing("a"))
@@ -343,15 +362,15 @@ def test_start_of_retry_with_known_id_waits_until_it_is_visible(seconds):
 
 @pytest.mark.fault("B5")
 @pytest.mark.parametrize("durable", [True, False])
-def test_start_of_retry_with_listed_job_waits_until_it_is_visible(durable):
+def test_start_of_retry_with_listed_job_waits_until_visible(durable):
     world = World(Thing("a"))
-    world.hidden_until["a"] = 1000.0 + VISIBILITY_SECONDS - 10.0
+    world.hidden_until["a"] = 1000.0 + NOT_FOUND_GRACE_SECONDS - 10.0
     assert world.start(RETRY, durable=durable).job.id == "a"
     assert Submit not in world.commands
 
 
 @pytest.mark.fault("B5")
-def test_start_with_rival_that_is_not_visible_yet_is_resolved_by_confirm():
+def test_start_with_invisible_duplicate_leaves_it_to_confirm():
     world = World(Thing("older", created=1.0))
     world.hidden_until["older"] = 1000.0 + 50.0
     once = world.protocol()
@@ -362,7 +381,7 @@ def test_start_with_rival_that_is_not_visible_yet_is_resolved_by_confirm():
 
 
 @pytest.mark.fault("B5")
-def test_start_with_own_job_that_is_not_visible_yet_does_not_forget_it():
+def test_start_with_invisible_own_job_keeps_its_id():
     world = World(Thing("older", created=1.0))
     world.hidden_until["new"] = 1000.0 + 50.0
     assert world.start().job.id == "older"
@@ -370,7 +389,7 @@ def test_start_with_own_job_that_is_not_visible_yet_does_not_forget_it():
 
 
 @pytest.mark.fault("B5")
-def test_confirm_of_job_that_is_not_visible_yet_waits():
+def test_confirm_of_invisible_job_waits():
     world = World(Thing("a"))
     world.hidden_until["a"] = 1000.0 + 200.0
     submission = adopted(Thing("a"), recheck_at=world.now)
@@ -378,29 +397,29 @@ def test_confirm_of_job_that_is_not_visible_yet_waits():
 
 
 @pytest.mark.fault("A8")
-def test_start_of_retry_with_false_404_of_listed_job_polls_it_again():
-    world = World(Thing("a"), record=SubmissionRecord(KEY, 1000.0 - 2 * VISIBILITY_SECONDS, "a"))
+def test_start_of_retry_with_false_404_of_listed_job_polls_again():
+    world = World(Thing("a"), record=SubmissionRecord(KEY, 1000.0 - 2 * NOT_FOUND_GRACE_SECONDS, "a"))
     world.hidden_until["a"] = 1001.0
     assert world.start(RETRY).job.id == "a"
     assert Submit not in world.commands
 
 
 @pytest.mark.fault("A8")
-def test_find_replacement_of_job_with_false_404_returns_it_again():
+def test_find_replacement_of_job_with_false_404_returns_it():
     world = World(Thing("a"))
     world.hidden_until["a"] = 1001.0
     replacement = execute(world.protocol().find_replacement(), world)
     assert replacement.job.id == "a"
 
 
-def test_start_of_retry_with_gone_job_submits_another_after_five_minutes():
+def test_start_of_retry_with_deleted_job_submits_after_grace_period():
     world = World(record=SubmissionRecord(KEY, 1000.0, "a"))
     assert world.start(RETRY).job.id == "new"
-    assert 1000.0 + VISIBILITY_SECONDS <= world.now <= 1000.0 + VISIBILITY_SECONDS + 10.0
+    assert 1000.0 + NOT_FOUND_GRACE_SECONDS <= world.now <= 1000.0 + NOT_FOUND_GRACE_SECONDS + 10.0
 
 
 @pytest.mark.fault("A13")
-def test_start_with_own_job_listed_in_other_letter_case_keeps_it():
+def test_start_with_own_job_listed_in_other_case_keeps_it():
     world = World()
 
     def do(command):
@@ -413,18 +432,18 @@ def test_start_with_own_job_listed_in_other_letter_case_keeps_it():
     assert Delete not in world.commands
 
 
-def test_start_with_old_intent_takes_no_time():
-    world = World(record=SubmissionRecord(KEY, 1000.0 - SENDING - SETTLE))
+def test_start_with_old_record_does_not_wait():
+    world = World(record=SubmissionRecord(KEY, 1000.0 - MAX_REQUEST_SECONDS - MAX_SEARCH_LAG_SECONDS))
     submission = world.start(RETRY)
-    assert (submission.job.id, submission.recheck_at) == ("new", 1000.0 + 2 * SETTLE)
+    assert (submission.job.id, submission.recheck_at) == ("new", 1000.0 + 2 * MAX_SEARCH_LAG_SECONDS)
     assert world.now == 1000.0
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_start_of_retry_searches_for_as_long_as_there_can_be_a_job(durable):
+def test_start_of_retry_searches_for_search_lag(durable):
     world = World(record=SubmissionRecord(KEY, 1000.0) if durable else None)
     world.start(RETRY, durable=durable)
-    assert world.now == 1000.0 + SETTLE
+    assert world.now == 1000.0 + MAX_SEARCH_LAG_SECONDS
 
 
 def test_start_of_retry_does_not_adopt_failed_job():
@@ -438,7 +457,7 @@ def test_start_of_retry_adopts_oldest_job():
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_start_of_cleared_task_with_previous_job_fails(known):
+def test_start_of_cleared_task_with_previous_job_raises(known):
     cleared = replace(FIRST, try_number=2, max_tries=1)
     keys = keys_of(cleared, "fail")
     key = keys.previous[0]
@@ -448,13 +467,13 @@ def test_start_of_cleared_task_with_previous_job_fails(known):
     assert Submit not in world.commands
 
 
-def test_start_with_every_response_lost_raises_in_the_end():
+def test_start_with_every_response_lost_raises():
     world = World()
 
     def do(command):
         if isinstance(command, Submit):
             world.commands.append(Submit)
-            raise CodeOceanTransportError("lost", maybe_applied=True)
+            raise CodeOceanTransportError("lost", may_have_been_applied=True)
         return world(command)
 
     with pytest.raises(CodeOceanTransportError, match="lost"):

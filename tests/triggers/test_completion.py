@@ -15,12 +15,12 @@ from airflow_provider_codeocean.triggers import _base
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
-from tests.triggers.supervisor import Supervisor
+from tests.triggers.fake_supervisor import FakeSupervisor
 
 pytestmark = [
     pytest.mark.fault("N1"),
     pytest.mark.skipif(
-        not Feature.STARTS_IN_TRIGGERER.is_there, reason="before Airflow 3.3 tasks end in workers"
+        not Feature.START_FROM_TRIGGER.is_available, reason="before Airflow 3.3 tasks end in workers"
     ),
 ]
 URL = "https://codeocean.test/page"
@@ -30,7 +30,7 @@ URL = "https://codeocean.test/page"
 def supervisor(monkeypatch):
     from airflow.sdk.execution_time import task_runner
 
-    supervisor = Supervisor()
+    supervisor = FakeSupervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     return supervisor
 
@@ -42,8 +42,8 @@ def create_data_asset(code_ocean, **fields):
         return client.data_assets.create(DataAssetParams.model_validate(values))
 
 
-def in_triggerer(trigger, *, push_result=True, map_index=-1):
-    trigger.completion = {"push_result": push_result, "url": URL}
+def in_triggerer(trigger, *, do_xcom_push=True, map_index=-1):
+    trigger.end_from_trigger = {"do_xcom_push": do_xcom_push, "url": URL}
     trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=map_index)
     trigger.poll_interval = 0.01
     return trigger
@@ -54,7 +54,7 @@ async def only_event(trigger):
     return event
 
 
-async def test_run_successful_wait_pushes_result_and_ends_task(code_ocean, supervisor):
+async def test_run_with_successful_wait_pushes_result_and_ends_task(code_ocean, supervisor):
     asset = create_data_asset(code_ocean)
     trigger = in_triggerer(CodeOceanDataAssetTrigger(asset.id), map_index=3)
     assert isinstance(await only_event(trigger), TaskSuccessEvent)
@@ -63,7 +63,7 @@ async def test_run_successful_wait_pushes_result_and_ends_task(code_ocean, super
     assert result["files"] > 0
 
 
-async def test_run_computation_and_search_push_the_results_of_a_worker(code_ocean, supervisor):
+async def test_run_with_computation_or_search_pushes_same_result_as_worker(code_ocean, supervisor):
     computation_id = code_ocean.env["CODEOCEAN_COMPUTATION_ID"]
     assert isinstance(
         await only_event(in_triggerer(CodeOceanComputationTrigger(computation_id))), TaskSuccessEvent
@@ -72,43 +72,43 @@ async def test_run_computation_and_search_push_the_results_of_a_worker(code_ocea
     asset = create_data_asset(code_ocean, name="found", tags=["wanted"])
     search = CodeOceanDataAssetSearchTrigger({"query": "tag:wanted"})
     assert isinstance(await only_event(in_triggerer(search)), TaskSuccessEvent)
-    assert [each["id"] for each in supervisor.xcoms["t", "return_value", -1]] == [asset.id]
+    assert [asset["id"] for asset in supervisor.xcoms["t", "return_value", -1]] == [asset.id]
 
 
-async def test_run_without_result_to_push_ends_task(code_ocean, supervisor):
-    trigger = in_triggerer(CodeOceanDataAssetTrigger(create_data_asset(code_ocean).id), push_result=False)
+async def test_run_without_push_result_ends_task(code_ocean, supervisor):
+    trigger = in_triggerer(CodeOceanDataAssetTrigger(create_data_asset(code_ocean).id), do_xcom_push=False)
     assert isinstance(await only_event(trigger), TaskSuccessEvent)
     assert supervisor.xcoms == {}
 
 
-async def test_run_push_that_fails_leaves_the_end_to_a_worker(code_ocean, supervisor, monkeypatch):
-    monkeypatch.setattr(_base, "MIN_DEFERRAL", 0.0)
-    supervisor.broken = True
+async def test_run_with_failed_push_leaves_end_to_worker(code_ocean, supervisor, monkeypatch):
+    monkeypatch.setattr(_base, "MIN_DEFERRAL_SECONDS", 0.0)
+    supervisor.is_unavailable = True
     asset = create_data_asset(code_ocean)
     event = await only_event(in_triggerer(CodeOceanDataAssetTrigger(asset.id)))
     assert event.payload["status"] == "success"
 
 
-async def test_run_failed_wait_is_left_to_a_worker(code_ocean, supervisor, monkeypatch):
-    monkeypatch.setattr(_base, "MIN_DEFERRAL", 0.0)
+async def test_run_with_failed_wait_leaves_end_to_worker(code_ocean, supervisor, monkeypatch):
+    monkeypatch.setattr(_base, "MIN_DEFERRAL_SECONDS", 0.0)
     asset = create_data_asset(code_ocean, source={"aws": {"bucket": "no-such-bucket", "prefix": "x"}})
     event = await only_event(in_triggerer(CodeOceanDataAssetTrigger(asset.id)))
     assert event.payload["status"] == "failed"
     assert supervisor.xcoms == {}
 
 
-async def test_run_event_for_a_worker_waits_for_the_minimum_deferral(code_ocean, supervisor, monkeypatch):
-    monkeypatch.setattr(_base, "MIN_DEFERRAL", 0.5)
+async def test_run_with_event_for_worker_waits_for_minimum_deferral(code_ocean, supervisor, monkeypatch):
+    monkeypatch.setattr(_base, "MIN_DEFERRAL_SECONDS", 0.5)
     trigger = in_triggerer(CodeOceanDataAssetTrigger(create_data_asset(code_ocean).id))
-    trigger.completion = None
+    trigger.end_from_trigger = None
     started_at = time.monotonic()
     event = await only_event(trigger)
     assert event.payload["status"] == "success"
     assert time.monotonic() - started_at >= 0.5
 
 
-async def test_run_in_dag_test_leaves_the_end_to_the_same_process(code_ocean):
+async def test_run_in_dag_test_leaves_end_to_same_process(code_ocean):
     trigger = CodeOceanDataAssetTrigger(create_data_asset(code_ocean).id, poll_interval=0.01)
-    trigger.completion = {"push_result": True, "url": URL}
+    trigger.end_from_trigger = {"do_xcom_push": True, "url": URL}
     event = await only_event(trigger)  # no task instance, no supervisor
     assert event.payload["status"] == "success"

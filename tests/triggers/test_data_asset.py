@@ -1,4 +1,4 @@
-"""The trigger, against the emulator."""
+"""The data asset trigger, against the emulator."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def draft(code_ocean):
         )
 
 
-def test_its_arguments_are_json_and_make_the_same_trigger():
+def test_serialize_returns_json_that_recreates_trigger():
     trigger = CodeOceanDataAssetTrigger(
-        "a1", "lab", poll_interval=2.5, deadline=1_800_000_000.5, on_kill="delete"
+        "a1", codeocean_conn_id="lab", poll_interval=2.5, deadline=1_800_000_000.5, on_kill="delete"
     )
     path, arguments = trigger.serialize()
     assert json.loads(json.dumps(arguments)) == arguments
     module, name = path.rsplit(".", 1)
-    again = getattr(import_module(module), name)(**arguments)
-    assert again.serialize() == trigger.serialize()
+    restored = getattr(import_module(module), name)(**arguments)
+    assert restored.serialize() == trigger.serialize()
 
 
-async def test_one_event_when_the_data_asset_is_ready(draft):
+async def test_run_with_ready_data_asset_emits_success(draft):
     assert await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01)) == [
         {
             "status": "success",
@@ -52,7 +52,7 @@ async def test_one_event_when_the_data_asset_is_ready(draft):
     ]
 
 
-async def test_one_event_when_it_failed(code_ocean):
+async def test_run_with_failed_data_asset_emits_failed_with_reason(code_ocean):
     with CodeOceanHook().get_conn() as client:
         source = {"aws": {"bucket": "no-such-bucket", "prefix": "x"}}
         asset = client.data_assets.create(
@@ -63,7 +63,7 @@ async def test_one_event_when_it_failed(code_ocean):
     assert "no-such-bucket" in event["message"]
 
 
-async def test_trouble_on_the_way_is_outlasted(code_ocean, draft):
+async def test_run_with_transient_errors_continues(code_ocean, draft):
     kinds = ("status", "close_before", "html", "half_body", "empty")
     faults = [code_ocean.faults.add(FaultRule(method="GET", kind=kind, times=1)) for kind in kinds]
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
@@ -71,7 +71,7 @@ async def test_trouble_on_the_way_is_outlasted(code_ocean, draft):
     assert [fault.hits for fault in faults] == [1] * len(kinds)
 
 
-async def test_the_deadline_ends_it_with_the_last_state(code_ocean, draft):
+async def test_run_after_deadline_emits_timeout_with_last_state(code_ocean, draft):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     with CodeOceanHook().get_conn() as client:
         source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
@@ -84,18 +84,18 @@ async def test_the_deadline_ends_it_with_the_last_state(code_ocean, draft):
     assert (event["status"], event["state"]) == ("timeout", "draft")
 
 
-async def test_a_deadline_in_the_past_ends_it_with_its_first_look(draft):
+async def test_run_with_past_deadline_emits_timeout_after_first_poll(draft):
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, deadline=time.time() - 60))
     assert (event["status"], event["state"]) == ("timeout", "draft")
 
 
-async def test_a_refusal_ends_it_at_once(code_ocean):
+async def test_run_with_unknown_data_asset_emits_error(code_ocean):
     (event,) = await events_of(CodeOceanDataAssetTrigger("no-such-asset"))
     assert (event["status"], event["state"]) == ("error", None)
     assert "404" in event["message"]
 
 
-async def test_a_connection_that_cannot_be_used_ends_it(code_ocean, connect):
+async def test_run_with_invalid_connection_emits_error(code_ocean, connect):
     connect(code_ocean.url, "")
     (event,) = await events_of(CodeOceanDataAssetTrigger("a1"))
     assert event["status"] == "error"
@@ -109,54 +109,54 @@ async def test_a_connection_that_cannot_be_used_ends_it(code_ocean, connect):
         (30, (30, 31), "timeout", "connection codeocean_default cannot be read: no connection"),
     ],
 )
-def test_a_connection_that_is_not_there_ends_it(monkeypatch, deadline, seconds, status, message):
+def test_run_with_missing_connection_emits_error_or_timeout(monkeypatch, deadline, seconds, status, message):
     async def not_found(*_, **__):
         raise AirflowNotFoundException("no connection codeocean_default")
 
     async def scene():
-        began = time.time()
-        trigger = CodeOceanDataAssetTrigger("a1", deadline=deadline and began + deadline)
-        return await events_of(trigger), time.time() - began
+        started_at = time.time()
+        trigger = CodeOceanDataAssetTrigger("a1", deadline=deadline and started_at + deadline)
+        return await events_of(trigger), time.time() - started_at
 
     monkeypatch.setattr(CodeOceanHook, "read_options_async", not_found)
-    (event,), took = run(scene(), monkeypatch)
+    (event,), seconds_taken = run(scene(), monkeypatch)
     assert event["status"] == status
     assert message in event["message"]
-    assert seconds[0] <= took <= seconds[1]
+    assert seconds[0] <= seconds_taken <= seconds[1]
 
 
-async def test_a_connection_that_is_not_there_for_a_moment_is_waited_for(draft, monkeypatch):
-    """Airflow says of a secrets backend that fails that there is no such connection."""
+async def test_run_with_connection_missing_briefly_continues(draft, monkeypatch):
+    """Airflow reports a missing connection also if a secrets backend fails."""
     name = "AIRFLOW_CONN_CODEOCEAN_DEFAULT"
     read, connection = CodeOceanHook.read_options_async, os.environ[name]
 
-    async def at_first_not(self):
+    async def missing_at_first(self):
         try:
             return await read(self)
         finally:
             monkeypatch.setenv(name, connection)
 
-    monkeypatch.setattr(CodeOceanHook, "read_options_async", at_first_not)
+    monkeypatch.setattr(CodeOceanHook, "read_options_async", missing_at_first)
     monkeypatch.delenv(name)
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
     assert event["status"] == "success"
 
 
-async def test_a_backend_that_fails_is_outlasted(draft, monkeypatch):
+async def test_run_with_failing_secrets_backend_continues(draft, monkeypatch):
     read, failures = CodeOceanHook.read_options_async, iter([OSError("vault is sealed")])
 
-    async def sometimes(self):
+    async def failing_at_first(self):
         for failure in failures:
             raise failure
         return await read(self)
 
-    monkeypatch.setattr(CodeOceanHook, "read_options_async", sometimes)
+    monkeypatch.setattr(CodeOceanHook, "read_options_async", failing_at_first)
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.01))
     assert event["status"] == "success"
 
 
 @pytest.mark.parametrize("status", [405, 410])
-async def test_what_waiting_cannot_mend_ends_it(code_ocean, draft, status):
+async def test_run_with_permanent_error_emits_error(code_ocean, draft, status):
     code_ocean.faults.add(FaultRule(method="GET", kind="status", status=status))
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id))
     assert event["status"] == "error"

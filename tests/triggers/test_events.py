@@ -1,4 +1,4 @@
-"""Triggers of asset watchers: one event a look, each told once, and remembered once it is stored."""
+"""Triggers of asset watchers: one event per poll, each result once, and the stored state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_codeocean.api.models.computation import Computation
-from airflow_provider_codeocean.compat.state import states_of_watched_assets
+from airflow_provider_codeocean.compat.state import watched_asset_states
 from airflow_provider_codeocean.emulator import Policy
 from airflow_provider_codeocean.emulator.seeding.bulk import (
     ComputationSeed,
@@ -24,7 +24,7 @@ from airflow_provider_codeocean.emulator.seeding.bulk import (
     seed_computations,
     seed_data_assets,
 )
-from airflow_provider_codeocean.events.seen_set import BASELINE, TOLD, Seen
+from airflow_provider_codeocean.events.seen_set import BASELINE_KEY, SEEN_KEY, SeenSet
 
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 if AIRFLOW < (3, 0):
@@ -32,60 +32,60 @@ if AIRFLOW < (3, 0):
 else:
     from airflow.triggers.base import BaseEventTrigger
 
-    from airflow_provider_codeocean.triggers import _event_state as remembering
-    from airflow_provider_codeocean.triggers._event_base import Looks, Snapshot
+    from airflow_provider_codeocean.triggers import _event_base
+    from airflow_provider_codeocean.triggers._event_base import Snapshot, SnapshotProducer
     from airflow_provider_codeocean.triggers.events import (
         CodeOceanComputationsFinishedTrigger,
         CodeOceanDataAssetsReadyTrigger,
     )
 
-remembers = pytest.mark.skipif(AIRFLOW < (3, 3), reason="assets have a state from Airflow 3.3 on")
-SOON = 0.02
+needs_asset_state = pytest.mark.skipif(AIRFLOW < (3, 3), reason="assets have a state from Airflow 3.3 on")
+POLL_INTERVAL_SECONDS = 0.02
 
 
-async def until(condition):
+async def wait_until(condition):
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - it is not this loop alone that makes it true
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 @pytest.fixture
 def finish(code_ocean):
-    """Lets computations of the emulator's capsule be over, and returns their ids."""
+    """Finish computations of the emulator's capsule, and return their ids."""
 
     def finish(many=1, **fields):
         seed = ComputationSeed(count=many, **fields)
-        return [each.id for each in seed_computations(code_ocean.emulator, seed)]
+        return [computation.id for computation in seed_computations(code_ocean.emulator, seed)]
 
     return finish
 
 
 @pytest.fixture
-def looks(code_ocean):
-    """How often the computations of a capsule were asked for."""
+def poll_count(code_ocean):
+    """Return the number of requests for the computations of the capsule."""
 
-    def looks():
-        asked = code_ocean.emulator.traffic.requests
-        return sum(asked[each] for each in asked if each.endswith("/computations") and "GET" in each)
+    def poll_count():
+        requests = code_ocean.emulator.traffic.requests
+        return sum(requests[path] for path in requests if path.endswith("/computations") and "GET" in path)
 
-    return looks
+    return poll_count
 
 
 @pytest.fixture
 def watch(code_ocean):
-    """Makes the trigger that watches the emulator's capsule."""
+    """Return a trigger that watches the emulator's capsule."""
     capsule_id = code_ocean.env["CODEOCEAN_CAPSULE_ID"]
 
     def make(**arguments):
         return CodeOceanComputationsFinishedTrigger(
-            capsule_id=capsule_id, **{"poll_interval": SOON, **arguments}
+            capsule_id=capsule_id, **{"poll_interval": POLL_INTERVAL_SECONDS, **arguments}
         )
 
     return make
 
 
-def told(event):
-    return [each["id"] for each in event.payload["computations"]]
+def reported_ids(event):
+    return [computation["id"] for computation in event.payload["computations"]]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def told(event):
         ),
     ],
 )
-def test_each_parsing_makes_the_same_trigger(make):
+def test_serialize_returns_json_that_recreates_trigger(make):
     path, arguments = make().serialize()
     assert json.loads(json.dumps(arguments)) == arguments
     assert BaseEventTrigger.hash(path, arguments) == BaseEventTrigger.hash(*make().serialize())
@@ -129,7 +129,7 @@ def test_each_parsing_makes_the_same_trigger(make):
         ({"capsule_id": "c", "codeocean_conn_id": "{{ x }}"}, "codeocean_conn_id must not be a template"),
     ],
 )
-def test_what_is_wrong_is_told_at_once(arguments, message):
+def test_computations_trigger_with_invalid_arguments_raises(arguments, message):
     with pytest.raises(ValueError, match=message):
         CodeOceanComputationsFinishedTrigger(**arguments)
 
@@ -138,38 +138,38 @@ def test_what_is_wrong_is_told_at_once(arguments, message):
     ("params", "message"),
     [
         ({"querry": "x"}, "does not take 'querry'; it takes query, "),
-        ({"limit": 10}, "params: 'limit' is given by the trigger itself"),
+        ({"limit": 10}, "params: remove 'limit', which the trigger sets itself"),
         ({"query": "tag:{{ ds }}"}, "params must not be a template"),
         ("tag:x", "must be a mapping"),
     ],
 )
-def test_a_wrong_search_is_told_at_once(params, message):
+def test_data_assets_trigger_with_invalid_search_raises(params, message):
     with pytest.raises(ValueError, match=message):
         CodeOceanDataAssetsReadyTrigger(params)
 
 
-async def test_a_burst_is_one_event_and_what_was_there_is_old(watch, finish, looks):
+async def test_watch_with_many_new_computations_emits_one_event_without_old_ones(watch, finish, poll_count):
     finish(5)
     async with aclosing(watch().run()) as events:
         event = asyncio.create_task(anext(events))
-        await until(lambda: looks() >= 2)
+        await wait_until(lambda: poll_count() >= 2)
         new = finish(300)
         event = await event
-        assert sorted(told(event)) == sorted(new)
+        assert sorted(reported_ids(event)) == sorted(new)
         another = asyncio.create_task(anext(events))
-        before = looks()
-        await until(lambda: looks() >= before + 3)
-        assert not another.done()  # and none is told twice
+        before = poll_count()
+        await wait_until(lambda: poll_count() >= before + 3)
+        assert not another.done()  # no result is reported twice
         [last] = finish()
-        assert told(await another) == [last]
+        assert reported_ids(await another) == [last]
 
 
-async def test_an_event_tells_what_there_is_to_know(watch, finish):
+async def test_event_payload_contains_all_computation_fields(watch, finish):
     async with aclosing(watch(since=0).run()) as events:
         [new] = finish(name="sorted")
         payload = (await anext(events)).payload
     assert json.loads(json.dumps(payload)) == payload
-    [one] = [each for each in payload["computations"] if each["id"] == new]
+    [one] = [computation for computation in payload["computations"] if computation["id"] == new]
     assert (one["name"], one["state"], one["end_status"], one["exit_code"]) == (
         "sorted 0",
         "completed",
@@ -179,20 +179,20 @@ async def test_an_event_tells_what_there_is_to_know(watch, finish):
     assert {"created", "run_time", "parameters", "data_assets", "has_results", "owner"} <= one.keys()
 
 
-async def test_what_was_created_since_is_told_at_the_first_look(watch, finish, code_ocean):
+async def test_watch_with_since_reports_computations_created_since(watch, finish, code_ocean):
     finish(5, age=1000.0)
     since = code_ocean.emulator.now() - 500
     async with aclosing(watch(since=since).run()) as events:
         event = await anext(events)
-    assert told(event)
-    assert all(each["created"] >= since - 1 for each in event.payload["computations"])
+    assert reported_ids(event)
+    assert all(computation["created"] >= since - 1 for computation in event.payload["computations"])
 
 
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [("succeeded", {"well"}), ("failed", {"badly", "stopped", "crashed"}), ("any", None)],
 )
-async def test_how_it_ended_makes_the_difference(watch, finish, status, wanted):
+async def test_watch_with_status_filters_by_outcome(watch, finish, status, wanted):
     finish(name="going", policy=Policy(seconds=3600))
     finish(name="well")
     finish(name="badly", end_status="failed", exit_code=1)
@@ -200,14 +200,14 @@ async def test_how_it_ended_makes_the_difference(watch, finish, status, wanted):
     finish(name="crashed", crashed=True, end_status=None)
     async with aclosing(watch(since=0, status=status).run()) as events:
         event = await anext(events)
-    names = {each["name"].removesuffix(" 0") for each in event.payload["computations"]}
+    names = {computation["name"].removesuffix(" 0") for computation in event.payload["computations"]}
     assert names >= (wanted or {"well", "badly", "stopped", "crashed"})
     assert "going" not in names
     if wanted:
         assert not names & ({"well", "badly", "stopped", "crashed"} - wanted)
 
 
-def test_workstations_and_what_has_no_id_are_no_computations():
+def test_select_drops_workstations_and_computations_without_id():
     trigger = CodeOceanComputationsFinishedTrigger(capsule_id="c1", since=100)
     over = {"state": "completed", "end_status": "succeeded"}
     found = [
@@ -219,32 +219,32 @@ def test_workstations_and_what_has_no_id_are_no_computations():
         Computation(id="", created=200, **over),
         Computation(id="late", created=200, **over),
     ]
-    assert [each.id for each in trigger.choose(found)] == ["unknown when", "early", "late"]
+    assert [computation.id for computation in trigger.select(found)] == ["unknown when", "early", "late"]
 
 
-async def test_data_assets_are_told_of_once_they_are_ready(code_ocean):
+async def test_watch_data_assets_reports_them_when_ready(code_ocean):
     seed = DataAssetSeed(count=3, tags=("watched",), policy=Policy(seconds=0.3))
-    trigger = CodeOceanDataAssetsReadyTrigger({"query": "tag:watched"}, poll_interval=SOON)
+    trigger = CodeOceanDataAssetsReadyTrigger({"query": "tag:watched"}, poll_interval=POLL_INTERVAL_SECONDS)
     seed_data_assets(code_ocean.emulator, DataAssetSeed(count=2, tags=("watched",)))
     async with aclosing(trigger.run()) as events:
         event = asyncio.create_task(anext(events))
-        asked = code_ocean.emulator.traffic.requests
-        await until(lambda: asked["POST /api/v1/data_assets/search"] >= 2)
+        requests = code_ocean.emulator.traffic.requests
+        await wait_until(lambda: requests["POST /api/v1/data_assets/search"] >= 2)
         new = seed_data_assets(code_ocean.emulator, seed)
         seed_data_assets(code_ocean.emulator, DataAssetSeed(tags=("watched",), failure_reason="no"))
         payload = (await event).payload
-        told = payload["data_assets"]
-        while len(told) < len(new):  # a look may come when only some are ready
-            told = [*told, *(await anext(events)).payload["data_assets"]]
-    assert sorted(each["id"] for each in told) == sorted(each.id for each in new)
+        data_assets = payload["data_assets"]
+        while len(data_assets) < len(new):  # a poll may return only some of them
+            data_assets = [*data_assets, *(await anext(events)).payload["data_assets"]]
+    assert sorted(asset["id"] for asset in data_assets) == sorted(asset.id for asset in new)
     assert payload["params"] == {"query": "tag:watched"}
-    assert told[0]["tags"] == ["watched"]
+    assert data_assets[0]["tags"] == ["watched"]
 
 
-def test_it_works_in_one_event_loop_after_the_other(watch, finish):
+def test_watch_in_second_event_loop_works(watch, finish):
     async def first_event():
         async with aclosing(watch(since=0).run()) as events:
-            return told(await anext(events))
+            return reported_ids(await anext(events))
 
     finish()
     assert asyncio.run(first_event()) == asyncio.run(first_event()) != []
@@ -261,7 +261,7 @@ async def reported(trigger, *polls):
         for found in polls:
             yield Snapshot(found)
 
-    return [told(event) async for event in trigger.filter_shared_stream(snapshots())]
+    return [reported_ids(event) async for event in trigger.filter_shared_stream(snapshots())]
 
 
 @pytest.mark.fault("A14")
@@ -282,21 +282,21 @@ async def test_watch_computation_without_time_is_new_after_confirmed_empty_list(
 
 
 @pytest.mark.fault("A14")
-async def test_watch_first_poll_shows_only_pending_computation_reports_its_end(watch):
+async def test_watch_first_poll_with_pending_computation_reports_its_end(watch):
     pending = Computation(id="a", created=time.time() - 60, state="running")
     ended = computation("a", created=pending.created, run_time=1)
     assert await reported(watch(), [pending], [ended]) == [["a"]]
 
 
 @pytest.mark.fault("A14")
-async def test_watch_with_since_first_poll_empty_reports_all_since(watch):
+async def test_watch_with_since_and_empty_first_poll_reports_all_since(watch):
     assert await reported(watch(since=0), [], [computation("a", created=1)]) == [["a"]]
 
 
 class Airflow:
-    """A triggerer with Airflow's own streams, whose database stores events when it is told to.
+    """A triggerer with Airflow's own streams; the test decides when the database stores events.
 
-    :ivar states: what is written down, by asset and key: it survives a triggerer.
+    :ivar states: stored values by asset and key, which survive the triggerer.
     """
 
     def __init__(self, monkeypatch):
@@ -342,7 +342,7 @@ class Airflow:
     def store_of(self, *assets):
         from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
-        return AssetStateStoreAccessors(inlets=[Asset(each) for each in assets])
+        return AssetStateStoreAccessors(inlets=[Asset(name) for name in assets])
 
     def watch(self, trigger, *assets):
         trigger.asset_state_store = self.store_of(*(assets or ["a"]))
@@ -356,14 +356,14 @@ class Airflow:
                 seq = self.streams.bind_pending_event(trigger_id=trigger_id, key=key)
                 assert seq is not None
                 self.unstored.append((trigger.watcher, seq))
-                self.events.append((trigger.watcher, told(event)))
+                self.events.append((trigger.watcher, reported_ids(event)))
         finally:
             await self.streams.unsubscribe(trigger_id, key)
 
     def store(self, watcher=None):
         """Store the events of one watcher in the database, and confirm it."""
         stored = [seq for whose, seq in self.unstored if watcher in (None, whose)]
-        self.unstored = [each for each in self.unstored if each[1] not in stored]
+        self.unstored = [event for event in self.unstored if event[1] not in stored]
         self.streams.confirm_persisted(stored)
 
     async def kill(self):
@@ -373,92 +373,94 @@ class Airflow:
         await self.streams.stop_all()
         self.start()
 
-    def remembers(self, identifier, asset="a"):
-        return TOLD in self.states[asset] and identifier in Seen.read(self.states[asset][TOLD])
+    def has_stored(self, identifier, asset="a"):
+        return SEEN_KEY in self.states[asset] and identifier in SeenSet.from_json(
+            self.states[asset][SEEN_KEY]
+        )
 
 
 @pytest.fixture
 async def airflow(monkeypatch, code_ocean):
-    monkeypatch.setattr(remembering, "_PAUSE", 0.01)
+    monkeypatch.setattr(_event_base, "_INITIAL_RETRY_SECONDS", 0.01)
     airflow = Airflow(monkeypatch)
     yield airflow
     with suppress(ValueError):
         await airflow.kill()
 
 
-@remembers
-async def test_it_is_remembered_once_it_is_stored_and_not_before(airflow, watch, finish, looks):
+@needs_asset_state
+async def test_seen_set_is_saved_after_event_is_stored_only(airflow, watch, finish, poll_count):
     airflow.watch(watch())
-    await until(lambda: TOLD in airflow.states["a"])
+    await wait_until(lambda: SEEN_KEY in airflow.states["a"])
     [new] = finish()
-    await until(lambda: airflow.events)
-    before = looks()
-    await until(lambda: looks() >= before + 3)
-    assert not airflow.remembers(new)
+    await wait_until(lambda: airflow.events)
+    before = poll_count()
+    await wait_until(lambda: poll_count() >= before + 3)
+    assert not airflow.has_stored(new)
     airflow.store()
-    await until(lambda: airflow.remembers(new))
+    await wait_until(lambda: airflow.has_stored(new))
     assert airflow.events == [(None, [new])]
 
 
-@remembers
+@needs_asset_state
 @pytest.mark.parametrize("stored", [False, True])
-async def test_killed_before_that_it_is_told_again(airflow, watch, finish, looks, stored):
+async def test_watch_after_kill_repeats_unstored_events_only(airflow, watch, finish, poll_count, stored):
     airflow.watch(watch())
-    await until(lambda: TOLD in airflow.states["a"])
+    await wait_until(lambda: SEEN_KEY in airflow.states["a"])
     [first] = finish()
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     if stored:
         airflow.store()
-        await until(lambda: airflow.remembers(first))
+        await wait_until(lambda: airflow.has_stored(first))
     await airflow.kill()
     [meanwhile] = finish()
     airflow.watch(watch())
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     [(_, again)] = airflow.events
     assert set(again) == ({meanwhile} if stored else {first, meanwhile})
 
 
-@remembers
-async def test_what_was_there_at_first_is_written_down_at_once(airflow, watch, finish):
+@needs_asset_state
+async def test_baseline_is_saved_at_first_poll(airflow, watch, finish):
     [old] = finish()
     airflow.is_out_of_reach = True
     airflow.watch(watch())
     await asyncio.sleep(0)
     airflow.is_out_of_reach = False
-    await until(lambda: TOLD in airflow.states["a"])
-    assert old in Seen.read(airflow.states["a"][BASELINE])
+    await wait_until(lambda: SEEN_KEY in airflow.states["a"])
+    assert old in SeenSet.from_json(airflow.states["a"][BASELINE_KEY])
     assert airflow.events == []
 
 
-@remembers
-async def test_with_since_there_is_no_baseline(airflow, watch, finish):
+@needs_asset_state
+async def test_baseline_with_since_is_not_saved(airflow, watch, finish):
     [old] = finish()
     airflow.watch(watch(since=0))
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     airflow.store()
-    await until(lambda: airflow.remembers(old))
-    assert BASELINE not in airflow.states["a"]
+    await wait_until(lambda: airflow.has_stored(old))
+    assert BASELINE_KEY not in airflow.states["a"]
 
 
-@remembers
+@needs_asset_state
 @pytest.mark.fault("A14")
-async def test_watch_first_polls_empty_writes_history_into_baseline(airflow, watch):
-    """The operator that takes finished computations must not take the history either."""
+async def test_watch_first_polls_empty_saves_history_in_baseline(airflow, watch):
+    """The operator that claims finished computations must not claim the history either."""
     trigger, history = watch(), [computation("old", created=time.time() - 60)]
     trigger.asset_state_store = airflow.store_of("a")
     assert await reported(trigger, [], [], history) == []
-    assert "old" in Seen.read(airflow.states["a"][BASELINE])
+    assert "old" in SeenSet.from_json(airflow.states["a"][BASELINE_KEY])
     trigger = watch()
     trigger.asset_state_store = airflow.store_of("b")
     assert await reported(trigger, [], []) == []
-    assert "b" not in {asset for asset, state in airflow.states.items() if TOLD in state}
+    assert "b" not in {asset for asset, state in airflow.states.items() if SEEN_KEY in state}
     assert await reported(trigger, [], [], [], history) == []
-    assert "old" in Seen.read(airflow.states["b"][BASELINE])
+    assert "old" in SeenSet.from_json(airflow.states["b"][BASELINE_KEY])
 
 
-@remembers
+@needs_asset_state
 @pytest.mark.fault("A14")
-async def test_watch_empty_list_confirmed_survives_restart(airflow, watch):
+async def test_watch_confirmed_empty_list_survives_restart(airflow, watch):
     trigger = watch()
     trigger.asset_state_store = airflow.store_of("a")
     assert await reported(trigger, [], [], []) == []
@@ -467,10 +469,10 @@ async def test_watch_empty_list_confirmed_survives_restart(airflow, watch):
     assert await reported(trigger, [computation("meanwhile", created=time.time() - 1)]) == [["meanwhile"]]
 
 
-@remembers
+@needs_asset_state
 @pytest.mark.fault("D8")
 @pytest.mark.timeout(240)
-async def test_watch_100_000_computations_each_value_below_limit(airflow, watch, caplog):
+async def test_watch_100_000_computations_keeps_values_below_limit(airflow, watch, caplog):
     old = [computation(f"{number:08}-0000", created=1.0) for number in range(100_000)]
     trigger = watch()
     trigger.asset_state_store = airflow.store_of("a")
@@ -478,103 +480,105 @@ async def test_watch_100_000_computations_each_value_below_limit(airflow, watch,
     trigger = watch()
     trigger.asset_state_store = airflow.store_of("a")
     await reported(trigger, old[:60_000])
-    [told_of] = states_of_watched_assets(trigger)
+    [asset_state] = watched_asset_states(trigger)
     for many in (80_000, 100_000):
-        await told_of.aset(TOLD, Seen().with_all(each.id for each in old[:many]).written())
+        await asset_state.aset(
+            SEEN_KEY, SeenSet().updated_with(computation.id for computation in old[:many]).to_json()
+        )
     assert max(len(json.dumps(value)) for value in airflow.states["a"].values()) <= 65_536
     assert "exceeds configured max_value_storage_bytes" not in caplog.text
-    pages = [key for key in airflow.states["a"] if key.startswith(f"{TOLD}_")]
-    assert sorted(pages) == sorted(airflow.states["a"][TOLD]["pages"])  # and no pages that were replaced
+    pages = [key for key in airflow.states["a"] if key.startswith(f"{SEEN_KEY}_")]
+    assert sorted(pages) == sorted(airflow.states["a"][SEEN_KEY]["pages"])  # without pages that were replaced
     trigger = watch()
     trigger.asset_state_store = airflow.store_of("a")
     new = computation("new", created=time.time())
     assert await reported(trigger, [*old, new]) == [["new"]]
-    assert len(Seen.read(await told_of.aget(BASELINE)).digests) == 60_000
+    assert len(SeenSet.from_json(await asset_state.aget(BASELINE_KEY)).digests) == 60_000
 
 
-@remembers
-async def test_airflow_out_of_reach_is_waited_for(airflow, watch, finish, looks, caplog):
+@needs_asset_state
+async def test_watch_with_unreachable_airflow_waits(airflow, watch, finish, poll_count, caplog):
     airflow.watch(watch())
-    await until(lambda: TOLD in airflow.states["a"])
+    await wait_until(lambda: SEEN_KEY in airflow.states["a"])
     [new] = finish()
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     airflow.is_out_of_reach = True
     airflow.store()
-    await until(lambda: "What was told could not be written down" in caplog.text)
+    await wait_until(lambda: "Could not store the reported ids" in caplog.text)
     airflow.is_out_of_reach = False
-    await until(lambda: airflow.remembers(new))
+    await wait_until(lambda: airflow.has_stored(new))
     await airflow.kill()
     airflow.is_out_of_reach = True
     airflow.watch(watch())
-    await until(lambda: "is not to be had" in caplog.text)
+    await wait_until(lambda: "Could not access the asset" in caplog.text)
     airflow.is_out_of_reach = False
     [later] = finish()
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     assert airflow.events == [(None, [later])]
 
 
-@remembers
-async def test_many_watchers_cost_what_one_does(airflow, watch, finish, looks):
+@needs_asset_state
+async def test_watchers_of_one_capsule_share_polls(airflow, watch, finish, poll_count):
     for number in range(20):
         airflow.watch(watch(watcher=f"w{number}", status="any"), f"a{number}")
-    await until(lambda: all(TOLD in airflow.states[f"a{number}"] for number in range(20)))
+    await wait_until(lambda: all(SEEN_KEY in airflow.states[f"a{number}"] for number in range(20)))
     assert len(airflow.streams._groups) == 1
     new = finish(3)
-    before = looks()
-    await until(lambda: len(airflow.events) == 20)
-    assert looks() - before <= 3
-    assert all(sorted(each) == sorted(new) for _, each in airflow.events)
+    before = poll_count()
+    await wait_until(lambda: len(airflow.events) == 20)
+    assert poll_count() - before <= 3
+    assert all(sorted(ids) == sorted(new) for _, ids in airflow.events)
 
 
-@remembers
-async def test_one_whose_events_cannot_be_stored_holds_back_no_other(airflow, watch, finish, looks):
+@needs_asset_state
+async def test_watcher_with_unstored_events_does_not_block_others(airflow, watch, finish, poll_count):
     airflow.watch(watch(watcher="well"), "well")
     airflow.watch(watch(watcher="not well"), "not well")
-    await until(lambda: len([each for each in airflow.states.values() if TOLD in each]) == 2)
+    await wait_until(lambda: len([state for state in airflow.states.values() if SEEN_KEY in state]) == 2)
     [new] = finish()
-    await until(lambda: len(airflow.events) == 2)
+    await wait_until(lambda: len(airflow.events) == 2)
     [later] = finish()
-    await until(lambda: len(airflow.events) == 4)
+    await wait_until(lambda: len(airflow.events) == 4)
     unstored = next(seq for whose, seq in airflow.unstored if whose == "not well")
-    airflow.unstored = [each for each in airflow.unstored if each[1] != unstored]
-    airflow.store()  # all, but for the first event of the one
-    await until(lambda: airflow.remembers(new, "well") and airflow.remembers(later, "well"))
-    before = looks()
-    await until(lambda: looks() > before + 3)
-    assert not airflow.remembers(new, "not well")
-    assert not airflow.remembers(later, "not well")
+    airflow.unstored = [event for event in airflow.unstored if event[1] != unstored]
+    airflow.store()  # all but the first event of the failing watcher
+    await wait_until(lambda: airflow.has_stored(new, "well") and airflow.has_stored(later, "well"))
+    before = poll_count()
+    await wait_until(lambda: poll_count() > before + 3)
+    assert not airflow.has_stored(new, "not well")
+    assert not airflow.has_stored(later, "not well")
     assert not airflow.tasks[0].done()
-    assert airflow.tasks[1].done()  # Airflow ends it, and begins it anew
+    assert airflow.tasks[1].done()  # Airflow ends it and starts it again
 
 
-@remembers
-async def test_of_several_assets_each_has_its_own_memory(airflow, watch, finish):
+@needs_asset_state
+async def test_watch_with_several_assets_saves_state_per_asset(airflow, watch, finish):
     [old] = finish()
     airflow.watch(watch(), "one")
-    await until(lambda: TOLD in airflow.states["one"])
+    await wait_until(lambda: SEEN_KEY in airflow.states["one"])
     await airflow.kill()
-    airflow.states["one"].pop(BASELINE)
+    airflow.states["one"].pop(BASELINE_KEY)
     airflow.watch(watch(), "one", "two")
-    await until(lambda: TOLD in airflow.states["two"])
-    assert old in Seen.read(airflow.states["two"][BASELINE])
-    assert BASELINE not in airflow.states["one"]
+    await wait_until(lambda: SEEN_KEY in airflow.states["two"])
+    assert old in SeenSet.from_json(airflow.states["two"][BASELINE_KEY])
+    assert BASELINE_KEY not in airflow.states["one"]
     [new] = finish()
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     airflow.store()
-    await until(lambda: airflow.remembers(new, "one") and airflow.remembers(new, "two"))
+    await wait_until(lambda: airflow.has_stored(new, "one") and airflow.has_stored(new, "two"))
 
 
-@remembers
-async def test_an_asset_that_has_been_told_nothing_is_told_all_since(airflow, watch, finish):
+@needs_asset_state
+async def test_watch_with_new_asset_and_since_reports_all_since(airflow, watch, finish):
     [old] = finish()
-    airflow.states["one"] = {TOLD: Seen().with_all([old]).written()}
+    airflow.states["one"] = {SEEN_KEY: SeenSet().updated_with([old]).to_json()}
     airflow.watch(watch(since=0), "one", "two")
-    await until(lambda: airflow.events)
+    await wait_until(lambda: airflow.events)
     assert old in airflow.events[0][1]
 
 
-@remembers
-def test_it_has_all_that_airflow_asks_of_a_producer():
+@needs_asset_state
+def test_snapshot_producer_has_all_methods_of_airflow_producer():
     from airflow.triggers.shared_stream import SharedStreamProducer
 
     def methods(of):
@@ -584,4 +588,4 @@ def test_it_has_all_that_airflow_asks_of_a_producer():
             if not name.startswith("_")
         }
 
-    assert methods(Looks) == methods(SharedStreamProducer)
+    assert methods(SnapshotProducer) == methods(SharedStreamProducer)

@@ -1,4 +1,4 @@
-"""What the trigger does when a user ends the task that waits, against the emulator."""
+"""Triggers whose task a user ends, against the emulator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_codeocean.api.errors import NotFound
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
-from airflow_provider_codeocean.deletion import Fate, remove_computation
+from airflow_provider_codeocean.deletion import DeletionStatus, delete_computation
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks import codeocean
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
@@ -34,29 +34,29 @@ def draft(code_ocean):
 
 
 @pytest.fixture
-def airflow_says(monkeypatch):
-    """Let Airflow tell a state of the task, or fail with an error; returns who has asked."""
-    asked = []
+def set_task_state(monkeypatch):
+    """Set the task's state in Airflow, or an error; the result is a list of the triggers that request it."""
+    requests = []
 
-    def say(answer):
+    def set_state(state):
         async def task_state(trigger):
-            asked.append(trigger)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+            requests.append(trigger)
+            if isinstance(state, Exception):
+                raise state
+            return state
 
-        monkeypatch.setattr(_on_kill, "task_state", task_state)
-        return asked
+        monkeypatch.setattr(_on_kill, "fetch_task_state", task_state)
+        return requests
 
-    return say
+    return set_state
 
 
 @pytest.fixture
-def said(caplog, monkeypatch):
-    """Return what was said of the data asset, but for what state was seen."""
+def warnings(caplog, monkeypatch):
+    """Return the warnings about the data asset."""
     monkeypatch.setattr(
         CodeOceanDataAssetTrigger, "log", logging.getLogger("trigger")
-    )  # 3.3 has another kind
+    )  # that of Airflow 3.3 does not reach caplog
     caplog.set_level(logging.WARNING)
     return lambda: [record.getMessage() for record in caplog.records if "ata asset" in record.getMessage()]
 
@@ -70,8 +70,8 @@ def exists(data_asset_id):
         return True
 
 
-async def begin(trigger):
-    """Run a trigger as the triggerer does, until it has seen the state."""
+async def start_trigger(trigger):
+    """Run a trigger as the triggerer does, until it has polled the state."""
 
     async def run():
         return [event async for event in trigger.run()]
@@ -83,28 +83,28 @@ async def begin(trigger):
     return running
 
 
-async def kill(running, *, again_every=None):
-    """Cancel a trigger, and as Airflow does, anew until it has ended."""
+async def kill(running, *, repeat_every=None):
+    """Cancel a trigger, and repeat that until it has ended, as Airflow does."""
     running.cancel("a user")
     while not running.done():
-        await asyncio.wait({running}, timeout=again_every)
+        await asyncio.wait({running}, timeout=repeat_every)
         running.cancel("again")
     with pytest.raises(asyncio.CancelledError, match="a user"):
         await running
 
 
-async def end(data_asset_id, **arguments):
+async def cancel_trigger(data_asset_id, **arguments):
     trigger = CodeOceanDataAssetTrigger(data_asset_id, poll_interval=0.05, **arguments)
-    await kill(await begin(trigger))
+    await kill(await start_trigger(trigger))
     await trigger.on_kill()  # as Airflow 3.3 does after that
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped", "upstream_failed", "removed", "scheduled", None])
-async def test_it_deletes_where_that_was_asked_for(draft, airflow_says, said, state):
-    asked = airflow_says(state)
-    await end(draft, on_kill="delete")
-    assert len(asked) == 1
-    assert said() == [f"The task was ended. Data asset {draft} was deleted"]
+async def test_on_kill_with_delete_deletes_data_asset(draft, set_task_state, warnings, state):
+    requests = set_task_state(state)
+    await cancel_trigger(draft, on_kill="delete")
+    assert len(requests) == 1
+    assert warnings() == [f"The task was ended. Data asset {draft} was deleted"]
     assert not exists(draft)
 
 
@@ -112,158 +112,172 @@ async def test_it_deletes_where_that_was_asked_for(draft, airflow_says, said, st
 @pytest.mark.parametrize(
     ("state", "why"),
     [
-        ("success", "the task has ended with success"),
-        ("queued", "the next try goes on with it"),
-        ("running", "the next try goes on with it"),
-        ("up_for_retry", "the next try goes on with it"),
+        ("success", "the task has succeeded"),
+        ("queued", "the next attempt adopts it"),
+        ("running", "the next attempt adopts it"),
+        ("up_for_retry", "the next attempt adopts it"),
     ],
 )
-async def test_it_never_deletes_what_is_still_wanted(draft, airflow_says, said, state, why, on_kill):
-    airflow_says(state)
-    await end(draft, on_kill=on_kill)
-    assert said() == [f"Data asset {draft} (last state: draft) is left as it is: {why}"]
+async def test_on_kill_with_task_that_continues_leaves_data_asset(
+    draft, set_task_state, warnings, state, why, on_kill
+):
+    set_task_state(state)
+    await cancel_trigger(draft, on_kill=on_kill)
+    assert warnings() == [f"Data asset {draft} (last state: draft) is kept: {why}"]
     assert exists(draft)
 
 
 @pytest.mark.parametrize(
     ("state", "why"),
     [
-        ("failed", "the task was ended (failed) while it waited; once cleared, it goes on with it"),
-        (None, "the task was cleared, and goes on with it"),
-        ("scheduled", "the task was cleared, and goes on with it"),
+        ("failed", "the task was ended (failed) while it waited; it adopts it when you clear it"),
+        (None, "the task was cleared and adopts it"),
+        ("scheduled", "the task was cleared and adopts it"),
     ],
 )
-async def test_it_names_what_it_leaves(draft, airflow_says, said, state, why):
-    airflow_says(state)
-    await end(draft, on_kill="leave")
-    assert said() == [f"Data asset {draft} (last state: draft) is left as it is: {why}"]
+async def test_on_kill_with_leave_logs_data_asset(draft, set_task_state, warnings, state, why):
+    set_task_state(state)
+    await cancel_trigger(draft, on_kill="leave")
+    assert warnings() == [f"Data asset {draft} (last state: draft) is kept: {why}"]
     assert exists(draft)
 
 
-async def test_a_false_alarm_changes_nothing(draft, airflow_says, said):
-    asked = airflow_says("deferred")
-    await end(draft, on_kill="delete")
-    assert len(asked) == 1
-    assert said() == []
+async def test_on_kill_with_task_still_deferred_does_nothing(draft, set_task_state, warnings):
+    requests = set_task_state("deferred")
+    await cancel_trigger(draft, on_kill="delete")
+    assert len(requests) == 1
+    assert warnings() == []
     assert exists(draft)
 
 
-async def test_it_asks_nothing_about_what_the_task_has_not_made(draft, airflow_says, said):
-    asked = airflow_says("failed")
-    await end(draft)
-    assert (asked, said()) == ([], [])
+async def test_on_kill_of_wait_only_trigger_does_not_request_task_state(draft, set_task_state, warnings):
+    requests = set_task_state("failed")
+    await cancel_trigger(draft)
+    assert (requests, warnings()) == ([], [])
     assert exists(draft)
 
 
-async def test_it_leaves_where_airflow_cannot_tell(draft, airflow_says, said):
-    airflow_says(LookupError("Airflow does not tell"))
-    await end(draft, on_kill="delete")
-    assert said() == [f"Data asset {draft} (last state: draft) is left as it is: Airflow does not tell"]
+async def test_on_kill_with_unknown_task_state_leaves_data_asset(draft, set_task_state, warnings):
+    set_task_state(LookupError("no state from Airflow"))
+    await cancel_trigger(draft, on_kill="delete")
+    assert warnings() == [f"Data asset {draft} (last state: draft) is kept: no state from Airflow"]
     assert exists(draft)
 
 
-async def test_it_leaves_where_the_time_was_over(draft, airflow_says, said):
-    airflow_says("scheduled")  # by Airflow, to let the task fail
+async def test_on_kill_after_deadline_leaves_data_asset(draft, set_task_state, warnings):
+    set_task_state("scheduled")  # by Airflow, to let the task fail
     trigger = CodeOceanDataAssetTrigger(draft, on_kill="delete", deadline=time.time() - 1)
     await trigger.on_kill()
-    [line] = said()
-    assert line.endswith("(last state: unknown) is left as it is: the time to wait for it was over")
+    [line] = warnings()
+    assert line.endswith("(last state: unknown) is kept: the deadline has passed")
     assert exists(draft)
 
 
-async def test_what_has_become_ready_is_left(code_ocean, airflow_says, said):
-    airflow_says("failed")
+async def test_on_kill_with_ready_data_asset_leaves_it(code_ocean, set_task_state, warnings):
+    set_task_state("failed")
     ready = new_asset(code_ocean)
-    await end(ready, on_kill="delete")
-    assert said() == [f"The task was ended. Data asset {ready} is ready by now, and is left as it is"]
+    await cancel_trigger(ready, on_kill="delete")
+    assert warnings() == [f"The task was ended. Data asset {ready} is ready and was kept"]
 
 
-async def test_it_is_not_hurried_by_an_airflow_that_cancels_anew(code_ocean, draft, airflow_says, said):
-    airflow_says("failed")
+async def test_on_kill_with_repeated_cancellation_deletes_data_asset(
+    code_ocean, draft, set_task_state, warnings
+):
+    set_task_state("failed")
     code_ocean.faults.add(FaultRule(method="DELETE", kind="slow", delay=0.5))
     trigger = CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete")
-    await kill(await begin(trigger), again_every=0.1)
-    assert said() == [f"The task was ended. Data asset {draft} was deleted"]
+    await kill(await start_trigger(trigger), repeat_every=0.1)
+    assert warnings() == [f"The task was ended. Data asset {draft} was deleted"]
     assert not exists(draft)
 
 
-async def test_a_refusal_is_told_of_and_not_raised(code_ocean, draft, airflow_says, said):
-    airflow_says("failed")
+async def test_on_kill_with_refused_deletion_logs_error(code_ocean, draft, set_task_state, warnings):
+    set_task_state("failed")
     code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=403))
-    await end(draft, on_kill="delete")
-    [line] = said()
-    assert line.startswith(f"The task was ended; data asset {draft} could not be deleted: Code Ocean")
+    await cancel_trigger(draft, on_kill="delete")
+    [line] = warnings()
+    assert line.startswith(f"The task was ended. Could not delete data asset {draft}: Code Ocean")
     assert exists(draft)
 
 
-async def test_a_server_that_never_answers_is_told_of(code_ocean, draft, airflow_says, said, monkeypatch):
-    airflow_says("failed")
-    monkeypatch.setattr(_on_kill, "_DELETE_SECONDS", 0.2)
+async def test_on_kill_with_unresponsive_server_logs_timeout(
+    code_ocean, draft, set_task_state, warnings, monkeypatch
+):
+    set_task_state("failed")
+    monkeypatch.setattr(_on_kill, "_DELETE_TIMEOUT_SECONDS", 0.2)
     code_ocean.faults.add(FaultRule(method="DELETE", kind="hold_before", timeout=5))
-    await end(draft, on_kill="delete")
-    assert said() == [f"The task was ended; data asset {draft} could not be deleted: TimeoutError"]
+    await cancel_trigger(draft, on_kill="delete")
+    assert warnings() == [f"The task was ended. Could not delete data asset {draft}: TimeoutError"]
     assert exists(draft)
 
 
-@pytest.mark.timeout(30)  # else it would never end
-async def test_a_backend_that_never_answers_is_told_of(draft, airflow_says, said, monkeypatch):
-    airflow_says("failed")
-    running = await begin(trigger := CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete"))
+@pytest.mark.timeout(30)  # otherwise it never ends
+async def test_on_kill_with_unresponsive_secrets_backend_logs_timeout(
+    draft, set_task_state, warnings, monkeypatch
+):
+    set_task_state("failed")
+    running = await start_trigger(
+        trigger := CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete")
+    )
 
     async def hang(conn_id):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(_on_kill, "_DELETE_SECONDS", 0.2)
+    monkeypatch.setattr(_on_kill, "_DELETE_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(codeocean, "read_connection", hang)
     await kill(running)
     await trigger.on_kill()
     monkeypatch.undo()
-    assert said() == [f"The task was ended; data asset {draft} could not be deleted: TimeoutError"]
+    assert warnings() == [f"The task was ended. Could not delete data asset {draft}: TimeoutError"]
 
 
-def test_a_triggerer_that_ends_asks_nothing(draft, airflow_says, said):
-    asked = airflow_says("failed")
+def test_triggerer_shutdown_does_not_request_task_state(draft, set_task_state, warnings):
+    requests = set_task_state("failed")
 
     async def triggerer():
-        await begin(CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete"))
+        await start_trigger(CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete"))
 
     asyncio.run(triggerer())
-    assert (asked, said()) == ([], [])
+    assert (requests, warnings()) == ([], [])
     assert exists(draft)
 
 
-def test_a_triggerer_that_ends_while_it_deletes_says_so(code_ocean, draft, airflow_says, said):
-    airflow_says("failed")
+def test_triggerer_shutdown_during_deletion_logs_data_asset(code_ocean, draft, set_task_state, warnings):
+    set_task_state("failed")
     held = code_ocean.faults.add(FaultRule(method="DELETE", kind="hold_before", timeout=5))
 
     async def triggerer():
-        running = await begin(CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete"))
+        running = await start_trigger(CodeOceanDataAssetTrigger(draft, poll_interval=0.05, on_kill="delete"))
         running.cancel()
         assert await asyncio.to_thread(held.wait, held=1)
 
     asyncio.run(triggerer())
-    assert said() == [f"The task was ended, and then the triggerer: see what became of data asset {draft}"]
+    assert warnings() == [
+        f"The triggerer shut down while it deleted data asset {draft}: check whether it still exists"
+    ]
 
 
-@pytest.mark.parametrize(("on_kill", "left"), [("leave", True), ("delete", False)])
-async def test_a_computation_is_stopped_only_where_that_was_asked_for(
-    code_ocean, airflow_says, caplog, monkeypatch, on_kill, left
+@pytest.mark.parametrize(("on_kill", "is_kept"), [("leave", True), ("delete", False)])
+async def test_on_kill_of_computation_deletes_it_if_requested(
+    code_ocean, set_task_state, caplog, monkeypatch, on_kill, is_kept
 ):
     monkeypatch.setattr(CodeOceanComputationTrigger, "log", logging.getLogger("trigger"))
     code_ocean.emulator.transitions = Transitions(computations=Policy(seconds=3600))
     with CodeOceanHook().get_conn() as client:
         run = client.computations.run(RunParams(capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"]))
-    airflow_says("failed")
-    await kill(await begin(CodeOceanComputationTrigger(run.id, poll_interval=0.05, on_kill=on_kill)))
-    assert (code_ocean.store.computations.get(run.id) is not None) == left
-    told = f"Computation {run.id} (last state: " if left else f"The task was ended. Computation {run.id} was"
-    assert told in caplog.text
+    set_task_state("failed")
+    await kill(await start_trigger(CodeOceanComputationTrigger(run.id, poll_interval=0.05, on_kill=on_kill)))
+    assert (code_ocean.store.computations.get(run.id) is not None) == is_kept
+    message = (
+        f"Computation {run.id} (last state: " if is_kept else f"The task was ended. Computation {run.id} was"
+    )
+    assert message in caplog.text
 
 
-async def test_a_computation_that_is_over_is_never_deleted(code_ocean, caplog):
+async def test_delete_computation_in_terminal_state_keeps_it_unless_requested(code_ocean, caplog):
     with CodeOceanHook().get_conn() as client:
         run = client.computations.run(RunParams(capsule_id=code_ocean.env["CODEOCEAN_CAPSULE_ID"]))
-        removed = remove_computation(client, run.id, even_if_over=False)
-        assert str(removed) == f"Computation {run.id} is over by now, and is left as it is"
-        assert remove_computation(client, run.id, even_if_over=True).fate is Fate.DELETED
-        assert remove_computation(client, run.id, even_if_over=False).fate is Fate.GONE
+        deletion = delete_computation(client, run.id, only_if_pending=True)
+        assert str(deletion) == f"Computation {run.id} has ended and was kept"
+        assert delete_computation(client, run.id, only_if_pending=False).status is DeletionStatus.DELETED
+        assert delete_computation(client, run.id, only_if_pending=True).status is DeletionStatus.NOT_FOUND

@@ -1,4 +1,4 @@
-"""What one mapped task was given: the same as Airflow itself resolves in a worker."""
+"""Mapped arguments resolve as they do in a worker of Airflow."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.compat.features import Feature
-from airflow_provider_codeocean.triggers._mapped_arguments import given_to, one_of_product
+from airflow_provider_codeocean.triggers._mapped_arguments import product_indexes, resolve_mapped_arguments
 
 pytestmark = pytest.mark.skipif(
-    not Feature.STARTS_IN_TRIGGERER.is_there, reason="only Airflow 3.3 maps tasks in the triggerer"
+    not Feature.START_FROM_TRIGGER.is_available, reason="only Airflow 3.3 maps tasks in the triggerer"
 )
 
 COLUMNS = st.dictionaries(
@@ -44,7 +44,7 @@ def xcom(task_id="up", key="return_value", **fields):
 
 
 @given(COLUMNS, st.data())
-async def test_a_product_is_airflows(columns, data):
+async def test_resolve_dict_of_lists_matches_airflow(columns, data):
     from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput
 
     count = 1
@@ -52,27 +52,27 @@ async def test_a_product_is_airflows(columns, data):
         count *= len(column)
     index = data.draw(st.integers(0, count - 1))
     expected, _ = DictOfListsExpandInput(columns).resolve({"ti": SimpleNamespace(map_index=index)})
-    stored = dict_of_lists(dict(sorted(columns.items())))  # as databases keep them
-    assert (await given_to(index, stored, list(columns), nothing)).values == expected
+    stored = dict_of_lists(dict(sorted(columns.items())))  # as databases store them
+    assert (await resolve_mapped_arguments(index, stored, list(columns), nothing)).values == expected
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("ab"), st.integers()), min_size=1), st.data())
-async def test_a_list_is_airflows(rows, data):
+async def test_resolve_list_of_dicts_matches_airflow(rows, data):
     from airflow.sdk.definitions._internal.expandinput import ListOfDictsExpandInput
 
     index = data.draw(st.integers(0, len(rows) - 1))
     expected, _ = ListOfDictsExpandInput(rows).resolve({"ti": SimpleNamespace(map_index=index)})
-    assert await given_to(index, list_of_dicts(rows), (), nothing) == (expected, frozenset())
+    assert await resolve_mapped_arguments(index, list_of_dicts(rows), (), nothing) == (expected, frozenset())
 
 
-async def test_what_a_task_returned_is_read_and_not_to_be_rendered():
+async def test_resolve_with_xcom_returns_it_unrendered():
     async def pull(task_id, key):
         return {("up", "return_value"): ["a", "{{ b }}"]}[task_id, key]
 
-    found = await given_to(
+    resolved = await resolve_mapped_arguments(
         3, dict_of_lists({"type": ["x", "{{ y }}"], "query": xcom()}), ("type", "query"), pull
     )
-    assert found == ({"type": "{{ y }}", "query": "{{ b }}"}, {"query"})
+    assert resolved == ({"type": "{{ y }}", "query": "{{ b }}"}, {"query"})
 
 
 @pytest.mark.parametrize(
@@ -86,38 +86,38 @@ async def test_what_a_task_returned_is_read_and_not_to_be_rendered():
         lambda: list_of_dicts([xcom()]),
     ],
 )
-async def test_what_only_a_worker_can_know_is_left_to_it(expand_input):
+async def test_resolve_with_input_for_workers_only_raises(expand_input):
     async def pull(task_id, key):
         return ["an XCom", "of some task"]
 
     with pytest.raises(LookupError):
-        await given_to(0, expand_input(), ("x",), pull)
+        await resolve_mapped_arguments(0, expand_input(), ("x",), pull)
 
 
 @pytest.mark.parametrize("value", [None, "text", {"a": 1}])
-async def test_what_is_no_list_is_left_to_it(value):
+async def test_resolve_with_xcom_that_is_not_a_list_raises(value):
     async def pull(task_id, key):
         return value
 
-    with pytest.raises(LookupError, match="what task up has left"):
-        await given_to(0, dict_of_lists({"x": xcom()}), ("x",), pull)
+    with pytest.raises(LookupError, match="of task up is not a list"):
+        await resolve_mapped_arguments(0, dict_of_lists({"x": xcom()}), ("x",), pull)
 
 
 @pytest.mark.parametrize("index", [-1, 4])
-async def test_an_index_that_is_none_of_its_own_is_left_too(index):
+async def test_resolve_with_index_out_of_range_raises(index):
     with pytest.raises(LookupError):
-        await given_to(index, dict_of_lists({"x": [1, 2], "y": [1, 2]}), ("x", "y"), nothing)
+        await resolve_mapped_arguments(index, dict_of_lists({"x": [1, 2], "y": [1, 2]}), ("x", "y"), nothing)
 
 
-async def test_what_is_mapped_over_something_else_by_now_is_left_too():
-    with pytest.raises(LookupError, match="mapped over y by now, and over x at first"):
-        await given_to(0, dict_of_lists({"y": [1]}), ("x",), nothing)
+async def test_resolve_with_changed_mapped_argument_raises():
+    with pytest.raises(LookupError, match="x"):
+        await resolve_mapped_arguments(0, dict_of_lists({"y": [1]}), ("x",), nothing)
 
 
 @given(st.dictionaries(st.text(max_size=2), st.integers(1, 5), max_size=4))
-def test_each_combination_has_one_index(lengths):
+def test_product_indexes_of_each_map_index_are_unique(lengths):
     count = 1
     for length in lengths.values():
         count *= length
-    found = [tuple(sorted(one_of_product(lengths, index).items())) for index in range(count)]
-    assert len(set(found)) == count
+    resolved = [tuple(sorted(product_indexes(lengths, index).items())) for index in range(count)]
+    assert len(set(resolved)) == count

@@ -1,4 +1,4 @@
-"""The triggers of transfers and computations, against the emulator."""
+"""The triggers of transfers, computations, and searches, against the emulator."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ async def event_of(trigger):
         ),
     ],
 )
-def test_its_arguments_are_json_and_make_the_same_trigger(trigger):
+def test_serialize_returns_json_that_recreates_trigger(trigger):
     path, arguments = trigger.serialize()
     assert json.loads(json.dumps(arguments)) == arguments
     module, name = path.rsplit(".", 1)
-    again = getattr(import_module(module), name)(**arguments)
-    assert again.serialize() == trigger.serialize()
+    restored = getattr(import_module(module), name)(**arguments)
+    assert restored.serialize() == trigger.serialize()
 
 
 @pytest.mark.parametrize(
     ("bucket", "status"), [("CODEOCEAN_ARCHIVE_BUCKET", "success"), ("no such", "failed")]
 )
-async def test_one_event_when_a_transfer_has_ended(code_ocean, bucket, status):
+async def test_run_with_finished_transfer_emits_one_event(code_ocean, bucket, status):
     asset_id = code_ocean.env["CODEOCEAN_DATA_ASSET_ID"]
     target = {"target": {"aws": {"bucket": code_ocean.env.get(bucket, "no-such-bucket")}}}
     with CodeOceanHook().get_conn() as client:
@@ -64,7 +64,7 @@ async def test_one_event_when_a_transfer_has_ended(code_ocean, bucket, status):
 @pytest.mark.parametrize(
     ("capsule", "status"), [("CODEOCEAN_CAPSULE_ID", "success"), ("CODEOCEAN_FAILING_CAPSULE_ID", "failed")]
 )
-async def test_one_event_when_a_computation_has_ended(code_ocean, capsule, status):
+async def test_run_with_finished_computation_emits_one_event(code_ocean, capsule, status):
     with CodeOceanHook().get_conn() as client:
         computation = client.computations.run(RunParams(capsule_id=code_ocean.env[capsule]))
     event = await event_of(CodeOceanComputationTrigger(computation.id, poll_interval=0.01))
@@ -72,7 +72,7 @@ async def test_one_event_when_a_computation_has_ended(code_ocean, capsule, statu
     assert computation.id in event["message"]
 
 
-async def test_one_event_when_a_search_has_found_nothing_in_time(code_ocean):
+async def test_run_with_search_without_result_emits_timeout(code_ocean):
     params = {"query": "tag:nowhere", "limit": 1}
     trigger = CodeOceanDataAssetSearchTrigger(params, poll_interval=0.05, deadline=time.time() - 1)
     event = await event_of(trigger)
@@ -81,6 +81,6 @@ async def test_one_event_when_a_search_has_found_nothing_in_time(code_ocean):
     assert "found no data asset in time" in event["message"]
 
 
-async def test_one_event_when_a_search_has_found_something(code_ocean):
+async def test_run_with_search_result_emits_success(code_ocean):
     event = await event_of(CodeOceanDataAssetSearchTrigger({"query": ""}, poll_interval=0.05))
     assert event["status"] == "success"

@@ -1,4 +1,4 @@
-"""A whole sensor in the triggerer: on what Airflow makes of a stored DAG, against the emulator."""
+"""Whole sensors in the triggerer, from a serialized DAG, against the emulator."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSens
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 from airflow_provider_codeocean.triggers import sensor as sensor_trigger
 from airflow_provider_codeocean.triggers.sensor import CodeOceanSensorTrigger
-from tests.triggers.supervisor import Supervisor
+from tests.triggers.fake_supervisor import FakeSupervisor
 
 pytestmark = pytest.mark.skipif(
-    not Feature.STARTS_IN_TRIGGERER.is_there, reason="before Airflow 3.3 they start in workers"
+    not Feature.START_FROM_TRIGGER.is_available, reason="before Airflow 3.3 they start in workers"
 )
 
 START = {"start_from_trigger": True, "poke_interval": 1, "timeout": 60}
 
 
 class UpOperator(BaseOperator):
-    """Comes before, or after."""
+    """An upstream or downstream task."""
 
     def __init__(self, *, asset=None, **kwargs):
         super().__init__(**kwargs)
@@ -42,13 +42,13 @@ class UpOperator(BaseOperator):
 def supervisor(monkeypatch):
     from airflow.sdk.execution_time import task_runner
 
-    supervisor = Supervisor()
+    supervisor = FakeSupervisor()
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     return supervisor
 
 
-def start(dag, *, map_index=-1, conf=None, ends_in=None, task_id="wait"):
-    """Make the trigger of a task as Airflow's triggerer does, from the DAG as databases keep it: sorted."""
+def start(dag, *, map_index=-1, conf=None, seconds_left=None, task_id="wait"):
+    """Build the trigger of a task as Airflow's triggerer does, from a serialized DAG with sorted keys."""
     from airflow.executors.workloads.task import TaskInstanceDTO
     from airflow.jobs.triggerer_job_runner import TriggerRunner
     from airflow.serialization.serialized_objects import BaseSerialization, DagSerialization
@@ -89,7 +89,7 @@ def start(dag, *, map_index=-1, conf=None, ends_in=None, task_id="wait"):
     seconds = args.timeout.total_seconds()
     if runtime_ti.task.execution_timeout:
         seconds = min(seconds, runtime_ti.task.execution_timeout.total_seconds())
-    trigger.timeout_after = now + timedelta(seconds=seconds if ends_in is None else ends_in)
+    trigger.timeout_after = now + timedelta(seconds=seconds if seconds_left is None else seconds_left)
     return trigger
 
 
@@ -98,9 +98,9 @@ async def event_of(trigger):
     return event
 
 
-async def told_to_worker(trigger):
+async def worker_event(trigger):
     event = await event_of(trigger)
-    assert not isinstance(event, TaskSuccessEvent), "it ended in the triggerer"
+    assert not isinstance(event, TaskSuccessEvent), "the task ended in the triggerer"
     return event.payload
 
 
@@ -126,7 +126,7 @@ def draft(create):
     return create()
 
 
-async def test_it_ends_the_task_with_what_a_worker_would_return(code_ocean, supervisor, draft):
+async def test_run_with_success_pushes_same_xcoms_as_worker(code_ocean, supervisor, draft):
     event = await event_of(start(wait("{{ dag_run.conf.id }}"), conf={"id": draft.id}))
     assert isinstance(event, TaskSuccessEvent)
     assert event.xcoms is None
@@ -139,12 +139,12 @@ async def test_it_ends_the_task_with_what_a_worker_would_return(code_ocean, supe
     }
 
 
-async def test_it_asks_no_more_than_it_needs(code_ocean, supervisor, draft):
+async def test_run_reads_data_asset_twice_only(code_ocean, supervisor, draft):
     await event_of(start(wait(draft.id)))
     assert code_ocean.emulator.traffic.requests["GET /api/v1/data_assets/{data_asset_id}"] == 2
 
 
-async def test_twice_at_once_it_does_the_same(supervisor, draft):
+async def test_run_twice_concurrently_pushes_same_result(supervisor, draft):
     triggers = [start(wait(draft.id)) for _ in range(2)]
     events = await asyncio.gather(*map(event_of, triggers))
     assert [type(event) for event in events] == [TaskSuccessEvent] * 2
@@ -152,7 +152,7 @@ async def test_twice_at_once_it_does_the_same(supervisor, draft):
 
 
 @pytest.mark.parametrize("index", [0, 1])
-async def test_a_mapped_one_has_its_own(supervisor, create, index):
+async def test_run_of_mapped_task_pushes_its_own_result(supervisor, create, index):
     assets = [create(), create()]
     supervisor.xcoms["up", "return_value"] = [asset.id for asset in assets]
     with DAG("d", schedule=None) as dag:
@@ -162,7 +162,7 @@ async def test_a_mapped_one_has_its_own(supervisor, create, index):
     assert supervisor.xcoms["wait", "return_value", index]["id"] == assets[index].id
 
 
-async def test_a_mapped_one_renders_what_is_in_the_dag(code_ocean, supervisor):
+async def test_run_of_mapped_task_renders_template_in_dag(code_ocean, supervisor):
     with DAG("d", schedule=None) as dag:
         CodeOceanComputationSensor.partial(task_id="wait", **START).expand_kwargs(
             [{"computation_id": "no"}, {"computation_id": "{{ dag_run.conf.id }}"}]
@@ -171,29 +171,29 @@ async def test_a_mapped_one_renders_what_is_in_the_dag(code_ocean, supervisor):
     assert isinstance(await event_of(trigger), TaskSuccessEvent)
 
 
-async def test_a_mapped_one_does_not_render_what_another_task_returned(supervisor, code_ocean):
+async def test_run_of_mapped_task_does_not_render_xcom(supervisor, code_ocean):
     supervisor.xcoms["up", "return_value"] = ["{{ params.data_asset_id }}"]
     with DAG("d", schedule=None, params={"data_asset_id": "rendered"}) as dag:
         up = UpOperator(task_id="up")
         CodeOceanDataAssetSensor.partial(task_id="wait", **START).expand(data_asset_id=up.output)
-    told = await told_to_worker(start(dag, map_index=0))
-    assert told["status"] == "not_begun"
-    assert "must be an id, " in told["message"]
-    assert "got '{{ params.data_asset_id }}'" in told["message"]
+    event = await worker_event(start(dag, map_index=0))
+    assert event["status"] == "not_started"
+    assert "must be an id, " in event["message"]
+    assert "got '{{ params.data_asset_id }}'" in event["message"]
 
 
 @pytest.mark.parametrize("index", range(4))
-async def test_one_of_a_product_is_that_of_a_worker(supervisor, index):
+async def test_run_of_mapped_product_resolves_same_arguments_as_worker(supervisor, index):
     with DAG("d", schedule=None) as dag:
         mapped = CodeOceanDataAssetSearchSensor.partial(task_id="wait", type="result", **START).expand(
             query=["name:mine", "tag:t"], origin=["internal", None]
         )
     expected, _ = mapped.expand_input.resolve({"ti": SimpleNamespace(map_index=index)})
-    sensor = await start(dag, map_index=index)._make_sensor()
+    sensor = await start(dag, map_index=index)._build_sensor()
     assert {"query": sensor.query, "origin": sensor.origin} == expected
 
 
-async def test_it_reads_what_one_task_left(supervisor, draft):
+async def test_run_with_xcom_argument_reads_it(supervisor, draft):
     supervisor.xcoms["up", "data_asset_id"] = draft.id
     with DAG("d", schedule=None) as dag:
         CodeOceanDataAssetSensor(
@@ -202,29 +202,29 @@ async def test_it_reads_what_one_task_left(supervisor, draft):
     assert isinstance(await event_of(start(dag)), TaskSuccessEvent)
 
 
-async def test_tasks_are_mapped_over_the_result(supervisor, draft):
+async def test_run_with_downstream_mapped_task_pushes_length(supervisor, draft):
     with DAG("d", schedule=None) as dag:
-        found = CodeOceanDataAssetSearchSensor(task_id="wait", query="tag:t", **START)
-        UpOperator.partial(task_id="after").expand(asset=found.output)
+        search = CodeOceanDataAssetSearchSensor(task_id="wait", query="tag:t", **START)
+        UpOperator.partial(task_id="after").expand(asset=search.output)
     assert isinstance(await event_of(start(dag)), TaskSuccessEvent)
-    assert supervisor.lengths == {"return_value": 1}
+    assert supervisor.mapped_lengths == {"return_value": 1}
 
 
-async def test_no_length_is_told_where_none_are(supervisor, draft):
+async def test_run_without_downstream_mapped_task_pushes_no_length(supervisor, draft):
     await event_of(start(wait(draft.id)))
-    assert set(supervisor.lengths.values()) == {None}
+    assert set(supervisor.mapped_lengths.values()) == {None}
 
 
-async def test_no_result_is_written_where_none_is_wanted(supervisor, draft):
+async def test_run_with_do_xcom_push_false_pushes_link_only(supervisor, draft):
     assert isinstance(await event_of(start(wait(draft.id, do_xcom_push=False))), TaskSuccessEvent)
     assert [key for _, key, _ in supervisor.xcoms] == ["codeocean_data_asset_url"]
 
 
-async def test_a_worker_complains_where_tasks_are_mapped_over_no_result(supervisor, draft):
+async def test_run_with_mapped_downstream_but_no_result_leaves_end_to_worker(supervisor, draft):
     with DAG("d", schedule=None) as dag:
-        found = CodeOceanDataAssetSearchSensor(task_id="wait", query="tag:t", do_xcom_push=False, **START)
-        UpOperator.partial(task_id="after").expand(asset=found.output)
-    assert (await told_to_worker(start(dag)))["status"] == "success"
+        search = CodeOceanDataAssetSearchSensor(task_id="wait", query="tag:t", do_xcom_push=False, **START)
+        UpOperator.partial(task_id="after").expand(asset=search.output)
+    assert (await worker_event(start(dag)))["status"] == "success"
 
 
 @pytest.mark.parametrize(
@@ -237,37 +237,37 @@ async def test_a_worker_complains_where_tasks_are_mapped_over_no_result(supervis
     ],
 )
 @pytest.mark.parametrize("mapped", [False, True])
-async def test_what_airflow_sees_to_in_workers_only_is_left_to_one(supervisor, draft, arguments, mapped):
+async def test_run_with_argument_for_workers_leaves_end_to_worker(supervisor, draft, arguments, mapped):
     dag = wait(draft.id, **arguments)
     if mapped:
         with DAG("d", schedule=None) as dag:
             partial = CodeOceanDataAssetSensor.partial(task_id="wait", **START, **arguments)
             partial.expand(data_asset_id=[draft.id])
-    told = await told_to_worker(start(dag, map_index=0 if mapped else -1))
-    assert (told["status"], told["state"]) == ("success", "ready")
+    event = await worker_event(start(dag, map_index=0 if mapped else -1))
+    assert (event["status"], event["state"]) == ("success", "ready")
     assert all(key != "return_value" for _, key, _ in supervisor.xcoms)
 
 
-async def test_a_result_that_cannot_be_written_is_left_to_a_worker(supervisor, draft):
+async def test_run_with_failed_push_leaves_end_to_worker(supervisor, draft):
     trigger = start(wait(draft.id))
-    push = trigger._push
+    push = trigger._push_result
 
     async def push_later(result):
-        supervisor.broken = True
+        supervisor.is_unavailable = True
         await push(result)
 
-    trigger._push = push_later
-    assert (await told_to_worker(trigger))["status"] == "success"
+    trigger._push_result = push_later
+    assert (await worker_event(trigger))["status"] == "success"
 
 
-async def test_what_failed_is_left_to_a_worker(supervisor, create):
+async def test_run_with_failed_data_asset_leaves_end_to_worker(supervisor, create):
     failing = create(target={"aws": {"bucket": "no-such-bucket"}})
-    told = await told_to_worker(start(wait(failing.id)))
-    assert (told["status"], told["state"]) == ("failed", "failed")
-    assert "no-such-bucket" in told["message"]
+    event = await worker_event(start(wait(failing.id)))
+    assert (event["status"], event["state"]) == ("failed", "failed")
+    assert "no-such-bucket" in event["message"]
 
 
-async def test_trouble_on_the_way_is_outlasted(code_ocean, supervisor, draft):
+async def test_run_with_transient_errors_continues(code_ocean, supervisor, draft):
     faults = [
         code_ocean.faults.add(FaultRule(method="GET", kind=kind))
         for kind in ("status", "close_before", "html")
@@ -276,40 +276,42 @@ async def test_trouble_on_the_way_is_outlasted(code_ocean, supervisor, draft):
     assert [fault.hits for fault in faults] == [1, 1, 1]
 
 
-async def test_time_runs_out_before_airflow_ends_it(code_ocean, supervisor, create):
+async def test_run_after_timeout_emits_timeout_event(code_ocean, supervisor, create):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     slow = create()
-    told = await told_to_worker(start(wait(slow.id, timeout=0.3)))
-    assert told["status"] == "timeout"
-    assert f"Data asset {slow.id} was not ready in time" in told["message"]
+    event = await worker_event(start(wait(slow.id, timeout=0.3)))
+    assert event["status"] == "timeout"
+    assert f"Data asset {slow.id} was not ready in time" in event["message"]
 
 
 @pytest.mark.parametrize(
-    ("timeout", "limit", "seconds"),
+    ("timeout", "limit_seconds", "seconds"),
     [(100, None, 100), (100, 40, 36), (100, 1000, 100), (100, 130, 100), (1000, 500, 490), (100, 105, 95)],
 )
-def test_the_deadline_counts_from_the_start_of_the_task(timeout, limit, seconds):
-    """However late the trigger runs, Airflow tells when the task is to be over."""
-    execution_timeout = None if limit is None else timedelta(seconds=limit)
+def test_deadline_counts_from_start_of_task(timeout, limit_seconds, seconds):
+    """Airflow sets the end of the task, so a late start of the trigger does not move the deadline."""
+    execution_timeout = None if limit_seconds is None else timedelta(seconds=limit_seconds)
     dag = wait("a1", timeout=timeout, execution_timeout=execution_timeout)
-    began = time.time()
+    started_at = time.time()
     trigger = start(dag)
-    assert trigger._deadline() == pytest.approx(began + seconds, abs=5)
-    assert trigger._deadline() < trigger.timeout_after.timestamp()
-    late = start(dag, ends_in=(min(timeout + 60, limit or timeout + 60)) - 30)  # half a minute later
-    assert late._deadline() == pytest.approx(began + seconds - 30, abs=5)
+    assert trigger._compute_deadline() == pytest.approx(started_at + seconds, abs=5)
+    assert trigger._compute_deadline() < trigger.timeout_after.timestamp()
+    late = start(
+        dag, seconds_left=(min(timeout + 60, limit_seconds or timeout + 60)) - 30
+    )  # half a minute later
+    assert late._compute_deadline() == pytest.approx(started_at + seconds - 30, abs=5)
 
 
 class NotThereSensor(CodeOceanDataAssetSensor):
-    """Is nowhere where the triggerer could import it."""
+    """A sensor in a module that the triggerer cannot import."""
 
     __module__ = "a_dag_file"
 
 
 NOT_BEGUN = {
-    "a name that is not there": ({"data_asset_id": "{{ params.typo }}"}, "typo"),
-    "a template that is none": ({"data_asset_id": "{{ broken"}, "TemplateSyntaxError"),
-    "no identifier": ({"data_asset_id": "{{ '' }}"}, "data_asset_id: must not be empty"),
+    "an unknown variable": ({"data_asset_id": "{{ params.typo }}"}, "typo"),
+    "an invalid template": ({"data_asset_id": "{{ broken"}, "TemplateSyntaxError"),
+    "no id": ({"data_asset_id": "{{ '' }}"}, "data_asset_id: must not be empty"),
     "no connection": ({"data_asset_id": "a", "codeocean_conn_id": "not_there"}, "not_there"),
     "a class of a DAG file": ({"data_asset_id": "a", "sensor": NotThereSensor}, "a_dag_file"),
     "native objects": (
@@ -320,18 +322,18 @@ NOT_BEGUN = {
 
 
 @pytest.mark.parametrize("case", NOT_BEGUN)
-async def test_what_cannot_be_begun_is_begun_in_a_worker(code_ocean, supervisor, monkeypatch, case):
+async def test_run_that_cannot_start_emits_not_started(code_ocean, supervisor, monkeypatch, case):
     arguments, message = NOT_BEGUN[case]
-    monkeypatch.setattr(sensor_trigger, "_ANSWER_SECONDS", 2.0)
-    told = await told_to_worker(start(wait(**arguments)))
-    assert (told["status"], told["state"]) == ("not_begun", None)
-    assert message in told["message"] or case == "no connection"
+    monkeypatch.setattr(sensor_trigger, "_SETUP_TIMEOUT_SECONDS", 2.0)
+    event = await worker_event(start(wait(**arguments)))
+    assert (event["status"], event["state"]) == ("not_started", None)
+    assert message in event["message"] or case == "no connection"
     assert not supervisor.xcoms
 
 
 @pytest.mark.parametrize("mapped", [False, True])
-def test_a_param_without_a_default_does_not_end_the_triggerer(mapped):
-    """Airflow makes the context of a task before its trigger runs, and ends with all waits over an error."""
+def test_start_with_param_without_default_does_not_end_triggerer(mapped):
+    """Airflow builds the context of a task before its trigger runs, and exits if that fails."""
     with DAG("d", schedule=None, params={"needed": Param(type="string")}) as dag:
         if mapped:
             CodeOceanDataAssetSensor.partial(task_id="wait", params={"own": 1}, **START).expand(
@@ -342,31 +344,33 @@ def test_a_param_without_a_default_does_not_end_the_triggerer(mapped):
                 task_id="wait", data_asset_id="{{ params.needed }}", params={"own": 1}, **START
             )
     trigger = start(dag, map_index=0 if mapped else -1, conf={"needed": "given"})
-    assert trigger._rendered("{{ params.needed }} {{ params.own }}") == "given 1"
+    assert trigger._render_value("{{ params.needed }} {{ params.own }}") == "given 1"
 
 
-async def test_what_a_task_has_not_left_is_for_a_worker_to_miss(code_ocean, supervisor):
+async def test_run_with_missing_xcom_emits_not_started(code_ocean, supervisor):
     with DAG("d", schedule=None) as dag:
         CodeOceanDataAssetSensor(task_id="wait", data_asset_id=UpOperator(task_id="up").output, **START)
-    told = await told_to_worker(start(dag))
-    assert told["status"] == "not_begun"
-    assert "data_asset_id: task up has left no XCom return_value" in told["message"]
+    event = await worker_event(start(dag))
+    assert event["status"] == "not_started"
+    assert "data_asset_id: task up has no XCom return_value" in event["message"]
 
 
-async def test_what_airflow_does_not_answer_is_for_a_worker(code_ocean, supervisor, monkeypatch, draft):
-    """A template may ask by ways that nobody thought of; without an end to that it would hang for ever."""
-    monkeypatch.setattr(sensor_trigger, "_ANSWER_SECONDS", 0.2)
+async def test_run_with_unanswered_request_to_airflow_emits_not_started(
+    code_ocean, supervisor, monkeypatch, draft
+):
+    """A template may send other requests that Airflow never answers, so the setup has a limit."""
+    monkeypatch.setattr(sensor_trigger, "_SETUP_TIMEOUT_SECONDS", 0.2)
     trigger = start(wait(draft.id))
 
     async def hangs(*arguments):
-        await supervisor.asend("a question that is not known")
+        await supervisor.asend("an unknown request")
 
     monkeypatch.setattr(sensor_trigger, "push_xcom", hangs)
-    told = await told_to_worker(trigger)
-    assert (told["status"], told["message"]) == ("not_begun", "TimeoutError: ")
+    event = await worker_event(trigger)
+    assert (event["status"], event["message"]) == ("not_started", "TimeoutError: ")
 
 
-async def test_a_worker_begins_what_could_not_be(code_ocean, create):
+async def test_execute_complete_after_not_started_defers(code_ocean, create):
     code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
     asset = create()
 
@@ -377,7 +381,7 @@ async def test_a_worker_begins_what_could_not_be(code_ocean, create):
             pass
 
     dag = wait(asset.id)
-    event = {"status": "not_begun", "state": None, "message": "no such name"}
+    event = {"status": "not_started", "state": None, "message": "no such name"}
     with pytest.raises(TaskDeferred) as caught:
         dag.get_task("wait").execute_complete({"ti": TaskInstance()}, event)
     assert caught.value.trigger.data_asset_id == asset.id

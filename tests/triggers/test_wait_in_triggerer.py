@@ -17,19 +17,21 @@ NAME = "AIRFLOW_CONN_CODEOCEAN_DEFAULT"
 
 @pytest.fixture
 async def read(monkeypatch):
-    """Reads the connection, as the poller does."""
+    """Return the function with which the poller reads the connection."""
     connects = []
 
     async def take(wait, *, connect, **_):
         connects.append(connect)
 
-    monkeypatch.setattr(poller, "wait_together", take)
+    monkeypatch.setattr(poller, "wait_on_shared_poller", take)
     await _base.wait_in_triggerer("codeocean_default", None)
     return connects[0]
 
 
 @pytest.mark.parametrize("missing", ["connection", "certificates"])
-async def test_connect_missing_is_tolerated_for_two_minutes_each_time(monkeypatch, connect, read, missing):
+async def test_connect_without_connection_or_certificates_has_grace_period(
+    monkeypatch, connect, read, missing
+):
     def remove():
         if missing == "connection":
             monkeypatch.delenv(NAME, raising=False)
@@ -52,8 +54,10 @@ async def test_connect_missing_is_tolerated_for_two_minutes_each_time(monkeypatc
 
 
 @pytest.mark.fault("N2")
-@pytest.mark.skipif(not Feature.TASK_API.is_there, reason="Airflow 2 reads connections from its database")
-async def test_wait_in_line_missing_connection_fails_at_once(monkeypatch):
+@pytest.mark.skipif(
+    not Feature.TASK_EXECUTION_API.is_available, reason="Airflow 2 reads connections from its database"
+)
+async def test_wait_in_dag_test_with_missing_connection_raises_at_once(monkeypatch):
     """``dag.test()`` runs triggers in a process whose supervisor has no ``asend``."""
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time import task_runner

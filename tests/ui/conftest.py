@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
 SCREENSHOTS = CHECKOUT / ".airflow" / "ui" / version("apache-airflow")
-FLAGS = [
+CHROMIUM_FLAGS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -74,7 +74,7 @@ def airflow(
             "CODEOCEAN_GROUP": emulator.variables["CODEOCEAN_GROUP"],
         },
         ui=True,
-        parses_often=True,
+        reparse_unchanged_dags=True,
     ) as running:
         yield running
 
@@ -83,7 +83,7 @@ def airflow(
 def pages(chromium: str) -> Iterator[Callable[[], Page]]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=15_000)
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield lambda: browser.new_page(viewport={"width": 1280, "height": 960}, locale="en-GB")
         browser.close()
 

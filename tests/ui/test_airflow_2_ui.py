@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not version("apache-airflow").startswith("2."), reason="for Airflow 2")
 
 
-def test_connection_form(page: Page, airflow: RealAirflow):
+def test_connection_form_shows_the_provider_fields(page: Page, airflow: RealAirflow):
     page.goto(f"{airflow.url}/connection/add")
     page.locator("#conn_type").select_option("codeocean", force=True)  # hidden behind a fancier widget
     for label in ("Host", "Access token", "Verify TLS", "Timeout", "Proxy"):
@@ -25,7 +25,7 @@ def test_connection_form(page: Page, airflow: RealAirflow):
     expect(page.locator("#password")).to_have_attribute("type", "password")
 
 
-def test_connection_tested(page: Page, airflow: RealAirflow, emulator: EmulatorProcess):
+def test_connection_test_button_reports_success(page: Page, airflow: RealAirflow, emulator: EmulatorProcess):
     page.goto(f"{airflow.url}/connection/add")
     page.locator("#conn_type").select_option("codeocean", force=True)
     page.locator("#conn_id").fill("code_ocean")
@@ -38,7 +38,9 @@ def test_connection_tested(page: Page, airflow: RealAirflow, emulator: EmulatorP
     expect(page.locator(".alert-success")).to_be_visible()
 
 
-def test_link_to_the_data_asset(page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot):
+def test_task_link_while_deferred_and_after_success_is_shown(
+    page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot
+):
     run_id = airflow.trigger("capture_result", conf={"computation_id": emulator.computation_id})
     airflow.wait_for_task("capture_result", run_id, "capture", "deferred", timeout=60)
     address = (
@@ -50,7 +52,7 @@ def test_link_to_the_data_asset(page: Page, airflow: RealAirflow, emulator: Emul
     expect(link).to_have_attribute("href", address)
     screenshot(page, "link_while_it_waits")
 
-    emulator.call("POST", "/_emulator/advance", {"seconds": 60})
-    assert airflow.wait_for("capture_result", run_id, timeout=60).state == "success"
+    emulator.call_api("POST", "/_emulator/advance", {"seconds": 60})
+    assert airflow.wait_for_run("capture_result", run_id, timeout=60).state == "success"
     page.reload()
     expect(link).to_have_attribute("href", address)

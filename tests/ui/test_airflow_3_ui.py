@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(version("apache-airflow").startswith("2."), reason="for Airflow 3")
 
 
-def test_connection_form(page: Page, airflow: RealAirflow, screenshot):
+def test_connection_form_shows_the_provider_fields(page: Page, airflow: RealAirflow, screenshot):
     page.goto(f"{airflow.url}/connections")
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
@@ -45,7 +45,7 @@ def send_without_port(route: Route) -> None:
     route.continue_(post_data=json.dumps(body))
 
 
-def test_connection_saved_and_tested(page: Page, airflow: RealAirflow, emulator: EmulatorProcess):
+def test_connection_saved_then_tested_succeeds(page: Page, airflow: RealAirflow, emulator: EmulatorProcess):
     page.goto(f"{airflow.url}/connections")
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
@@ -70,7 +70,9 @@ def test_connection_saved_and_tested(page: Page, airflow: RealAirflow, emulator:
     expect(page.get_by_text("Test Connection Successful")).to_be_visible()
 
 
-def test_link_to_the_data_asset(page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot):
+def test_task_link_opens_the_data_asset_page(
+    page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot
+):
     run_id = airflow.trigger("capture_result", conf={"computation_id": emulator.computation_id})
     airflow.wait_for_task("capture_result", run_id, "capture", "deferred", timeout=60)
     asset_id = airflow.xcom("capture_result", run_id, "capture", "data_asset_id")
@@ -80,8 +82,8 @@ def test_link_to_the_data_asset(page: Page, airflow: RealAirflow, emulator: Emul
     expect(link).to_have_attribute("href", f"{emulator.url}/data-assets/{asset_id}")
     screenshot(page, "link_while_it_waits")
 
-    emulator.call("POST", "/_emulator/advance", {"seconds": 60})
-    assert airflow.wait_for("capture_result", run_id, timeout=60).state == "success"
+    emulator.call_api("POST", "/_emulator/advance", {"seconds": 60})
+    assert airflow.wait_for_run("capture_result", run_id, timeout=60).state == "success"
     page.reload()
     expect(page.get_by_text("Success").first).to_be_visible()
     expect(link).to_have_attribute("href", f"{emulator.url}/data-assets/{asset_id}")
@@ -95,15 +97,15 @@ def test_link_to_the_data_asset(page: Page, airflow: RealAirflow, emulator: Emul
     screenshot(asset_page, "data_asset_page")
 
 
-def test_capsule_leads_to_results_in_the_asset_graph(
+def test_asset_graph_shows_capsule_and_results(
     page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot
 ):
     capsule_id = emulator.variables["CODEOCEAN_CAPSULE_ID"]
     run_id = airflow.trigger("publish_results", conf={"capsule_id": capsule_id})
     for task in ("sort.run", "sort.capture"):
         airflow.wait_for_task("publish_results", run_id, task, "deferred", timeout=60)
-        emulator.call("POST", "/_emulator/advance", {"seconds": 600})
-    assert airflow.wait_for("publish_results", run_id, timeout=60).state == "success"
+        emulator.call_api("POST", "/_emulator/advance", {"seconds": 600})
+    assert airflow.wait_for_run("publish_results", run_id, timeout=60).state == "success"
     asset_id = airflow.xcom("publish_results", run_id, "sort.capture", "data_asset_id")
     node = page.locator(".react-flow__node")
 
@@ -125,7 +127,7 @@ def test_capsule_leads_to_results_in_the_asset_graph(
     screenshot(page, "asset_graph_of_tasks")
 
 
-def test_a_run_that_an_event_has_started(
+def test_dag_run_triggered_by_event_shows_the_event(
     page: Page, airflow: RealAirflow, emulator: EmulatorProcess, screenshot
 ):
     dag_id = "capture_on_completion"
@@ -134,26 +136,26 @@ def test_a_run_that_an_event_has_started(
     page.get_by_test_id("toggle-pause").click()  # nobody triggers it
 
     runs = airflow.wait_until(
-        lambda: airflow.release.call("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"],
-        awaited=f"a run of {dag_id}",
+        lambda: airflow.release.call_api("GET", f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"],
+        description=f"a run of {dag_id}",
         timeout=90,
     )
     run_id = runs[0]["dag_run_id"]
-    airflow.wait_for_task(dag_id, run_id, "take", "success", timeout=60)
-    taken = airflow.xcom(dag_id, run_id, "take")
-    assert emulator.computation_id in {each["computation_id"] for each in taken}
-    for index in range(len(taken)):
+    airflow.wait_for_task(dag_id, run_id, "claim", "success", timeout=60)
+    claimed = airflow.xcom(dag_id, run_id, "claim")
+    assert emulator.computation_id in {fields["computation_id"] for fields in claimed}
+    for index in range(len(claimed)):
         airflow.wait_until(
-            lambda index=index: airflow.xcom(dag_id, run_id, "finished.capture", "data_asset_id", index),
-            awaited=f"the data asset of computation {index}",
+            lambda index=index: airflow.xcom(dag_id, run_id, "computation.capture", "data_asset_id", index),
+            description=f"the data asset of computation {index}",
             timeout=60,
         )
-    emulator.call("POST", "/_emulator/advance", {"seconds": 600})
-    assert airflow.wait_for(dag_id, run_id, timeout=60).state == "success"
+    emulator.call_api("POST", "/_emulator/advance", {"seconds": 600})
+    assert airflow.wait_for_run(dag_id, run_id, timeout=60).state == "success"
 
     page.goto(f"{airflow.url}/dags/{dag_id}/runs/{run_id}")
     expect(page.get_by_text("Asset Triggered", exact=True)).to_be_visible()
-    expect(page.get_by_role("link", name="finished.share").first).to_be_visible()
+    expect(page.get_by_role("link", name="computation.share").first).to_be_visible()
     screenshot(page, "run_that_an_event_started")
     page.get_by_role("link", name="Asset Events").click()
     expect(page.get_by_text("1 Asset Event", exact=True)).to_be_visible()

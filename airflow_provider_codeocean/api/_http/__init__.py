@@ -1,1 +1,1 @@
-"""Everything that touches httpx, except the two clients and the storage."""
+"""Everything that touches httpx, except the two clients and the reader of signed URLs."""

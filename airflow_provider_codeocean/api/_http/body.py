@@ -1,105 +1,114 @@
-"""HTTP, as clients and storage share it: trust, bounded answers, errors without secrets.
-
-It, ``deadline.py`` and the two know httpx, and nothing else does.
-"""
+"""Responses with limits on their size and duration."""
 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from airflow_provider_codeocean.api.errors import UnexpectedAnswer
-from airflow_provider_codeocean.api.request import Call, Effect
+from airflow_provider_codeocean.api.errors import UnexpectedResponse
+from airflow_provider_codeocean.api.request import Idempotency, Request
 from airflow_provider_codeocean.api.response import Response
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.auth import Credentials
 
+#: An exchange, from connecting to the last byte of the body, may take this many timeouts.
+TOTAL_TIMEOUT_FACTOR = 2.0
 _MIB = 1024 * 1024
-#: Bytes that are read of an answer with an error status: its message is at the beginning.
-MAX_ERROR_ANSWER = _MIB
-#: In which answers may be compressed. Each multiplies what comes by a thousand at the most, others by more.
-CODINGS = ("gzip", "deflate")
-#: What names content codings: three at most.
-_CODING = re.compile("[a-z]{1,8}(, ?[a-z]{1,8}){0,2}")
+#: The rest of an error response is ignored: its message is at the beginning.
+MAX_ERROR_RESPONSE_BYTES = _MIB
+#: Compressions to accept. They expand data by a factor of at most 1,000; others expand it by more.
+ACCEPTED_ENCODINGS = ("gzip", "deflate")
+_CONTENT_ENCODING = re.compile("[a-z]{1,8}(, ?[a-z]{1,8}){0,2}")
 
 
-class Body:
-    """What comes of an answer, until it is too much.
+class Deadline:
+    """Limits how long a response may take.
 
-    :param call: the request.
-    :param response: the response, of which nothing is read yet.
-    :param limit: the most bytes that an answer may have, decompressed.
-    :ivar wanted: whether to read (on).
-    :raises UnexpectedAnswer: where it is told to be longer, or compressed in a way not asked for.
+    httpx limits each read. The deadline is checked after each read, so it ends slow bodies, but not slow
+    headers, which httpx reads in one step.
+
+    :param timeout: seconds until it expires.
     """
 
-    def __init__(self, call: Call[Any], response: httpx.Response, limit: int) -> None:
-        self._call = call
-        self._limit = limit
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._expires_at = time.monotonic() + timeout
+
+    def check(self) -> None:
+        """Raise :class:`httpx.ReadTimeout` if the deadline has expired."""
+        if time.monotonic() > self._expires_at:
+            raise httpx.ReadTimeout(timeout_message(self._timeout))
+
+
+def timeout_message(timeout: float) -> str:
+    """Return the error message for a response that is incomplete at its deadline."""
+    return f"not over after {timeout:g} s"
+
+
+class BoundedBody:
+    """Accumulates a response body up to a size limit.
+
+    :param request: the request.
+    :param response: the response, of which nothing has been read.
+    :param max_bytes: maximum size of the body, decompressed. Longer error bodies are cut off.
+    :ivar needs_more: whether to read on.
+    :raises UnexpectedResponse: if its headers state a longer body or a compression that was not accepted.
+    """
+
+    def __init__(self, request: Request[Any], response: httpx.Response, max_bytes: int) -> None:
+        self._request = request
+        self._response = response
+        self._is_error = not response.is_success
+        self._max_bytes = MAX_ERROR_RESPONSE_BYTES if self._is_error else max_bytes
         self._chunks: list[bytes] = []
         self._size = 0
-        self._refused = not response.is_success
-        coding = response.headers.get("content-encoding", "").strip().lower()
-        self.wanted = coding in {"", "identity", *CODINGS}
-        if self._refused:
-            self._limit = MAX_ERROR_ANSWER
-        elif not self.wanted:
-            raise self._unusable(f"in {_named(coding)}, which was not asked for", transient=True)
-        elif int(_decimal(response.headers.get("content-length", ""))) > limit:
-            raise self._too_long()
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        content_length = response.headers.get("content-length", "")
+        self.needs_more = encoding in {"", "identity", *ACCEPTED_ENCODINGS}
+        if self._is_error:
+            return
+        if not self.needs_more:
+            named = f" {encoding!r}" if _CONTENT_ENCODING.fullmatch(encoding) else ""  # it may be a secret
+            raise self._unexpected_response(
+                f"in {'the' if named else 'a'} content coding{named}, which was not asked for",
+                is_transient=True,
+            )
+        if content_length.isdecimal() and int(content_length) > max_bytes:
+            raise self._too_long_error()
 
-    def take(self, chunk: bytes) -> None:
-        """Take what comes next.
-
-        :param chunk: some bytes.
-        :raises UnexpectedAnswer: where it is too much; of an error the rest is left out.
-        """
+    def feed(self, chunk: bytes) -> None:
+        """Add a chunk. Raise UnexpectedResponse if the body is too long."""
         self._size += len(chunk)
         self._chunks.append(chunk)
-        if self._size > self._limit:
-            if not self._refused:
+        if self._size > self._max_bytes:
+            if not self._is_error:
                 self._chunks.clear()
-                raise self._too_long()
-            self.wanted = False
+                raise self._too_long_error()
+            self.needs_more = False
 
-    def response(self, response: httpx.Response, credentials: Credentials) -> Response:
-        """Return the response without the HTTP library.
-
-        :param response: the response, read and closed.
-        :param credentials: the access token, which is redacted.
-        :returns: the response.
-        """
-        # Its stream refers back to it: without this, pages of a megabyte stay until the next collection.
-        response.stream = httpx.ByteStream(b"")
+    def to_response(self, credentials: Credentials) -> Response:
+        """Return the response without the HTTP library. The access token is redacted."""
+        # The stream refers to its response: this cycle would keep large bodies until the next collection.
+        self._response.stream = httpx.ByteStream(b"")
         content = b"".join(self._chunks)
-        if self._refused:
-            content = content[: self._limit]
-        headers = {name: credentials.redact(value) for name, value in response.headers.items()}
-        content = credentials.redact_body(content, response.charset_encoding)
-        return Response(response.status_code, headers, content)
+        if self._is_error:
+            content = content[: self._max_bytes]
+        headers = {name: credentials.redact(value) for name, value in self._response.headers.items()}
+        return Response(self._response.status_code, headers, credentials.redact_body(content))
 
-    def _too_long(self) -> UnexpectedAnswer:
-        return self._unusable(
-            f"with more than {self._limit // _MIB} MiB"
-            if self._limit >= _MIB
-            else f"with more than {self._limit} bytes"
+    def _too_long_error(self) -> UnexpectedResponse:
+        size = self._max_bytes
+        return self._unexpected_response(
+            f"with more than {f'{size // _MIB} MiB' if size >= _MIB else f'{size} bytes'}"
         )
 
-    def _unusable(self, how: str, *, transient: bool = False) -> UnexpectedAnswer:
-        return UnexpectedAnswer(
-            f"{self._call.method} {self._call.path} was answered {how}",
-            maybe_applied=self._call.effect is not Effect.READ,
-            transient=transient,
+    def _unexpected_response(self, problem: str, *, is_transient: bool = False) -> UnexpectedResponse:
+        return UnexpectedResponse(
+            f"{self._request} was answered {problem}",
+            may_have_been_applied=self._request.idempotency is not Idempotency.SAFE,
+            is_transient=is_transient,
         )
-
-
-def _named(coding: str) -> str:
-    """Name a content coding where that is what it is: a server may send anything in its place."""
-    return f"the content coding {coding!r}" if _CODING.fullmatch(coding) else "a content coding"
-
-
-def _decimal(text: str) -> str:
-    return text if text.isdecimal() else "0"

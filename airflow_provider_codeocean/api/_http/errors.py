@@ -1,4 +1,4 @@
-"""Errors of httpx as errors of the client, without secrets and with a remedy."""
+"""Convert httpx's errors to the client's, without secrets and with a remedy."""
 
 from __future__ import annotations
 
@@ -9,98 +9,99 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedAnswer
-from airflow_provider_codeocean.api.request import Call, Effect
+from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedResponse
+from airflow_provider_codeocean.api.request import Idempotency, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_NEVER_SENT = (
+_NOT_SENT_ERRORS = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-#: Where an error about what is no HTTP, or about an address that is none, begins to quote it.
-_QUOTED = re.compile(r":? (?:bytearray\(|b['\"])|(?<=in location header):")
-#: The remedies of errors, by the class of one of their causes.
+#: Start of the quoted input in errors about invalid HTTP and invalid redirects.
+_QUOTED_INPUT = re.compile(r":? (?:bytearray\(|b['\"])|(?<=in location header):")
+#: Remedies by the class of the error or of one of its causes.
 _REMEDIES: dict[type[BaseException], str] = {
     socket.gaierror: "the name of the host cannot be resolved. Check its spelling, and this machine's DNS",
     ConnectionRefusedError: "nothing listens there. Check host, port, and proxy",
     ssl.SSLCertVerificationError: "the certificate is not trusted. Check the host, and the option verify",
 }
-_SPEAKS_HTTP = (
+_PLAIN_HTTP_REMEDY = (
     "the server speaks http, not https. Check the port. Give the host with http:// only if the token may be "
     "sent unencrypted"
 )
-#: What OpenSSL calls a response without TLS: it depends on the release, and on the first bytes.
-_NO_TLS = frozenset(
+#: OpenSSL's reasons for a response without TLS, which depend on its release and on the first bytes.
+_PLAIN_HTTP_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 )
 
 
-def transport_error(call: Call[Any], error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanTransportError:
-    """Return the error for a request that failed on the way.
+def to_transport_error(
+    request: Request[Any], error: httpx.HTTPError | httpx.InvalidURL
+) -> CodeOceanTransportError:
+    """Return the error to raise for a request that got no response. It names the remedy, if that is known.
 
-    :param call: the request.
-    :param error: the error of the HTTP library. Raise ours ``from None``: the variables in the frames of the
-        other are headers, and addresses with signatures.
-    :returns: the error to raise. It says whether the request may have been applied, and names the remedy.
+    :param request: the request.
+    :param error: httpx's error. Raise the returned error from its :func:`safe_cause`.
+    :returns: the error.
     """
-    request = f"{call.method} {call.path}"
-    sent = not isinstance(error, _NEVER_SENT)
-    maybe_applied = sent and call.effect is not Effect.READ
-    # Our own URLs are valid: an invalid one is where a proxy redirects to.
+    is_sent = not isinstance(error, _NOT_SENT_ERRORS)
+    may_have_been_applied = is_sent and request.idempotency is not Idempotency.SAFE
+    # Our own URLs are valid, so an invalid one is the target of a redirect.
     if isinstance(error, httpx.InvalidURL) or "in location header" in str(error):
-        return UnexpectedAnswer(
+        return UnexpectedResponse(
             f"{request} got a response that is not Code Ocean's: a redirect to an invalid URL",
-            maybe_applied=maybe_applied,
+            may_have_been_applied=may_have_been_applied,
         )
-    happened = "got no answer" if sent else "could not be sent"
+    problem = "got no answer" if is_sent else "could not be sent"
     return CodeOceanTransportError(
-        f"{request} {happened} ({type(error).__name__}: {reason(error)}){_remedy(error)}",
-        maybe_applied=maybe_applied,
-        transient=not is_untrusted(error) and not isinstance(error, httpx.UnsupportedProtocol),
+        f"{request} {problem} ({type(error).__name__}: {error_text(error)}){_remedy(error)}",
+        may_have_been_applied=may_have_been_applied,
+        is_transient=not is_certificate_error(error) and not isinstance(error, httpx.UnsupportedProtocol),
     )
 
 
-def reason(error: Exception) -> str:
-    """Return the text of an error of the HTTP library.
-
-    :param error: the error.
-    :returns: its text, without the bytes that it quotes: they may be the request, sent back.
-    """
-    text = _QUOTED.split(str(error))[0] if isinstance(error, httpx.ProtocolError) else str(error)
+def error_text(error: Exception) -> str:
+    """Return the text of httpx's error, without quoted bytes: a server may send the request back."""
+    text = _QUOTED_INPUT.split(str(error))[0] if isinstance(error, httpx.ProtocolError) else str(error)
     return text or type(error).__name__
 
 
-def is_untrusted(error: BaseException) -> bool:
-    """Return whether a server's certificate is not trusted: then a retry does not help.
+def safe_cause(error: Exception) -> Exception | None:
+    """Return httpx's error as the cause for tracebacks, or None if its text can quote a token or a URL."""
+    return (
+        None
+        if isinstance(error, httpx.ProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol)
+        else error
+    )
 
-    :param error: the error of the HTTP library.
-    :returns: whether it is.
-    """
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+
+def is_certificate_error(error: BaseException) -> bool:
+    """Return whether a server's certificate is not trusted, so that a retry does not help."""
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _iter_causes(error))
 
 
 def _remedy(error: BaseException) -> str:
-    """Return what to check after an error, as the end of a message; empty if that is not known."""
-    for cause in _causes(error):
+    """Return the end of the error message: the remedy, or nothing if none is known."""
+    for cause in _iter_causes(error):
         for kind, remedy in _REMEDIES.items():
             if isinstance(cause, kind):
                 return f": {remedy}"
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
-            return f": {_SPEAKS_HTTP}"
+        if isinstance(cause, ssl.SSLError) and cause.reason in _PLAIN_HTTP_REASONS:
+            return f": {_PLAIN_HTTP_REMEDY}"
         if isinstance(cause, httpx.RemoteProtocolError) and "illegal status line" in str(cause):
             return ": this is not a web server. Check host and port"
     return ""
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it came from; trying several addresses leads to a group."""
+def _iter_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and its causes. Connecting to several addresses can raise a group."""
     yield error
     for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
         if cause is not None:
-            yield from _causes(cause)
+            yield from _iter_causes(cause)

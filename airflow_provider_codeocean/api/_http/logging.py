@@ -1,28 +1,29 @@
-"""Keeps httpx from writing a line for each of our requests into the task's log, where INFO is shown."""
+"""Keeps requests and signed URLs out of the logs of httpx and httpcore."""
 
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
+
+#: True while a signed URL is read. Whoever has the URL can read the file, so no library may log it.
+is_reading_signed_url = ContextVar("is_reading_signed_url", default=False)
+_silenced_url_prefixes: set[str] = set()
 
 
-class _Quiet(logging.Filter):
-    def __init__(self) -> None:
-        super().__init__()
-        self.urls: set[str] = set()
+class _RequestLogFilter(logging.Filter):
+    """Drops all lines about signed URLs, and the INFO line that httpx logs for each API request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or not any(
-            str(arg).startswith(url) for arg in record.args or () for url in self.urls
+        return not is_reading_signed_url.get() and (
+            record.levelno > logging.INFO
+            or not any(str(arg).startswith((*_silenced_url_prefixes,)) for arg in record.args or ())
         )
 
 
-_quiet = _Quiet()
-logging.getLogger("httpx").addFilter(_quiet)
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_RequestLogFilter())
 
 
-def keep_quiet_about(url: str) -> None:
-    """Let httpx write no more lines about requests to an address.
-
-    :param url: what the addresses of the requests begin with.
-    """
-    _quiet.urls.add(url)
+def silence_request_logs(url_prefix: str) -> None:
+    """Drop the log lines of httpx about requests to URLs that start with ``url_prefix``."""
+    _silenced_url_prefixes.add(url_prefix)

@@ -6,71 +6,54 @@ import os
 import ssl
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from airflow_provider_codeocean.api.errors import NoCertificates
+from airflow_provider_codeocean.api.errors import CertificatesNotFound
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def stamp(verify: bool | str) -> tuple[str, int, int] | None:
-    """Return what tells whether the certificates at a path were replaced.
-
-    :param verify: what :func:`ssl_context` takes; True is the path that OpenSSL's environment variables name.
-    :returns: the path, when it was written, in nanoseconds, and its bytes; None where there is no path, or
-        nothing at it. Of a folder only files that come, go or are renamed count.
-    """
-    path = os.getenv("SSL_CERT_FILE") or os.getenv("SSL_CERT_DIR") if verify is True else verify
-    if not path:
-        return None
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return path, found.st_mtime_ns, found.st_size
+T = TypeVar("T")
 
 
 def ssl_context(verify: bool | str) -> ssl.SSLContext:
-    """Return the TLS context, made once for the same certificates: that costs more than many requests.
+    """Return the TLS context for API requests.
 
-    :param verify: False verifies nothing; a path is that of certificates to trust, and no others.
+    :param verify: False to verify nothing, or the path of the only certificates to trust.
     :returns: the context.
-    :raises NoCertificates: where there are none at the path.
+    :raises CertificatesNotFound: if there are no certificates at the path.
     """
-    return _ssl_context(verify, stamp(verify))
+    if not isinstance(verify, bool):
+        return _with_path(verify, ssl.create_default_context)
+    is_customized = os.getenv("SSL_CERT_FILE") or os.getenv("SSL_CERT_DIR")
+    return _new_default_context() if verify and is_customized else _cached_default_context(verify)
 
 
-@lru_cache(maxsize=16)
-def _ssl_context(verify: bool | str, _stamp: tuple[str, int, int] | None) -> ssl.SSLContext:
+def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
+    """Return the TLS context for signed URLs: a path adds to the authorities that are trusted by default.
+
+    A deployment whose certificate is from a private authority may keep its files in a public cloud.
+
+    :param verify: see :func:`ssl_context`.
+    :returns: the context.
+    :raises CertificatesNotFound: if there are no certificates at the path, or at the one in the environment.
+    """
     if isinstance(verify, bool):
-        return _usual_ssl_context(verify=verify)
-    try:
-        if Path(verify).is_dir():
-            return ssl.create_default_context(capath=verify)
-        return ssl.create_default_context(cafile=verify)
-    except OSError as error:  # not there, not to be read, or no certificates
-        raise NoCertificates(
-            f"verify must be true, false or the path of certificates to trust, got {verify!r}: {error}"
-        ) from error
+        return ssl_context(verify)
+    context = _new_default_context()
+    _with_path(verify, context.load_verify_locations)
+    return context
 
 
-def _usual_ssl_context(*, verify: bool) -> ssl.SSLContext:
-    """Make one that trusts what OpenSSL's environment variables name, or else the usual authorities."""
-    try:
-        return httpx.create_ssl_context(verify=verify)
-    except OSError as error:
-        raise NoCertificates(
-            "the environment variable SSL_CERT_FILE or SSL_CERT_DIR must be the path of certificates to "
-            f"trust: {error}"
-        ) from error
+def build_proxy(url: str | None, verify: bool | str) -> httpx.Proxy | None:
+    """Return a proxy. If it uses TLS, its certificate is always verified.
 
-
-def proxy_at(url: str | None, verify: bool | str) -> httpx.Proxy | None:
-    """Return a proxy whose certificate, where it has one, is verified as those of hosts of files are.
-
-    :param url: its address; None where there is none.
-    :param verify: what :func:`ssl_context` takes. False is said of the server behind the proxy, not of it.
-    :returns: the proxy.
-    :raises ValueError: where it is no address; it is not repeated, because it may hold a password.
+    :param url: the proxy's address, or None.
+    :param verify: see :func:`ssl_context`; a path adds to the authorities that are trusted.
+    :returns: the proxy, or None.
+    :raises ValueError: if the address is invalid. The message omits it, because it may contain a password.
     """
     if url is None:
         return None
@@ -78,26 +61,30 @@ def proxy_at(url: str | None, verify: bool | str) -> httpx.Proxy | None:
         address = httpx.URL(url)
     except httpx.InvalidURL:
         raise ValueError("proxy must be the address of an HTTP proxy") from None
-    trusted = storage_ssl_context(verify or True) if address.scheme == "https" else None
-    return httpx.Proxy(address, ssl_context=trusted)
+    context = storage_ssl_context(verify or True) if address.scheme == "https" else None
+    return httpx.Proxy(address, ssl_context=context)
 
 
-def storage_ssl_context(verify: bool | str) -> ssl.SSLContext:
-    """Return the TLS context for hosts of files: a path adds to the authorities that are trusted anyway.
-
-    A deployment with a certificate of an authority of its own may keep its files with a public cloud.
-
-    :param verify: what :func:`ssl_context` takes.
-    :returns: the context.
-    :raises NoCertificates: where there are none at the path, or where the environment says that some are.
-    """
-    context = ssl_context(verify)  # says what is wrong with the path
-    return context if isinstance(verify, bool) else _storage_ssl_context(verify, stamp(verify), stamp(True))
+def _with_path(path: str, load: Callable[..., T]) -> T:
+    try:
+        return load(capath=path) if Path(path).is_dir() else load(cafile=path)
+    except OSError as error:  # missing, unreadable, or without certificates
+        raise CertificatesNotFound(
+            f"verify must be true, false or the path of certificates to trust, got {path!r}: {error}"
+        ) from error
 
 
-@lru_cache(maxsize=16)
-def _storage_ssl_context(verify: str, *_stamps: tuple[str, int, int] | None) -> ssl.SSLContext:
-    context = _usual_ssl_context(verify=True)
-    is_folder = Path(verify).is_dir()
-    context.load_verify_locations(capath=verify if is_folder else None, cafile=None if is_folder else verify)
-    return context
+def _new_default_context(*, verify: bool = True) -> ssl.SSLContext:
+    """Create a context that trusts the path in OpenSSL's environment variables, or public authorities."""
+    try:
+        return httpx.create_ssl_context(verify=verify)
+    except OSError as error:
+        raise CertificatesNotFound(
+            "the environment variable SSL_CERT_FILE or SSL_CERT_DIR must be the path of certificates to "
+            f"trust: {error}"
+        ) from error
+
+
+@lru_cache  # loading the public authorities takes 20 ms
+def _cached_default_context(verify: bool) -> ssl.SSLContext:
+    return _new_default_context(verify=verify)

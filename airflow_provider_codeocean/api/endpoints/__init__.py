@@ -1,1 +1,1 @@
-"""The endpoints of the API, each declared once. A file per resource."""
+"""The endpoints of the API, each declared once, with one module per resource."""

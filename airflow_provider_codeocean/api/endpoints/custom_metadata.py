@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from airflow_provider_codeocean.api.endpoint import Resource, S, endpoint
+from airflow_provider_codeocean.api.endpoint import Resource, SenderT, endpoint
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadata
 
 
-class CustomMetadataSchema(Resource[S]):
-    """The fields of custom metadata that the deployment's administrators defined."""
+class CustomMetadataSchema(Resource[SenderT]):
+    """The deployment's schema of custom metadata, defined by administrators."""
 
-    root = "custom_metadata"
+    path_prefix = "custom_metadata"
 
     @endpoint("GET", "", CustomMetadata)
     def get(self) -> None:

@@ -1,1 +1,1 @@
-"""The API's objects: what it answers (read leniently) and what it takes (checked strictly)."""
+"""Pydantic models of the API: lenient for responses, strict for parameters."""

@@ -1,4 +1,4 @@
-"""Capsules and pipelines, which have the same shape."""
+"""Capsules and pipelines, which have the same fields."""
 
 from __future__ import annotations
 
@@ -8,206 +8,206 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 
 from airflow_provider_codeocean.api.models.base import (
-    Fields,
-    Flag,
-    Integer,
-    Many,
-    Maybe,
-    Name,
-    Number,
-    Payload,
+    FreeFields,
+    ObjectList,
+    OptionalBool,
+    OptionalInt,
+    OptionalNumber,
+    OptionalObject,
+    OptionalStr,
     ResponseId,
-    Text,
-    Texts,
-    reader_of,
+    ResponseModel,
+    StrList,
+    StrOrEmpty,
+    lenient_enum,
 )
 from airflow_provider_codeocean.api.models.search import SearchParams
 
 
 class CapsuleStatus(StrEnum):
-    """Whether a capsule is a released one."""
+    """Whether a capsule is released."""
 
     RELEASE = "release"
     NON_RELEASE = "non_release"
 
 
-class OriginalCapsule(Payload):
-    """The capsule that one was duplicated from."""
+class OriginalCapsule(ResponseModel):
+    """The capsule that a duplicate was created from."""
 
     id: ResponseId = ""
-    name: Text = None
-    major_version: Integer = None
-    minor_version: Integer = None
-    created: Number = None
-    public: Flag = None
+    name: OptionalStr = None
+    major_version: OptionalInt = None
+    minor_version: OptionalInt = None
+    created: OptionalNumber = None
+    public: OptionalBool = None
 
 
-class Version(Payload):
+class Version(ResponseModel):
     """A released version."""
 
-    major_version: Integer = None
-    minor_version: Integer = None
-    release_time: Number = None
+    major_version: OptionalInt = None
+    minor_version: OptionalInt = None
+    release_time: OptionalNumber = None
 
 
-class Capsule(Payload):
+class Capsule(ResponseModel):
     """A capsule or a pipeline.
 
-    :ivar id: its identifier.
-    :ivar created: when it was created, in Unix seconds.
+    :ivar id: identifier.
+    :ivar created: creation time, in Unix seconds.
     :ivar name: display name.
     :ivar status: ``release`` or ``non_release``.
-    :ivar owner: id of its owner.
-    :ivar owner_email: email address of its owner.
-    :ivar slug: number that its page is found by.
+    :ivar owner: id of the owner.
+    :ivar owner_email: email address of the owner.
+    :ivar slug: number in the URL of its page.
     :ivar last_accessed: when it was last opened, in Unix seconds.
     :ivar description: free text.
     :ivar field: field of research.
-    :ivar tags: its tags.
-    :ivar original_capsule: what it was duplicated from.
-    :ivar release_capsule: id of the released capsule made from it.
+    :ivar tags: tags.
+    :ivar original_capsule: the capsule that it was duplicated from.
+    :ivar release_capsule_id: id of the capsule that it was released as.
     :ivar submission: submission of a published capsule.
     :ivar versions: released versions.
     :ivar article: article that it belongs to.
     :ivar cloned_from_url: Git repository that it was cloned from.
     """
 
-    essential = ("id",)
-    former_names: ClassVar = {"keywords": "tags", "published_capsule": "release_capsule"}
+    characteristic_fields = ("id",)
+    legacy_names: ClassVar = {"keywords": "tags", "published_capsule": "release_capsule"}
 
     id: ResponseId = ""
-    created: Number = None
-    name: Name = ""
+    created: OptionalNumber = None
+    name: StrOrEmpty = ""
     status: Annotated[
         CapsuleStatus | str | None,
-        BeforeValidator(reader_of(CapsuleStatus, published="release", non_published="non_release")),
+        BeforeValidator(lenient_enum(CapsuleStatus, published="release", non_published="non_release")),
     ] = None
-    owner: Text = None
-    owner_email: Text = None
-    slug: Text = None
-    last_accessed: Number = None
-    description: Text = None
-    field: Text = None
-    tags: Texts = Field(default_factory=list)
-    original_capsule: Maybe[OriginalCapsule] = None
-    release_capsule: Text = None
-    submission: Fields = Field(default_factory=dict)
-    versions: Many[Version] = Field(default_factory=list)
-    article: Fields = Field(default_factory=dict)
-    cloned_from_url: Text = None
+    owner: OptionalStr = None
+    owner_email: OptionalStr = None
+    slug: OptionalStr = None
+    last_accessed: OptionalNumber = None
+    description: OptionalStr = None
+    field: OptionalStr = None
+    tags: StrList = Field(default_factory=list)
+    original_capsule: OptionalObject[OriginalCapsule] = None
+    release_capsule: OptionalStr = None
+    submission: FreeFields = Field(default_factory=dict)
+    versions: ObjectList[Version] = Field(default_factory=list)
+    article: FreeFields = Field(default_factory=dict)
+    cloned_from_url: OptionalStr = None
 
 
-class AppPanelDataAsset(Payload):
-    """A data asset that the App Panel offers to replace."""
+class AppPanelDataAsset(ResponseModel):
+    """A replaceable data asset in the App Panel."""
 
     id: ResponseId = ""
-    mount: Text = None
-    name: Text = None
-    kind: Text = None
-    accessible: Flag = None
-    description: Text = None
-    help_text: Text = None
+    mount: OptionalStr = None
+    name: OptionalStr = None
+    kind: OptionalStr = None
+    accessible: OptionalBool = None
+    description: OptionalStr = None
+    help_text: OptionalStr = None
 
 
-class AppPanelCategory(Payload):
+class AppPanelCategory(ResponseModel):
     """A group of parameters in the App Panel."""
 
     id: ResponseId = ""
-    name: Text = None
-    description: Text = None
-    help_text: Text = None
+    name: OptionalStr = None
+    description: OptionalStr = None
+    help_text: OptionalStr = None
 
 
-class AppPanelParameter(Payload):
-    """A parameter in the App Panel: its type is ``text``, ``list`` or ``file``."""
+class AppPanelParameter(ResponseModel):
+    """A parameter in the App Panel, of type ``text``, ``list``, or ``file``."""
 
-    name: Name = ""
-    type: Text = None
-    category: Text = None
-    param_name: Text = None
-    description: Text = None
-    help_text: Text = None
-    value_type: Text = None
-    default_value: Text = None
-    required: Flag = None
-    hidden: Flag = None
-    minimum: Number = None
-    maximum: Number = None
-    pattern: Text = None
-    value_options: Texts = Field(default_factory=list)
+    name: StrOrEmpty = ""
+    type: OptionalStr = None
+    category: OptionalStr = None
+    param_name: OptionalStr = None
+    description: OptionalStr = None
+    help_text: OptionalStr = None
+    value_type: OptionalStr = None
+    default_value: OptionalStr = None
+    required: OptionalBool = None
+    hidden: OptionalBool = None
+    minimum: OptionalNumber = None
+    maximum: OptionalNumber = None
+    pattern: OptionalStr = None
+    value_options: StrList = Field(default_factory=list)
 
 
-class AppPanelResult(Payload):
+class AppPanelResult(ResponseModel):
     """A result file that the App Panel shows."""
 
-    file_name: Text = None
+    file_name: OptionalStr = None
 
 
-class AppPanelProcess(Payload):
-    """A process of a pipeline, with what the App Panel asks for it."""
+class AppPanelProcess(ResponseModel):
+    """A process of a pipeline in the App Panel."""
 
-    name: Name = ""
-    categories: Many[AppPanelCategory] = Field(default_factory=list)
-    parameters: Many[AppPanelParameter] = Field(default_factory=list)
+    name: StrOrEmpty = ""
+    categories: ObjectList[AppPanelCategory] = Field(default_factory=list)
+    parameters: ObjectList[AppPanelParameter] = Field(default_factory=list)
 
 
-class AppPanel(Payload):
-    """The App Panel: what a capsule asks of the person who runs it.
+class AppPanel(ResponseModel):
+    """The App Panel: the inputs of a capsule's run.
 
     :ivar general: title, instructions and help text.
-    :ivar data_assets: data assets that can be replaced.
+    :ivar data_assets: replaceable data assets.
     :ivar categories: groups of parameters.
     :ivar parameters: the parameters.
-    :ivar results: result files that it shows.
-    :ivar processes: a pipeline's processes, with the categories and parameters of each.
+    :ivar results: result files to show.
+    :ivar processes: processes of a pipeline, with their categories and parameters.
     """
 
-    general: Fields = Field(default_factory=dict)
-    data_assets: Many[AppPanelDataAsset] = Field(default_factory=list)
-    categories: Many[AppPanelCategory] = Field(default_factory=list)
-    parameters: Many[AppPanelParameter] = Field(default_factory=list)
-    results: Many[AppPanelResult] = Field(default_factory=list)
-    processes: Many[AppPanelProcess] = Field(default_factory=list)
+    general: FreeFields = Field(default_factory=dict)
+    data_assets: ObjectList[AppPanelDataAsset] = Field(default_factory=list)
+    categories: ObjectList[AppPanelCategory] = Field(default_factory=list)
+    parameters: ObjectList[AppPanelParameter] = Field(default_factory=list)
+    results: ObjectList[AppPanelResult] = Field(default_factory=list)
+    processes: ObjectList[AppPanelProcess] = Field(default_factory=list)
 
 
-class GitSync(Payload):
-    """What synchronising with a Git repository did.
+class GitSync(ResponseModel):
+    """The result of a synchronization with a Git repository.
 
-    :ivar pushed: number of commits sent.
-    :ivar pulled: number of commits fetched.
-    :ivar new_branch: whether the repository had no such branch before.
+    :ivar pushed: number of pushed commits.
+    :ivar pulled: number of pulled commits.
+    :ivar new_branch: whether the branch was created in the repository.
     """
 
-    pushed: Integer = None
-    pulled: Integer = None
-    new_branch: Flag = None
+    pushed: OptionalInt = None
+    pulled: OptionalInt = None
+    new_branch: OptionalBool = None
 
 
-class ReleaseJob(Payload):
-    """The release of a further version, which runs on at Code Ocean.
+class ReleaseJob(ResponseModel):
+    """A job of Code Ocean that releases a new version.
 
-    :ivar job_id: its identifier.
+    :ivar job_id: identifier.
     :ivar status: ``created``, ``started``, ``completed``, ``failed``, ``canceled`` or ``canceling``.
-    :ivar started: when it was started, in Unix seconds.
-    :ivar duration: seconds that it took.
-    :ivar release_capsule: id of the released capsule.
+    :ivar started: start time, in Unix seconds.
+    :ivar duration: duration in seconds.
+    :ivar release_capsule_id: id of the released capsule.
     :ivar release_version: the released version.
-    :ivar error: why it failed.
+    :ivar error: reason of a failure.
     """
 
-    essential = ("job_id",)
+    characteristic_fields = ("job_id",)
 
-    job_id: Name = ""
-    status: Text = None
-    started: Number = None
-    duration: Number = None
-    release_capsule: Text = None
-    release_version: Maybe[Version] = None
-    error: Text = None
+    job_id: StrOrEmpty = ""
+    status: OptionalStr = None
+    started: OptionalNumber = None
+    duration: OptionalNumber = None
+    release_capsule: OptionalStr = None
+    release_version: OptionalObject[Version] = None
+    error: OptionalStr = None
 
 
 class CapsuleSortField(StrEnum):
-    """What a search of capsules can be ordered by."""
+    """Sort fields of a capsule search."""
 
     CREATED = "created"
     LAST_ACCESSED = "last_accessed"
@@ -215,12 +215,12 @@ class CapsuleSortField(StrEnum):
 
 
 class CapsuleSearchParams(SearchParams):
-    """A search of capsules or pipelines.
+    """Parameters of a search for capsules or pipelines.
 
     Fields of a query: id, name, doi, tag, field, affiliation, journal, article, author.
 
-    :param sort_field: what to order by, together with ``sort_order``.
-    :param status: only released ones, or only others.
+    :param sort_field: field to sort by, together with ``sort_order``.
+    :param status: only released, or only unreleased ones.
     """
 
     sort_field: CapsuleSortField | None = None

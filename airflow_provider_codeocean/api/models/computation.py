@@ -8,27 +8,27 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from airflow_provider_codeocean.api.models.base import (
-    AnyText,
     CapsuleId,
-    Flag,
-    Folder,
+    CoercedStr,
+    FolderName,
     Id,
-    Integer,
-    Many,
-    Name,
-    NonEmpty,
-    Number,
-    Params,
-    Payload,
+    NonEmptyStr,
+    ObjectList,
+    OptionalBool,
+    OptionalInt,
+    OptionalNumber,
+    OptionalStr,
+    RequestModel,
     ResponseId,
-    Text,
-    Version,
-    reader_of,
+    ResponseModel,
+    StrOrEmpty,
+    VersionNumber,
+    lenient_enum,
 )
 
 
 class ComputationState(StrEnum):
-    """Where a computation stands: ``completed`` and ``failed`` are final."""
+    """The state of a computation; ``completed`` and ``failed`` are final."""
 
     INITIALIZING = "initializing"
     RUNNING = "running"
@@ -45,95 +45,95 @@ class ComputationEndStatus(StrEnum):
     STOPPED = "stopped"
 
 
-class Parameter(Payload):
-    """A parameter that a computation was given; an ordered one has no name."""
+class Parameter(ResponseModel):
+    """A parameter of a computation; an ordered one has no name."""
 
-    name: Text = None
-    param_name: Text = None
-    value: Text = None
-
-
-class Process(Payload):
-    """A process of a pipeline's computation."""
-
-    name: Name = ""
-    capsule_id: Text = None
-    version: Integer = None
-    public: Flag = None
-    parameters: Many[Parameter] = Field(default_factory=list)
+    name: OptionalStr = None
+    param_name: OptionalStr = None
+    value: OptionalStr = None
 
 
-class InputDataAsset(Payload):
-    """A data asset that a computation reads."""
+class Process(ResponseModel):
+    """A process of a pipeline computation."""
+
+    name: StrOrEmpty = ""
+    capsule_id: OptionalStr = None
+    version: OptionalInt = None
+    public: OptionalBool = None
+    parameters: ObjectList[Parameter] = Field(default_factory=list)
+
+
+class InputDataAsset(ResponseModel):
+    """An input data asset of a computation."""
 
     id: ResponseId = ""
-    mount: Text = None
+    mount: OptionalStr = None
 
 
-class Computation(Payload):
+class Computation(ResponseModel):
     """A computation.
 
-    :ivar id: its identifier.
-    :ivar created: when it was started, in Unix seconds.
+    :ivar id: identifier.
+    :ivar created: creation time, in Unix seconds.
     :ivar name: display name.
-    :ivar owner: id of the user that started it.
+    :ivar owner: id of the user who started it.
     :ivar owner_email: email address of that user.
-    :ivar run_time: seconds that it has run.
-    :ivar state: ``initializing``, ``running``, ``finalizing``, ``completed`` or ``failed``.
-    :ivar end_status: ``succeeded``, ``failed`` or ``stopped``, once it is completed.
-    :ivar exit_code: exit code of its process.
-    :ivar has_results: whether it left results.
+    :ivar run_time_seconds: run time in seconds.
+    :ivar state: ``initializing``, ``running``, ``finalizing``, ``completed``, or ``failed``.
+    :ivar end_status: ``succeeded``, ``failed``, or ``stopped``, if it is completed.
+    :ivar exit_code: exit code of the process.
+    :ivar has_results: whether it has results.
     :ivar cloud_workstation: whether it is a cloud workstation.
-    :ivar data_assets: data assets that it reads.
-    :ivar parameters: its parameters.
-    :ivar nextflow_profile: profile of a pipeline's run.
-    :ivar processes: processes of a pipeline's run.
+    :ivar data_assets: input data assets.
+    :ivar parameters: parameters.
+    :ivar nextflow_profile: Nextflow profile of a pipeline run.
+    :ivar processes: processes of a pipeline run.
     """
 
-    essential = ("id",)
+    characteristic_fields = ("id",)
 
     id: ResponseId = ""
-    created: Number = None
-    name: Name = ""
-    owner: Text = None
-    owner_email: Text = None
-    run_time: Number = None
-    state: Annotated[ComputationState | str | None, BeforeValidator(reader_of(ComputationState))] = None
+    created: OptionalNumber = None
+    name: StrOrEmpty = ""
+    owner: OptionalStr = None
+    owner_email: OptionalStr = None
+    run_time: OptionalNumber = None
+    state: Annotated[ComputationState | str | None, BeforeValidator(lenient_enum(ComputationState))] = None
     end_status: Annotated[
-        ComputationEndStatus | str | None, BeforeValidator(reader_of(ComputationEndStatus))
+        ComputationEndStatus | str | None, BeforeValidator(lenient_enum(ComputationEndStatus))
     ] = None
-    exit_code: Integer = None
-    has_results: Flag = None
-    cloud_workstation: Flag = None
-    data_assets: Many[InputDataAsset] = Field(default_factory=list)
-    parameters: Many[Parameter] = Field(default_factory=list)
-    nextflow_profile: Text = None
-    processes: Many[Process] = Field(default_factory=list)
+    exit_code: OptionalInt = None
+    has_results: OptionalBool = None
+    cloud_workstation: OptionalBool = None
+    data_assets: ObjectList[InputDataAsset] = Field(default_factory=list)
+    parameters: ObjectList[Parameter] = Field(default_factory=list)
+    nextflow_profile: OptionalStr = None
+    processes: ObjectList[Process] = Field(default_factory=list)
 
 
-class RunDataAsset(Params):
-    """A data asset for a run to read.
+class RunDataAsset(RequestModel):
+    """An input data asset for a run.
 
     :param id: id of the data asset.
-    :param mount: folder to mount it at; the data asset's own if left out.
+    :param mount: folder to mount it at; the data asset's own by default.
     """
 
     id: Id
-    mount: Folder | None = None
+    mount: FolderName | None = None
 
 
-class NamedParameter(Params):
-    """A parameter given by name.
+class NamedParameter(RequestModel):
+    """A named parameter.
 
     :param param_name: name of the parameter.
     :param value: its value.
     """
 
-    param_name: NonEmpty
-    value: AnyText
+    param_name: NonEmptyStr
+    value: CoercedStr
 
 
-class ProcessParams(Params):
+class ProcessParams(RequestModel):
     """Parameters for one process of a pipeline.
 
     :param name: name of the process.
@@ -141,41 +141,41 @@ class ProcessParams(Params):
     :param named_parameters: values by name.
     """
 
-    name: NonEmpty
-    parameters: list[AnyText] | None = None
+    name: NonEmptyStr
+    parameters: list[CoercedStr] | None = None
     named_parameters: list[NamedParameter] | None = None
 
 
-class RunParams(Params):
+class RunParams(RequestModel):
     """A capsule or a pipeline to run.
 
-    :param capsule_id: capsule to run; either this or ``pipeline_id``.
+    :param capsule_id: capsule to run; either this or ``pipeline_id`` is required.
     :param pipeline_id: pipeline to run.
-    :param version: released version to run, from 1; the code as it is if left out.
+    :param version: released version to run, from 1; the current code by default.
     :param resume_run_id: computation of the same pipeline to resume.
-    :param nextflow_profile: profile of a pipeline's run.
-    :param data_assets: data assets to read beside those that are attached.
+    :param nextflow_profile: Nextflow profile of a pipeline run.
+    :param data_assets: input data assets, in addition to the attached ones.
     :param parameters: values in order.
     :param named_parameters: values by name.
-    :param processes: parameters of a pipeline's processes.
+    :param processes: parameters of the processes of a pipeline.
     """
 
     capsule_id: CapsuleId | None = None
     pipeline_id: CapsuleId | None = None
-    version: Version | None = None
+    version: VersionNumber | None = None
     resume_run_id: Id | None = None
-    nextflow_profile: NonEmpty | None = None
+    nextflow_profile: NonEmptyStr | None = None
     data_assets: list[RunDataAsset] | None = None
-    parameters: list[AnyText] | None = None
+    parameters: list[CoercedStr] | None = None
     named_parameters: list[NamedParameter] | None = None
     processes: list[ProcessParams] | None = None
 
     @model_validator(mode="after")
-    def _check_what_runs(self) -> Self:
+    def _check_runnable_resource(self) -> Self:
         if (self.capsule_id is None) == (self.pipeline_id is None):
-            raise ValueError("a run takes exactly one of capsule_id and pipeline_id")
+            raise ValueError("a run requires exactly one of capsule_id and pipeline_id")
         if self.capsule_id is not None:
             for name in ("processes", "nextflow_profile"):
                 if getattr(self, name) is not None:
-                    raise ValueError(f"{name} goes with pipeline_id only")
+                    raise ValueError(f"{name} requires pipeline_id")
         return self

@@ -1,4 +1,4 @@
-"""The deployment's schema of custom metadata, as its administrators defined it."""
+"""The deployment's schema of custom metadata, defined by administrators."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from airflow_provider_codeocean.api.models.base import (
-    Flag,
-    Many,
-    Maybe,
-    Name,
-    Number,
-    Payload,
-    Text,
-    Texts,
-    read_value,
-    reader_of,
+    ObjectList,
+    OptionalBool,
+    OptionalNumber,
+    OptionalObject,
+    OptionalStr,
+    ResponseModel,
+    StrList,
+    StrOrEmpty,
+    lenient_enum,
+    lenient_value,
 )
 
 
 class CustomMetadataFieldType(StrEnum):
-    """What a field holds; a date is sent as Unix seconds."""
+    """The type of a field; a date is sent as Unix seconds."""
 
     STRING = "string"
     NUMBER = "number"
     DATE = "date"
 
 
-class CustomMetadataRange(Payload):
-    """The least and the greatest value that a field takes."""
+class CustomMetadataRange(ResponseModel):
+    """The minimum and maximum value of a field."""
 
-    min: Number = None
-    max: Number = None
+    min: OptionalNumber = None
+    max: OptionalNumber = None
 
 
-class CustomMetadataField(Payload):
-    """One field of custom metadata.
+class CustomMetadataField(ResponseModel):
+    """A field of custom metadata.
 
     :ivar name: key of the field.
     :ivar type: string, number or date.
     :ivar range: bounds of the value.
-    :ivar allowed_values: the only values allowed, where there are any: strings or numbers.
-    :ivar multiple: whether it takes more than one value.
+    :ivar allowed_values: the allowed values, strings or numbers; empty allows any.
+    :ivar multiple: whether multiple values are allowed.
     :ivar units: unit of the value.
-    :ivar category: name of the group that the field is shown in.
-    :ivar required: whether a data asset must have it.
+    :ivar category: name of the field's category.
+    :ivar required: whether every data asset must have a value.
     """
 
-    name: Name = ""
+    name: StrOrEmpty = ""
     type: Annotated[
-        CustomMetadataFieldType | str | None, BeforeValidator(reader_of(CustomMetadataFieldType))
+        CustomMetadataFieldType | str | None, BeforeValidator(lenient_enum(CustomMetadataFieldType))
     ] = None
-    range: Maybe[CustomMetadataRange] = None
+    range: OptionalObject[CustomMetadataRange] = None
     allowed_values: Annotated[
-        list[Any], BeforeValidator(lambda v: read_value(v) if isinstance(v, list) else [])
+        list[Any], BeforeValidator(lambda v: lenient_value(v) if isinstance(v, list) else [])
     ] = Field(default_factory=list)
-    multiple: Flag = None
-    units: Text = None
-    category: Text = None
-    required: Flag = None
+    multiple: OptionalBool = None
+    units: OptionalStr = None
+    category: OptionalStr = None
+    required: OptionalBool = None
 
 
-class CustomMetadata(Payload):
-    """The schema: all fields and the categories that they are shown in."""
+class CustomMetadata(ResponseModel):
+    """The schema: all fields and their categories."""
 
-    essential = ("fields", "categories")
+    characteristic_fields = ("fields", "categories")
 
-    fields: Many[CustomMetadataField] = Field(default_factory=list)
-    categories: Texts = Field(default_factory=list)
+    fields: ObjectList[CustomMetadataField] = Field(default_factory=list)
+    categories: StrList = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Data assets as the API answers them."""
+"""Data assets in responses."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 
 from airflow_provider_codeocean.api.models.base import (
-    Fields,
-    Flag,
-    Integer,
-    Many,
-    Maybe,
-    Name,
-    Number,
-    Payload,
+    FreeFields,
+    ObjectList,
+    OptionalBool,
+    OptionalInt,
+    OptionalNumber,
+    OptionalObject,
+    OptionalStr,
     ResponseId,
-    Text,
-    Texts,
-    reader_of,
+    ResponseModel,
+    StrList,
+    StrOrEmpty,
+    lenient_enum,
 )
 
 
 class DataAssetState(StrEnum):
-    """Where the creation of a data asset stands: ``draft`` goes on, ``ready`` and ``failed`` are final."""
+    """The state of a data asset; ``ready`` and ``failed`` are final."""
 
     DRAFT = "draft"
     READY = "ready"
@@ -32,7 +32,7 @@ class DataAssetState(StrEnum):
 
 
 class DataAssetType(StrEnum):
-    """What a data asset holds."""
+    """The type of a data asset."""
 
     DATASET = "dataset"
     RESULT = "result"
@@ -41,130 +41,130 @@ class DataAssetType(StrEnum):
 
 
 class DataAssetOrigin(StrEnum):
-    """Where the files of a data asset lie."""
+    """The storage of a data asset's files."""
 
     LOCAL = "local"
     AWS = "aws"
     GCP = "gcp"
 
 
-class Provenance(Payload):
-    """Where a result came from.
+class Provenance(ResponseModel):
+    """The provenance of a result.
 
-    :ivar commit: commit of the code that ran.
-    :ivar run_script: script that ran, relative to the capsule's folder.
-    :ivar docker_image: id of the image it ran in.
+    :ivar commit: commit of the code.
+    :ivar run_script: run script, relative to the capsule's folder.
+    :ivar docker_image: id of the Docker image.
     :ivar capsule: id of the capsule or pipeline.
-    :ivar data_assets: ids of the data assets that it read.
+    :ivar data_assets: ids of the input data assets.
     :ivar computation: id of the computation.
     """
 
-    commit: Text = None
-    run_script: Text = None
-    docker_image: Text = None
-    capsule: Text = None
-    data_assets: Texts = Field(default_factory=list)
-    computation: Text = None
+    commit: OptionalStr = None
+    run_script: OptionalStr = None
+    docker_image: OptionalStr = None
+    capsule: OptionalStr = None
+    data_assets: StrList = Field(default_factory=list)
+    computation: OptionalStr = None
 
 
-class SourceBucket(Payload):
-    """The bucket that a data asset was made from or lies in.
+class SourceBucket(ResponseModel):
+    """The bucket that a data asset was imported from or is stored in.
 
-    :ivar origin: which cloud, or ``local``.
+    :ivar origin: the cloud, or ``local``.
     :ivar bucket: name of the bucket.
     :ivar prefix: folder in the bucket.
     :ivar external: whether the files stay in that bucket.
     """
 
-    origin: Annotated[DataAssetOrigin | str | None, BeforeValidator(reader_of(DataAssetOrigin))] = None
-    bucket: Text = None
-    prefix: Text = None
-    external: Flag = None
+    origin: Annotated[DataAssetOrigin | str | None, BeforeValidator(lenient_enum(DataAssetOrigin))] = None
+    bucket: OptionalStr = None
+    prefix: OptionalStr = None
+    external: OptionalBool = None
 
 
-class AppParameter(Payload):
-    """Name and value of a parameter that was set in an App Panel."""
+class AppParameter(ResponseModel):
+    """A parameter set in an App Panel."""
 
-    name: Text = None
-    value: Text = None
+    name: OptionalStr = None
+    value: OptionalStr = None
 
 
-class ContainedDataAsset(Payload):
-    """A data asset within a combined one."""
+class ContainedDataAsset(ResponseModel):
+    """A part of a combined data asset."""
 
     id: ResponseId = ""
-    mount: Text = None
-    size: Integer = None
+    mount: OptionalStr = None
+    size: OptionalInt = None
 
 
-class DataAsset(Payload):
+class DataAsset(ResponseModel):
     """A data asset.
 
-    :ivar id: its identifier.
-    :ivar created: when it was created, in Unix seconds.
+    :ivar id: identifier.
+    :ivar created: creation time, in Unix seconds.
     :ivar name: display name.
-    :ivar mount: folder that it is mounted at if nothing else is said.
+    :ivar mount: default mount folder.
     :ivar description: free text.
-    :ivar owner: id of its owner.
-    :ivar owner_email: email address of its owner.
-    :ivar state: ``draft``, ``ready`` or ``failed``.
-    :ivar type: ``dataset``, ``result``, ``combined`` or ``model``.
+    :ivar owner: id of the owner.
+    :ivar owner_email: email address of the owner.
+    :ivar state: ``draft``, ``ready``, or ``failed``.
+    :ivar type: ``dataset``, ``result``, ``combined``, or ``model``.
     :ivar files: number of files.
-    :ivar size: bytes of all files.
-    :ivar tags: its tags.
-    :ivar last_used: when it was last used, in Unix seconds; 0 for never.
-    :ivar last_transferred: when its files were last moved to another storage, in Unix seconds.
-    :ivar transfer_error: why the last attempt to move them failed.
-    :ivar failure_reason: why it could not be created, in state ``failed``.
-    :ivar source_bucket: bucket that it was made from or lies in.
-    :ivar provenance: where a result came from.
+    :ivar size: total size in bytes.
+    :ivar tags: tags.
+    :ivar last_used: time of the last use, in Unix seconds; 0 for never.
+    :ivar last_transferred: time of the last transfer of its files, in Unix seconds.
+    :ivar transfer_error: error of the last transfer.
+    :ivar failure_reason: why the creation failed, in state ``failed``.
+    :ivar source_bucket: bucket that it was imported from or is stored in.
+    :ivar provenance: provenance of a result.
     :ivar app_parameters: parameters set in an App Panel.
-    :ivar nextflow_profile: profile of a pipeline's run.
-    :ivar contained_data_assets: what a combined data asset consists of.
+    :ivar nextflow_profile: Nextflow profile of a pipeline run.
+    :ivar contained_data_assets: the parts of a combined data asset.
     :ivar custom_metadata: values of the deployment's custom fields; dates in Unix seconds.
     """
 
-    essential = ("id",)
-    former_names: ClassVar = {"size_in_bytes": "size"}
+    characteristic_fields = ("id",)
+    legacy_names: ClassVar = {"size_in_bytes": "size"}
 
     id: ResponseId = ""
-    created: Number = None
-    name: Name = ""
-    mount: Text = None
-    description: Text = None
-    owner: Text = None
-    owner_email: Text = None
-    state: Annotated[DataAssetState | str | None, BeforeValidator(reader_of(DataAssetState))] = None
-    type: Annotated[DataAssetType | str | None, BeforeValidator(reader_of(DataAssetType))] = None
-    files: Integer = None
-    size: Integer = None
-    tags: Texts = Field(default_factory=list)
-    last_used: Number = None
-    last_transferred: Number = None
-    transfer_error: Text = None
-    failure_reason: Text = None
-    source_bucket: Maybe[SourceBucket] = None
-    provenance: Maybe[Provenance] = None
-    app_parameters: Many[AppParameter] = Field(default_factory=list)
-    nextflow_profile: Text = None
-    contained_data_assets: Many[ContainedDataAsset] = Field(default_factory=list)
-    custom_metadata: Fields = Field(default_factory=dict)
+    created: OptionalNumber = None
+    name: StrOrEmpty = ""
+    mount: OptionalStr = None
+    description: OptionalStr = None
+    owner: OptionalStr = None
+    owner_email: OptionalStr = None
+    state: Annotated[DataAssetState | str | None, BeforeValidator(lenient_enum(DataAssetState))] = None
+    type: Annotated[DataAssetType | str | None, BeforeValidator(lenient_enum(DataAssetType))] = None
+    files: OptionalInt = None
+    size: OptionalInt = None
+    tags: StrList = Field(default_factory=list)
+    last_used: OptionalNumber = None
+    last_transferred: OptionalNumber = None
+    transfer_error: OptionalStr = None
+    failure_reason: OptionalStr = None
+    source_bucket: OptionalObject[SourceBucket] = None
+    provenance: OptionalObject[Provenance] = None
+    app_parameters: ObjectList[AppParameter] = Field(default_factory=list)
+    nextflow_profile: OptionalStr = None
+    contained_data_assets: ObjectList[ContainedDataAsset] = Field(default_factory=list)
+    custom_metadata: FreeFields = Field(default_factory=dict)
 
 
-class DataAssetAttachment(Payload):
-    """A data asset attached to a capsule, a pipeline or a cloud workstation.
+class DataAssetAttachment(ResponseModel):
+    """A data asset attached to a capsule, a pipeline, or a cloud workstation.
 
     :ivar id: id of the data asset.
-    :ivar mount: folder that it is mounted at.
-    :ivar mount_state: how far mounting it has come, at a running workstation.
-    :ivar job_id: id of the job that mounts it.
-    :ivar external: whether its files lie outside Code Ocean.
+    :ivar mount: mount folder.
+    :ivar mount_state: progress of mounting, for a running workstation.
+    :ivar job_id: id of the mount job.
+    :ivar external: whether its files are stored outside Code Ocean.
     :ivar ready: whether it can be used.
     """
 
     id: ResponseId = ""
-    mount: Text = None
-    mount_state: Text = None
-    job_id: Text = None
-    external: Flag = None
-    ready: Flag = None
+    mount: OptionalStr = None
+    mount_state: OptionalStr = None
+    job_id: OptionalStr = None
+    external: OptionalBool = None
+    ready: OptionalBool = None

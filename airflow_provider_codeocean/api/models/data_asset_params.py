@@ -1,4 +1,4 @@
-"""What the data asset endpoints take."""
+"""Parameters of the data asset endpoints."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from pydantic import (
 )
 
 from airflow_provider_codeocean.api.models.base import (
-    AnyText,
+    BucketPrefix,
     CapsuleId,
+    CoercedStr,
     DisplayName,
     FilePath,
-    Folder,
+    FolderName,
     Id,
-    NewFolder,
-    NonEmpty,
-    Params,
-    Prefix,
-    Version,
+    NewFolderName,
+    NonEmptyStr,
+    RequestModel,
+    VersionNumber,
     to_scalar,
 )
 from airflow_provider_codeocean.api.models.data_asset import DataAssetType
 from airflow_provider_codeocean.api.models.search import SearchParams
-from airflow_provider_codeocean.api.text import describe, to_nonempty, to_text
+from airflow_provider_codeocean.api.text import describe, to_nonempty_text, to_text
 
-_BUCKET_NAME = re.compile(r"[^/:\s]+")
+_VALID_BUCKET_NAME = re.compile(r"[^/:\s]+")
 
 
-def _check_bucket(value: object) -> str:
-    name = to_nonempty(value)
-    if _BUCKET_NAME.fullmatch(name) is None:
+def _to_bucket_name(value: object) -> str:
+    name = to_nonempty_text(value)
+    if _VALID_BUCKET_NAME.fullmatch(name) is None:
         raise ValueError(
             f"must be a bucket's name, without scheme (s3://), slash, colon, and space, got {describe(name)}"
         )
@@ -56,7 +56,7 @@ def _to_secret(value: object) -> object:
         raise ValueError("must be text; put a template in quotes if it renders to a number") from None
 
 
-def _to_metadata(value: object) -> str | int | float | list[str | int | float]:
+def _to_metadata_value(value: object) -> str | int | float | list[str | int | float]:
     if isinstance(value, list | tuple):
         return [_to_metadata_scalar(item) for item in value]
     return _to_metadata_scalar(value)
@@ -70,31 +70,31 @@ def _to_metadata_scalar(value: object) -> str | int | float:
     return int(value.timestamp())
 
 
-#: A bucket's name. What exactly is allowed differs by cloud; a URL or a path is allowed by none.
-_Bucket = Annotated[str, BeforeValidator(_check_bucket)]
-#: Values of custom metadata by key: a string, a number, a date (a time with a zone, or Unix seconds), or a
+#: A bucket's name. The exact rules differ by cloud, but no cloud allows URLs or paths.
+_BucketName = Annotated[str, BeforeValidator(_to_bucket_name)]
+#: Values of custom metadata by key: a string, a number, a date (with a time zone, or in Unix seconds), or a
 #: list of them.
 CustomMetadataValues = dict[
-    NonEmpty, Annotated[str | int | float | list[str | int | float], PlainValidator(_to_metadata)]
+    NonEmptyStr, Annotated[str | int | float | list[str | int | float], PlainValidator(_to_metadata_value)]
 ]
-Tags = list[NonEmpty]
+Tags = list[NonEmptyStr]
 
 
-class AWSSource(Params):
+class AWSSource(RequestModel):
     """Files in an S3 bucket.
 
-    :param bucket: name of the bucket; may be left out with ``use_input_bucket`` only.
-    :param prefix: folder in the bucket; the whole bucket if left out.
+    :param bucket: name of the bucket; optional only with ``use_input_bucket``.
+    :param prefix: folder in the bucket; the whole bucket by default.
     :param endpoint_name: name of a custom S3 endpoint, as defined in the deployment.
-    :param keep_on_external_storage: leave the files where they are (an external data asset) instead of
+    :param keep_on_external_storage: keep the files in the bucket (an external data asset) instead of
         copying them.
     :param public: read the bucket without credentials.
     :param use_input_bucket: read ``prefix`` from the deployment's own input bucket; administrators only.
     """
 
-    bucket: _Bucket | None = None
-    prefix: Prefix | None = None
-    endpoint_name: NonEmpty | None = None
+    bucket: _BucketName | None = None
+    prefix: BucketPrefix | None = None
+    endpoint_name: NonEmptyStr | None = None
     keep_on_external_storage: bool | None = None
     public: bool | None = None
     use_input_bucket: bool | None = None
@@ -109,59 +109,59 @@ class AWSSource(Params):
         return self
 
 
-class GCPSource(Params):
+class GCPSource(RequestModel):
     """Files in a bucket of Google Cloud Storage.
 
     :param bucket: name of the bucket.
-    :param prefix: folder in the bucket; the whole bucket if left out.
+    :param prefix: folder in the bucket; the whole bucket by default.
     :param client_id: id of the HMAC key, for a private bucket.
-    :param client_secret: secret of the HMAC key; shown by no repr, sent in the request alone.
+    :param client_secret: secret of the HMAC key; hidden from ``repr``.
     """
 
-    bucket: _Bucket
-    prefix: Prefix | None = None
-    client_id: NonEmpty | None = None
+    bucket: _BucketName
+    prefix: BucketPrefix | None = None
+    client_id: NonEmptyStr | None = None
     client_secret: Annotated[SecretStr, BeforeValidator(_to_secret)] | None = None
 
     @model_validator(mode="after")
-    def _check_key(self) -> Self:
+    def _check_hmac_key(self) -> Self:
         if (self.client_id is None) != (self.client_secret is None):
-            raise ValueError("client_id and client_secret belong together: give both or neither")
+            raise ValueError("client_id and client_secret belong together: set both or neither")
         return self
 
     @field_serializer("client_secret", when_used="json-unless-none")
-    def _reveal(self, secret: SecretStr) -> str:
+    def _serialize_client_secret(self, secret: SecretStr) -> str:
         return secret.get_secret_value()
 
 
-class ComputationSource(Params):
+class ComputationSource(RequestModel):
     """Results of a finished computation.
 
     :param id: id of the computation.
-    :param path: file or folder among the results; empty means all of them.
+    :param path: file or folder in the results; empty means all of them.
     """
 
     id: Id
-    #: A path of slashes only is the root, as no path is.
+    #: A path of only slashes is the root, like an empty path.
     path: Annotated[FilePath | None, AfterValidator(lambda path: path or None)] = None
 
 
-class CloudWorkstationSource(Params):
+class CloudWorkstationSource(RequestModel):
     """Files of a running cloud workstation.
 
     :param id: id of the workstation's computation.
     :param path: path in the workstation.
-    :param run_script: script that made the files, relative to the capsule's folder; with it they are a
-        result.
+    :param run_script: script that created the files, relative to the capsule's folder; it makes the data
+        asset a result.
     """
 
     id: Id
-    path: NonEmpty
-    run_script: NonEmpty | None = None
+    path: NonEmptyStr
+    run_script: NonEmptyStr | None = None
 
 
-class Source(Params):
-    """Where a data asset comes from: exactly one of these."""
+class Source(RequestModel):
+    """The source of a data asset: exactly one field."""
 
     aws: AWSSource | None = None
     gcp: GCPSource | None = None
@@ -169,95 +169,95 @@ class Source(Params):
     cloud_workstation: CloudWorkstationSource | None = None
 
     @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
+    def _check_exactly_one_source(self) -> Self:
+        sources = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(sources) != 1:
             raise ValueError(
-                "source takes exactly one of aws, gcp, computation and cloud_workstation, "
-                f"got {' and '.join(given) or 'none'}"
+                "source requires exactly one of aws, gcp, computation and cloud_workstation, "
+                f"got {' and '.join(sources) or 'none'}"
             )
         return self
 
 
-class AWSTarget(Params):
-    """A place in S3 to store a data asset's files at.
+class AWSTarget(RequestModel):
+    """A folder in S3 to store a data asset's files in.
 
     :param bucket: name of the bucket.
     :param prefix: folder in the bucket.
     :param endpoint_name: name of a custom S3 endpoint, as defined in the deployment.
     """
 
-    bucket: _Bucket
-    prefix: AnyText | None = None
-    endpoint_name: NonEmpty | None = None
+    bucket: _BucketName
+    prefix: CoercedStr | None = None
+    endpoint_name: NonEmptyStr | None = None
 
 
-class Target(Params):
-    """Where to store a data asset's files."""
+class Target(RequestModel):
+    """The storage target of a data asset's files."""
 
     aws: AWSTarget
 
 
-class ResultParameter(Params):
-    """A parameter that imported results were made with."""
+class ResultParameter(RequestModel):
+    """A parameter of the run that created imported results."""
 
-    blank_is_a_value = frozenset({"value"})
+    fields_allowing_blank = frozenset({"value"})
 
-    name: AnyText | None = None
-    param_name: AnyText | None = None
-    value: AnyText | None = None
+    name: CoercedStr | None = None
+    param_name: CoercedStr | None = None
+    value: CoercedStr | None = None
 
 
-class ResultProcess(Params):
-    """A process of the pipeline that imported results were made with."""
+class ResultProcess(RequestModel):
+    """A process of the pipeline that created imported results."""
 
-    name: NonEmpty
+    name: NonEmptyStr
     capsule_id: CapsuleId
-    version: Version | None = None
+    version: VersionNumber | None = None
     public: bool | None = None
     parameters: list[ResultParameter] | None = None
 
 
-class ResultsInfo(Params):
-    """How results that are imported from a bucket were made: it becomes the data asset's lineage.
+class ResultsInfo(RequestModel):
+    """The lineage of results that are imported from a bucket.
 
-    :param capsule_id: capsule that ran; either this or ``pipeline_id``.
+    :param capsule_id: capsule that ran; either this or ``pipeline_id`` is required.
     :param pipeline_id: pipeline that ran.
     :param version: released version that ran, from 1.
     :param commit: commit of the code.
-    :param run_script: script that ran, relative to the capsule's folder.
-    :param data_assets: ids of the data assets that it read.
-    :param parameters: parameters that it was given.
-    :param nextflow_profile: profile of a pipeline's run.
+    :param run_script: run script, relative to the capsule's folder.
+    :param data_assets: ids of the input data assets.
+    :param parameters: parameters of the run.
+    :param nextflow_profile: Nextflow profile of a pipeline run.
     :param processes: processes of the pipeline.
     """
 
     capsule_id: CapsuleId | None = None
     pipeline_id: CapsuleId | None = None
-    version: Version | None = None
-    commit: NonEmpty | None = None
-    run_script: NonEmpty | None = None
+    version: VersionNumber | None = None
+    commit: NonEmptyStr | None = None
+    run_script: NonEmptyStr | None = None
     data_assets: list[Id] | None = None
     parameters: list[ResultParameter] | None = None
-    nextflow_profile: NonEmpty | None = None
+    nextflow_profile: NonEmptyStr | None = None
     processes: list[ResultProcess] | None = None
 
     @model_validator(mode="after")
-    def _check_one_origin(self) -> Self:
+    def _check_exactly_one_origin(self) -> Self:
         if (self.capsule_id is None) == (self.pipeline_id is None):
-            raise ValueError("results_info takes exactly one of capsule_id and pipeline_id")
+            raise ValueError("results_info requires exactly one of capsule_id and pipeline_id")
         return self
 
 
-class DataAssetParams(Params):
-    """A data asset to create: from one source, or combined from other data assets.
+class DataAssetParams(RequestModel):
+    """A data asset to create, either from a source or by combining data assets.
 
     :param name: display name.
     :param tags: tags, each not empty; the list may be empty.
-    :param mount: folder to mount it at if nothing else is said.
+    :param mount: default mount folder.
     :param description: free text.
-    :param source: where the files come from.
-    :param target: where to store the results of a computation outside Code Ocean.
+    :param source: source of the files.
+    :param target: storage outside Code Ocean for the results of a computation.
     :param data_asset_ids: data assets to combine, instead of ``source``.
     :param results_info: lineage of results imported from S3.
     :param custom_metadata: values of the deployment's custom fields.
@@ -265,8 +265,8 @@ class DataAssetParams(Params):
 
     name: DisplayName
     tags: Tags
-    mount: NewFolder
-    description: AnyText | None = None
+    mount: NewFolderName
+    description: CoercedStr | None = None
     source: Source | None = None
     target: Target | None = None
     data_asset_ids: Annotated[list[Id], Field(min_length=1)] | None = None
@@ -276,63 +276,63 @@ class DataAssetParams(Params):
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if (self.source is None) == (self.data_asset_ids is None):
-            raise ValueError("a data asset takes exactly one of source and data_asset_ids")
+            raise ValueError("a data asset requires exactly one of source and data_asset_ids")
         if self.target is not None and (self.source is None or self.source.computation is None):
-            raise ValueError("target goes with a computation as the source only")
+            raise ValueError("target requires a computation as the source")
         if self.results_info is not None and (self.source is None or self.source.aws is None):
-            raise ValueError("results_info goes with aws as the source only")
+            raise ValueError("results_info requires aws as the source")
         return self
 
 
-class DataAssetUpdateParams(Params):
-    """What to change of a data asset; what is not given stays.
+class DataAssetUpdateParams(RequestModel):
+    """Changes to a data asset; omitted fields stay unchanged.
 
     :param name: display name.
     :param description: free text; empty clears it.
-    :param tags: all tags that it shall have.
-    :param mount: folder to mount it at if nothing else is said.
+    :param tags: new tags, which replace all existing ones.
+    :param mount: default mount folder.
     :param custom_metadata: values of the deployment's custom fields.
     """
 
-    blank_is_a_value = frozenset({"description"})
+    fields_allowing_blank = frozenset({"description"})
 
     name: DisplayName | None = None
-    description: AnyText | None = None
+    description: CoercedStr | None = None
     tags: Tags | None = None
-    mount: NonEmpty | None = None
+    mount: NonEmptyStr | None = None
     custom_metadata: CustomMetadataValues | None = None
 
     @model_validator(mode="after")
-    def _check_anything_given(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if all(getattr(self, name) is None for name in type(self).model_fields):
             raise ValueError("an update needs at least one of " + ", ".join(type(self).model_fields))
         return self
 
 
-class TransferParams(Params):
-    """Where to move a data asset's files.
+class TransferParams(RequestModel):
+    """The target of a transfer of a data asset's files.
 
-    :param target: the new place.
-    :param force: move them even if released pipelines use the data asset.
+    :param target: the new storage.
+    :param force: transfer the files even if released pipelines use the data asset.
     """
 
     target: Target
     force: bool | None = None
 
 
-class AttachParams(Params):
+class AttachParams(RequestModel):
     """A data asset to attach.
 
     :param id: id of the data asset.
-    :param mount: folder to mount it at; the data asset's own if left out.
+    :param mount: folder to mount it at; the data asset's own by default.
     """
 
     id: Id
-    mount: Folder | None = None
+    mount: FolderName | None = None
 
 
 class DataAssetSortField(StrEnum):
-    """What a search of data assets can be ordered by."""
+    """Sort fields of a data asset search."""
 
     CREATED = "created"
     TYPE = "type"
@@ -341,18 +341,20 @@ class DataAssetSortField(StrEnum):
 
 
 class DataAssetSearchOrigin(StrEnum):
-    """Where the files of the data assets lie: in Code Ocean or outside."""
+    """Filter by the storage of the files: in Code Ocean or outside."""
 
     INTERNAL = "internal"
     EXTERNAL = "external"
 
 
 class DataAssetSearchParams(SearchParams):
-    """A search of data assets. Fields of a query: name, tag, run_script, commit_id, contained_data_id.
+    """Parameters of a search for data assets.
 
-    :param sort_field: what to order by, together with ``sort_order``.
+    Fields of a query: name, tag, run_script, commit_id, contained_data_id.
+
+    :param sort_field: field to sort by, together with ``sort_order``.
     :param type: only data assets of this type.
-    :param origin: only internal, or only external ones.
+    :param origin: only internal, or only external data assets.
     """
 
     sort_field: DataAssetSortField | None = None

@@ -1,4 +1,4 @@
-"""Files of data assets and of computations' results."""
+"""Files and folders of data assets and results."""
 
 from __future__ import annotations
 
@@ -8,75 +8,75 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from airflow_provider_codeocean.api.models.base import (
-    Integer,
-    Many,
-    Name,
-    Params,
-    Payload,
-    Text,
-    reader_of,
+    ObjectList,
+    OptionalInt,
+    OptionalStr,
+    RequestModel,
+    ResponseModel,
+    StrOrEmpty,
+    lenient_enum,
 )
 
 
 class FolderItemType(StrEnum):
-    """What an item of a folder is."""
+    """The type of an item in a folder."""
 
     FILE = "file"
     FOLDER = "folder"
 
 
-class FolderItem(Payload):
+class FolderItem(ResponseModel):
     """A file or a folder.
 
     :ivar name: last part of the path.
     :ivar path: path from the root, without a leading slash.
     :ivar type: file or folder.
-    :ivar size: bytes.
+    :ivar size: size in bytes.
     """
 
-    name: Name = ""
-    path: Name = ""
-    type: Annotated[FolderItemType | str | None, BeforeValidator(reader_of(FolderItemType))] = None
-    size: Integer = None
+    name: StrOrEmpty = ""
+    path: StrOrEmpty = ""
+    type: Annotated[FolderItemType | str | None, BeforeValidator(lenient_enum(FolderItemType))] = None
+    size: OptionalInt = None
 
 
-class Folder(Payload):
-    """What a folder holds, not what its folders hold.
+class Folder(ResponseModel):
+    """The items of a folder, excluding the contents of its subfolders.
 
     :ivar items: files and folders.
     """
 
-    essential = ("items",)
+    characteristic_fields = ("items",)
 
-    items: Many[FolderItem] = Field(default_factory=list)
+    items: ObjectList[FolderItem] = Field(default_factory=list)
 
 
-class FolderParams(Params):
-    """Which folder to list.
+class FolderParams(RequestModel):
+    """The folder to list.
 
     :param path: path from the root; empty means the root.
     """
 
-    blank_is_a_value = frozenset({"path"})
+    fields_allowing_blank = frozenset({"path"})
 
     path: str = ""
 
 
-class FileURLs(Payload):
-    """Where one file can be had: signed URLs that need no credentials and are valid for a short time.
+class FileURLs(ResponseModel):
+    """Signed URLs of a file, which need no credentials and expire soon.
 
-    :ivar download_url: to download it.
-    :ivar view_url: to look at it in a browser.
+    :ivar download_url: URL to download the file.
+    :ivar view_url: URL to view the file in a browser.
     """
 
-    download_url: Text = Field(default=None, repr=False)
-    view_url: Text = Field(default=None, repr=False)
+    download_url: OptionalStr = Field(default=None, repr=False)
+    view_url: OptionalStr = Field(default=None, repr=False)
 
 
-class DownloadURL(Payload):
-    """Where one file can be downloaded, as servers before 4.0 say it.
+class DownloadURL(ResponseModel):
+    """The download URL of a file, in the format of servers before 4.0.
 
-    :ivar url: signed URL that needs no credentials and is valid for a short time.
+    :ivar url: signed URL, which needs no credentials and expires soon.
     """
 
-    url: Text = Field(default=None, repr=False)
+    url: OptionalStr = Field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""Who may do what with a data asset, a capsule or a pipeline."""
+"""Permissions on a data asset, a capsule, or a pipeline."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from airflow_provider_codeocean.api.models.base import Flag, Many, Name, NonEmpty, Params, Payload, reader_of
-from airflow_provider_codeocean.api.text import describe, to_nonempty
+from airflow_provider_codeocean.api.models.base import (
+    NonEmptyStr,
+    ObjectList,
+    OptionalBool,
+    RequestModel,
+    ResponseModel,
+    StrOrEmpty,
+    lenient_enum,
+)
+from airflow_provider_codeocean.api.text import describe, to_nonempty_text
 
 
 class UserRole(StrEnum):
-    """What a user may do."""
+    """The role of a user."""
 
     OWNER = "owner"
     EDITOR = "editor"
@@ -20,7 +28,7 @@ class UserRole(StrEnum):
 
 
 class GroupRole(StrEnum):
-    """What the members of a group may do; ``discoverable``: find it and see that it exists."""
+    """The role of a group; with ``discoverable``, its members can find the object."""
 
     OWNER = "owner"
     EDITOR = "editor"
@@ -29,53 +37,53 @@ class GroupRole(StrEnum):
 
 
 class EveryoneRole(StrEnum):
-    """What every user of the deployment may do."""
+    """The role of all users of the deployment."""
 
     VIEWER = "viewer"
     DISCOVERABLE = "discoverable"
     NONE = "none"
 
 
-class UserPermission(Payload):
+class UserPermission(ResponseModel):
     """A user's role."""
 
-    email: Name = ""
-    role: Annotated[UserRole | str | None, BeforeValidator(reader_of(UserRole))] = None
+    email: StrOrEmpty = ""
+    role: Annotated[UserRole | str | None, BeforeValidator(lenient_enum(UserRole))] = None
 
 
-class GroupPermission(Payload):
+class GroupPermission(ResponseModel):
     """A group's role."""
 
-    group: Name = ""
-    role: Annotated[GroupRole | str | None, BeforeValidator(reader_of(GroupRole))] = None
+    group: StrOrEmpty = ""
+    role: Annotated[GroupRole | str | None, BeforeValidator(lenient_enum(GroupRole))] = None
 
 
-class Permissions(Payload):
-    """The permissions that are set.
+class Permissions(ResponseModel):
+    """The permissions on an object.
 
     :ivar users: users and their roles.
     :ivar groups: groups and their roles.
-    :ivar everyone: the role of everyone.
+    :ivar everyone: the role of all users.
     :ivar share_assets: whether attached assets are shared as well.
     """
 
-    essential = ("users", "groups", "everyone", "share_assets")
+    characteristic_fields = ("users", "groups", "everyone", "share_assets")
 
-    users: Many[UserPermission] = Field(default_factory=list)
-    groups: Many[GroupPermission] = Field(default_factory=list)
-    everyone: Annotated[EveryoneRole | str | None, BeforeValidator(reader_of(EveryoneRole))] = None
-    share_assets: Flag = None
+    users: ObjectList[UserPermission] = Field(default_factory=list)
+    groups: ObjectList[GroupPermission] = Field(default_factory=list)
+    everyone: Annotated[EveryoneRole | str | None, BeforeValidator(lenient_enum(EveryoneRole))] = None
+    share_assets: OptionalBool = None
 
 
 def _to_email(value: object) -> str:
-    email = to_nonempty(value)
+    email = to_nonempty_text(value)
     user, _, host = email.partition("@")
     if not user or not host or "@" in host or any(map(str.isspace, email)):
         raise ValueError(f"must be an email address, got {describe(email)}")
     return email
 
 
-class UserGrant(Params):
+class UserGrant(RequestModel):
     """A role for a user.
 
     :param email: the user's email address.
@@ -86,24 +94,24 @@ class UserGrant(Params):
     role: UserRole
 
 
-class GroupGrant(Params):
+class GroupGrant(RequestModel):
     """A role for a group.
 
     :param group: the group's name.
     :param role: ``owner``, ``editor``, ``viewer`` or ``discoverable``.
     """
 
-    group: NonEmpty
+    group: NonEmptyStr
     role: GroupRole
 
 
-class PermissionsParams(Params):
-    """Permissions to add to those that are there, or to change among them.
+class PermissionsParams(RequestModel):
+    """Permissions to add or change.
 
     :param users: roles for users.
     :param groups: roles for groups.
-    :param everyone: role for everyone; ``none`` takes it away.
-    :param share_assets: share attached data assets (and a pipeline's capsules) with them as well.
+    :param everyone: role for all users; ``none`` removes it.
+    :param share_assets: also share attached data assets (and a pipeline's capsules).
     """
 
     users: list[UserGrant] | None = None
@@ -117,7 +125,7 @@ class PermissionsParams(Params):
             raise ValueError("permissions need at least one of users, groups and everyone")
         roles: dict[str, str] = {}
         named = [(f"user {user.email!r}", user.role) for user in self.users or ()]
-        for name, role in [*named, *((f"group {one.group!r}", one.role) for one in self.groups or ())]:
+        for name, role in [*named, *((f"group {grant.group!r}", grant.role) for grant in self.groups or ())]:
             if roles.setdefault(name.lower(), role) != role:
                 raise ValueError(f"{name} is listed with two roles: {roles[name.lower()]} and {role}")
         return self

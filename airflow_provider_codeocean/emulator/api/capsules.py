@@ -1,4 +1,4 @@
-"""The endpoints under `capsules/` and, the same again, under `pipelines/`."""
+"""The endpoints under `capsules/` and `pipelines/`, which are the same."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -12,128 +12,136 @@ from airflow_provider_codeocean.emulator.api.responses import (
     permissions_payload,
     release_payload,
 )
-from airflow_provider_codeocean.emulator.domain.clock import BEFORE_ALL_WORK
+from airflow_provider_codeocean.emulator.domain.clock import BEFORE_START
 from airflow_provider_codeocean.emulator.domain.permissions import Role
-from airflow_provider_codeocean.emulator.domain.records import Capsule, CapsuleKind, Json
+from airflow_provider_codeocean.emulator.domain.records import Capsule, CapsuleKind, JsonObject
 from airflow_provider_codeocean.emulator.domain.requests import (
     Attachment,
     CapsuleSearchParams,
     PermissionsUpdate,
 )
 from airflow_provider_codeocean.emulator.services.capsules import (
-    app_panel,
+    build_app_panel,
     delete_capsule,
     read_release,
     start_release,
-    sync,
+    sync_with_git,
 )
-from airflow_provider_codeocean.emulator.services.computations import computations_of
+from airflow_provider_codeocean.emulator.services.computations import list_visible_computations
 from airflow_provider_codeocean.emulator.services.data_assets import (
-    attached,
-    detached,
+    attach_data_assets,
+    detach_data_assets,
+    merge_permissions,
     share_data_assets,
-    update_permissions,
 )
 from airflow_provider_codeocean.emulator.services.search_fields import search_capsules
-from airflow_provider_codeocean.emulator.services.session import ReadsCapsules, Session, WritesCapsules
+from airflow_provider_codeocean.emulator.services.session import (
+    CapsuleReadSession,
+    CapsuleWriteSession,
+    Session,
+)
 from airflow_provider_codeocean.emulator.state.access import find_capsule
 
 
-def _render(session: Session, capsule: Capsule) -> Json:
-    return capsule_payload(capsule, session.emulator.directory.email_of(capsule.owner))
+def _render_capsule(session: Session, capsule: Capsule) -> JsonObject:
+    return capsule_payload(capsule, session.emulator.user_directory.get_email(capsule.owner))
 
 
-def _add_reading(router: APIRouter, kind: CapsuleKind) -> None:
+def _add_read_routes(router: APIRouter, kind: CapsuleKind) -> None:
     @router.post("/search")
     async def search(
-        session: ReadsCapsules, params: Annotated[CapsuleSearchParams | None, Body()] = None
+        session: CapsuleReadSession, params: Annotated[CapsuleSearchParams | None, Body()] = None
     ) -> Response:
         page = search_capsules(session, kind, params or CapsuleSearchParams())
-        return JSONResponse(page.payload(lambda capsule: _render(session, capsule)))
+        return JSONResponse(page.to_payload(lambda capsule: _render_capsule(session, capsule)))
 
     @router.get("/{capsule_id}")
-    async def read(session: ReadsCapsules, capsule_id: str) -> Response:
-        return JSONResponse(_render(session, find_capsule(session.store, session.caller, kind, capsule_id)))
+    async def read(session: CapsuleReadSession, capsule_id: str) -> Response:
+        return JSONResponse(
+            _render_capsule(session, find_capsule(session.store, session.caller, kind, capsule_id))
+        )
 
     @router.get("/{capsule_id}/computations")
-    async def list_computations(session: ReadsCapsules, capsule_id: str) -> Response:
+    async def list_computations(session: CapsuleReadSession, capsule_id: str) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.VIEWER)
-        runs = computations_of(session, capsule)
+        runs = list_visible_computations(session, capsule)
         return JSONResponse([render_computation(session, run, session.now) for run in runs])
 
     @router.get("/{capsule_id}/permissions")
-    async def read_permissions(session: ReadsCapsules, capsule_id: str) -> Response:
+    async def read_permissions(session: CapsuleReadSession, capsule_id: str) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.VIEWER)
         return JSONResponse(permissions_payload(capsule.permissions))
 
     @router.get("/{capsule_id}/app_panel")
-    async def read_app_panel(session: ReadsCapsules, capsule_id: str, version: int | None = None) -> Response:
+    async def read_app_panel(
+        session: CapsuleReadSession, capsule_id: str, version: int | None = None
+    ) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.VIEWER)
-        return JSONResponse(app_panel(session, capsule, version))
+        return JSONResponse(build_app_panel(session, capsule, version))
 
 
-def _add_writing(router: APIRouter, kind: CapsuleKind) -> None:
+def _add_write_routes(router: APIRouter, kind: CapsuleKind) -> None:
     @router.delete("/{capsule_id}")
-    async def delete(session: WritesCapsules, capsule_id: str) -> Response:
+    async def delete(session: CapsuleWriteSession, capsule_id: str) -> Response:
         delete_capsule(session, kind, capsule_id)
         return Response(status_code=204)
 
     @router.patch("/{capsule_id}/archive")
-    async def archive(session: WritesCapsules, capsule_id: str, archive: bool) -> Response:
+    async def archive(session: CapsuleWriteSession, capsule_id: str, archive: bool) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.OWNER)
         session.store.capsules.put(replace(capsule, archived=archive))
         return Response(status_code=204)
 
     @router.post("/{capsule_id}/permissions")
     async def change_permissions(
-        session: WritesCapsules, capsule_id: str, params: PermissionsUpdate
+        session: CapsuleWriteSession, capsule_id: str, params: PermissionsUpdate
     ) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.OWNER)
-        permissions = update_permissions(session, capsule.permissions, params)
+        permissions = merge_permissions(session, capsule.permissions, params)
         with session.store.transaction():
             session.store.capsules.put(replace(capsule, permissions=permissions))
             if params.share_assets:
-                share_data_assets(session, [one["id"] for one in capsule.data_assets], params)
+                share_data_assets(session, [attachment["id"] for attachment in capsule.data_assets], params)
         return Response(status_code=204)
 
     @router.post("/{capsule_id}/sync")
-    async def synchronize(session: WritesCapsules, capsule_id: str) -> Response:
-        return JSONResponse(sync(session, kind, capsule_id))
+    async def synchronize(session: CapsuleWriteSession, capsule_id: str) -> Response:
+        return JSONResponse(sync_with_git(session, kind, capsule_id))
 
 
-def _add_attaching(router: APIRouter, kind: CapsuleKind) -> None:
+def _add_attachment_routes(router: APIRouter, kind: CapsuleKind) -> None:
     @router.post("/{capsule_id}/data_assets")
-    async def attach(session: WritesCapsules, capsule_id: str, params: list[Attachment]) -> Response:
+    async def attach(session: CapsuleWriteSession, capsule_id: str, params: list[Attachment]) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.EDITOR)
         with session.store.transaction():
-            data_assets, results = attached(session, capsule.data_assets, params)
+            data_assets, results = attach_data_assets(session, capsule.data_assets, params)
             session.store.capsules.put(replace(capsule, data_assets=data_assets))
         return JSONResponse(results)
 
     @router.delete("/{capsule_id}/data_assets")
     @router.delete("/{capsule_id}/data_assets/", include_in_schema=False)
-    async def detach(session: WritesCapsules, capsule_id: str, params: list[str]) -> Response:
+    async def detach(session: CapsuleWriteSession, capsule_id: str, params: list[str]) -> Response:
         capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.EDITOR)
-        data_assets = detached(capsule.data_assets, params)
+        data_assets = detach_data_assets(capsule.data_assets, params)
         session.store.capsules.put(replace(capsule, data_assets=data_assets))
         return Response(status_code=204)
 
 
-def _add_releasing(router: APIRouter, kind: CapsuleKind) -> None:
+def _add_release_routes(router: APIRouter, kind: CapsuleKind) -> None:
     @router.post("/{capsule_id}/release")
-    async def release(session: WritesCapsules, capsule_id: str) -> Response:
-        return JSONResponse(release_payload(start_release(session, kind, capsule_id), BEFORE_ALL_WORK))
+    async def release(session: CapsuleWriteSession, capsule_id: str) -> Response:
+        return JSONResponse(release_payload(start_release(session, kind, capsule_id), BEFORE_START))
 
     @router.get("/{capsule_id}/release/{job_id}")
-    async def read_job(session: ReadsCapsules, capsule_id: str, job_id: str) -> Response:
+    async def read_job(session: CapsuleReadSession, capsule_id: str, job_id: str) -> Response:
         return JSONResponse(release_payload(read_release(session, kind, capsule_id, job_id), session.now))
 
 
-def _router(kind: CapsuleKind) -> APIRouter:
+def _build_router(kind: CapsuleKind) -> APIRouter:
     router = APIRouter(prefix=f"/api/v1/{kind}s", tags=[f"{kind}s"])
-    for add in (_add_reading, _add_writing, _add_attaching, _add_releasing):
+    for add in (_add_read_routes, _add_write_routes, _add_attachment_routes, _add_release_routes):
         add(router, kind)
     return router
 
 
-capsules, pipelines = _router("capsule"), _router("pipeline")
+capsules_router, pipelines_router = _build_router("capsule"), _build_router("pipeline")

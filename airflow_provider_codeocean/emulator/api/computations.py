@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
-from airflow_provider_codeocean.emulator.api.downloads import file_urls, listing
+from airflow_provider_codeocean.emulator.api.downloads import build_file_urls, list_folder
 from airflow_provider_codeocean.emulator.api.responses import computation_payload
-from airflow_provider_codeocean.emulator.domain.clock import BEFORE_ALL_WORK
-from airflow_provider_codeocean.emulator.domain.errors import bad_request
-from airflow_provider_codeocean.emulator.domain.records import Computation, Json
+from airflow_provider_codeocean.emulator.domain.clock import BEFORE_START
+from airflow_provider_codeocean.emulator.domain.errors import raise_bad_request
+from airflow_provider_codeocean.emulator.domain.records import Computation, JsonObject
 from airflow_provider_codeocean.emulator.domain.requests import (
     MAX_NAME_LENGTH,
     Attachment,
@@ -19,113 +19,120 @@ from airflow_provider_codeocean.emulator.domain.requests import (
 )
 from airflow_provider_codeocean.emulator.services.computations import (
     delete_computation,
+    get_running_workstation,
     read_computation,
-    run,
-    running_workstation,
+    run_capsule,
 )
-from airflow_provider_codeocean.emulator.services.data_assets import attached, detached
-from airflow_provider_codeocean.emulator.services.session import ReadsCapsules, Session, WritesCapsules, since
+from airflow_provider_codeocean.emulator.services.data_assets import attach_data_assets, detach_data_assets
+from airflow_provider_codeocean.emulator.services.session import (
+    CapsuleReadSession,
+    CapsuleWriteSession,
+    Session,
+    require_server_version,
+)
 from airflow_provider_codeocean.emulator.state.access import find_computation
 
 router = APIRouter(prefix="/api/v1/computations", tags=["computations"])
 
 
-def render_computation(session: Session, computation: Computation, moment: float) -> Json:
-    """Return a computation as the API does.
+def render_computation(session: Session, computation: Computation, timestamp: float) -> JsonObject:
+    """Return the API's payload for a computation.
 
-    :param session: of the request.
-    :param computation: the run.
-    :param moment: as of when, Unix seconds.
+    :param session: the request's session.
+    :param computation: the computation.
+    :param timestamp: the time to report the state for, in Unix seconds.
     :returns: the payload.
     """
-    capsule = session.store.capsules.get(computation.capsule)
+    capsule = session.store.capsules.get(computation.capsule_id)
     if capsule is not None and capsule.status == "release":
-        return computation_payload(replace(computation, owner="release"), moment, None)
-    return computation_payload(computation, moment, session.emulator.directory.email_of(computation.owner))
+        return computation_payload(replace(computation, owner="release"), timestamp, None)
+    return computation_payload(
+        computation, timestamp, session.emulator.user_directory.get_email(computation.owner)
+    )
 
 
 @router.post("")
-async def create(session: WritesCapsules, params: RunParams) -> Response:
+async def create(session: CapsuleWriteSession, params: RunParams) -> Response:
     """Run a capsule or pipeline."""
-    return JSONResponse(render_computation(session, run(session, params), BEFORE_ALL_WORK))
+    return JSONResponse(render_computation(session, run_capsule(session, params), BEFORE_START))
 
 
 @router.get("/{computation_id}")
-async def read(session: ReadsCapsules, computation_id: str) -> Response:
+async def read(session: CapsuleReadSession, computation_id: str) -> Response:
     """Get a computation."""
     return JSONResponse(render_computation(session, read_computation(session, computation_id), session.now))
 
 
 @router.delete("/{computation_id}")
-async def delete(session: WritesCapsules, computation_id: str) -> Response:
-    """Delete a computation, stopping it where it runs."""
+async def delete(session: CapsuleWriteSession, computation_id: str) -> Response:
+    """Delete a computation; a running one is stopped."""
     delete_computation(session, computation_id)
     return Response(status_code=204)
 
 
 @router.patch("/{computation_id}")
 async def rename(
-    session: WritesCapsules,
+    session: CapsuleWriteSession,
     computation_id: str,
     name: Annotated[str, Query(min_length=1, max_length=MAX_NAME_LENGTH)],
 ) -> Response:
     """Rename a computation."""
     computation = find_computation(session.store, session.caller, computation_id)
-    session.store.computations.put(replace(computation, **session.stored({"name": name})))
+    session.store.computations.put(replace(computation, **session.apply_write_quirks({"name": name})))
     return Response(status_code=204)
 
 
 @router.post("/{computation_id}/results")
 async def list_results(
-    session: ReadsCapsules, computation_id: str, params: Annotated[FolderParams | None, Body()] = None
+    session: CapsuleReadSession, computation_id: str, params: Annotated[FolderParams | None, Body()] = None
 ) -> Response:
     """List a folder of the results."""
-    computation = _finished(session, computation_id)
-    return JSONResponse(listing(session, computation.location, "", params))
+    computation = _require_finished(session, computation_id)
+    return JSONResponse(list_folder(session, computation.location, "", params))
 
 
-@router.get("/{computation_id}/results/urls", dependencies=[Depends(since("4.0.0"))])
+@router.get("/{computation_id}/results/urls", dependencies=[Depends(require_server_version("4.0.0"))])
 async def read_result_urls(
-    session: ReadsCapsules, computation_id: str, path: Annotated[str, Query()]
+    session: CapsuleReadSession, computation_id: str, path: Annotated[str, Query()]
 ) -> Response:
     """Get URLs of a result file."""
-    computation = _finished(session, computation_id)
-    return JSONResponse(file_urls(session, computation.location, "", path))
+    computation = _require_finished(session, computation_id)
+    return JSONResponse(build_file_urls(session, computation.location, "", path))
 
 
 @router.get("/{computation_id}/results/download_url")
 async def read_download_url(
-    session: ReadsCapsules, computation_id: str, path: Annotated[str, Query()]
+    session: CapsuleReadSession, computation_id: str, path: Annotated[str, Query()]
 ) -> Response:
-    """Get the URL of a result file, as servers before 4.0 do."""
-    computation = _finished(session, computation_id)
-    return JSONResponse({"url": file_urls(session, computation.location, "", path)["download_url"]})
+    """Get the URL of a result file, in the format of servers before 4.0."""
+    computation = _require_finished(session, computation_id)
+    return JSONResponse({"url": build_file_urls(session, computation.location, "", path)["download_url"]})
 
 
 @router.post("/{computation_id}/data_assets")
-async def attach(session: WritesCapsules, computation_id: str, params: list[Attachment]) -> Response:
+async def attach(session: CapsuleWriteSession, computation_id: str, params: list[Attachment]) -> Response:
     """Attach data assets to a cloud workstation."""
-    computation = running_workstation(session, computation_id)
+    computation = get_running_workstation(session, computation_id)
     with session.store.transaction():
-        data_assets, results = attached(session, computation.data_assets, params)
+        data_assets, results = attach_data_assets(session, computation.data_assets, params)
         session.store.computations.put(replace(computation, data_assets=data_assets))
     return JSONResponse(results)
 
 
 @router.delete("/{computation_id}/data_assets")
 @router.delete("/{computation_id}/data_assets/", include_in_schema=False)
-async def detach(session: WritesCapsules, computation_id: str, params: list[str]) -> Response:
+async def detach(session: CapsuleWriteSession, computation_id: str, params: list[str]) -> Response:
     """Detach data assets from a cloud workstation."""
-    computation = running_workstation(session, computation_id)
-    data_assets = detached(computation.data_assets, params)
+    computation = get_running_workstation(session, computation_id)
+    data_assets = detach_data_assets(computation.data_assets, params)
     session.store.computations.put(replace(computation, data_assets=data_assets))
     return Response(status_code=204)
 
 
-def _finished(session: Session, computation_id: str) -> Computation:
+def _require_finished(session: Session, computation_id: str) -> Computation:
     computation = find_computation(session.store, session.caller, computation_id)
-    if not computation.work.finished(session.now):
-        bad_request(
+    if not computation.work.is_finished(session.now):
+        raise_bad_request(
             f"computation {computation_id} is {computation.state(session.now)}: it has no results yet"
         )
     return computation

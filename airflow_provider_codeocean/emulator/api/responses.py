@@ -1,32 +1,32 @@
-"""What clients get: the bodies of answers.
+"""Response bodies.
 
-As today's servers do: what the SDK requires is always there, other fields that are empty are left out, times
-are whole seconds. Lists that are the point of an answer (`results`, `items`) are never left out.
+As with current servers, fields that the SDK requires are always present, other empty fields are omitted, and
+times are whole seconds. The main lists of a response (`results`, `items`) are never omitted.
 """
 
-from airflow_provider_codeocean.emulator.domain.clock import BEFORE_ALL_WORK
+from airflow_provider_codeocean.emulator.domain.clock import BEFORE_START
 from airflow_provider_codeocean.emulator.domain.permissions import Permissions
 from airflow_provider_codeocean.emulator.domain.records import (
     Capsule,
     Computation,
     DataAsset,
-    Json,
+    JsonObject,
     ReleaseJob,
 )
 
-ORIGIN_OF_INTERNAL = {"origin": "local", "bucket": "", "prefix": ""}
+INTERNAL_SOURCE_BUCKET = {"origin": "local", "bucket": "", "prefix": ""}
 
 
-def data_asset_payload(asset: DataAsset, moment: float, owner_email: str | None) -> Json:
-    """Return a data asset as the API does.
+def data_asset_payload(asset: DataAsset, timestamp: float, owner_email: str | None) -> JsonObject:
+    """Return the API's payload for a data asset.
 
-    :param asset: the asset.
-    :param moment: as of when, Unix seconds.
-    :param owner_email: email of its owner.
+    :param asset: the data asset.
+    :param timestamp: the time to report the state for, in Unix seconds.
+    :param owner_email: email of the owner.
     :returns: the payload.
     """
-    asset = asset.settled(moment)
-    state = asset.state(moment)
+    asset = asset.with_finished_transfer(timestamp)
+    state = asset.state(timestamp)
     ready = state == "ready"
     required = {
         "id": asset.id,
@@ -45,29 +45,29 @@ def data_asset_payload(asset: DataAsset, moment: float, owner_email: str | None)
         "files": asset.files if ready else None,
         "size": asset.size if ready else None,
         "source_bucket": asset.source_bucket,
-        "provenance": asset.provenance and _provenance(asset.provenance),
+        "provenance": asset.provenance and _provenance_payload(asset.provenance),
         "custom_metadata": asset.custom_metadata,
         "app_parameters": asset.app_parameters,
         "nextflow_profile": asset.nextflow_profile,
-        "contained_data_assets": asset.contained,
+        "contained_data_assets": asset.contained_data_assets,
         "last_transferred": asset.last_transferred and int(asset.last_transferred),
         "transfer_error": asset.transfer_error,
         "failure_reason": asset.failure_reason if state == "failed" else None,
     }
-    return required | _given(optional)
+    return required | _drop_empty(optional)
 
 
-def old_data_asset_payload(asset: DataAsset, moment: float, owner_email: str | None) -> Json:
-    """Return a data asset as deployments of the 2.x line do.
+def legacy_data_asset_payload(asset: DataAsset, timestamp: float, owner_email: str | None) -> JsonObject:
+    """Return the payload for a data asset in the format of 2.x deployments.
 
-    :param asset: the asset.
-    :param moment: as of when, Unix seconds.
-    :param owner_email: not known to that line.
+    :param asset: the data asset.
+    :param timestamp: the time to report the state for, in Unix seconds.
+    :param owner_email: ignored; 2.x deployments do not report it.
     :returns: the payload.
     """
-    modern = data_asset_payload(asset, moment, owner_email)
+    modern = data_asset_payload(asset, timestamp, owner_email)
     provenance = asset.provenance or {}
-    bucket = modern.get("source_bucket", ORIGIN_OF_INTERNAL)
+    bucket = modern.get("source_bucket", INTERNAL_SOURCE_BUCKET)
     payload = {
         "created": modern["created"],
         "description": asset.description,
@@ -88,33 +88,33 @@ def old_data_asset_payload(asset: DataAsset, moment: float, owner_email: str | N
         "capsule": "Capsule",
         "data_assets": "DataAssets",
     }
-    old_provenance = _given({old: provenance.get(name) for name, old in keys.items()})
+    old_provenance = _drop_empty({old: provenance.get(name) for name, old in keys.items()})
     return {**payload, "provenance": old_provenance} if old_provenance else payload
 
 
-def _provenance(provenance: Json) -> Json:
-    # Only one of the two is shown, depending on the source.
+def _provenance_payload(provenance: JsonObject) -> JsonObject:
+    # Depending on the source, only one of the two is reported.
     hidden = "capsule" if provenance.get("computation") else "computation"
-    return _given({name: value for name, value in provenance.items() if name != hidden})
+    return _drop_empty({name: value for name, value in provenance.items() if name != hidden})
 
 
-def computation_payload(computation: Computation, moment: float, owner_email: str | None) -> Json:
-    """Return a computation as the API does.
+def computation_payload(computation: Computation, timestamp: float, owner_email: str | None) -> JsonObject:
+    """Return the API's payload for a computation.
 
-    :param computation: the run.
-    :param moment: as of when, Unix seconds.
-    :param owner_email: email of its owner.
+    :param computation: the computation.
+    :param timestamp: the time to report the state for, in Unix seconds.
+    :param owner_email: email of the owner.
     :returns: the payload.
     """
-    state = computation.state(moment)
-    over = computation.work.finished(moment)
+    state = computation.state(timestamp)
+    over = computation.work.is_finished(timestamp)
     completed = state == "completed"
     required = {
         "id": computation.id,
         "created": int(computation.created),
         "name": computation.name,
         "owner": computation.owner,
-        "run_time": computation.run_time(moment),
+        "run_time": computation.run_time_seconds(timestamp),
         "state": state,
         "has_results": over and computation.has_results,
     }
@@ -127,8 +127,8 @@ def computation_payload(computation: Computation, moment: float, owner_email: st
         "processes": computation.processes,
         "end_status": computation.end_status if completed else None,
     }
-    payload = required | _given(optional)
-    # 0 is a value here, not an empty field.
+    payload = required | _drop_empty(optional)
+    # 0 is a value, not an empty field.
     return (
         payload | {"exit_code": computation.exit_code}
         if completed and computation.exit_code is not None
@@ -136,11 +136,11 @@ def computation_payload(computation: Computation, moment: float, owner_email: st
     )
 
 
-def capsule_payload(capsule: Capsule, owner_email: str | None) -> Json:
-    """Return a capsule or pipeline as the API does.
+def capsule_payload(capsule: Capsule, owner_email: str | None) -> JsonObject:
+    """Return the API's payload for a capsule or pipeline.
 
     :param capsule: the capsule.
-    :param owner_email: email of its owner.
+    :param owner_email: email of the owner.
     :returns: the payload.
     """
     required = {
@@ -151,11 +151,11 @@ def capsule_payload(capsule: Capsule, owner_email: str | None) -> Json:
         "owner": capsule.owner,
         "slug": capsule.slug,
     }
-    credit = capsule.credits
+    credit = capsule.credit_fields
     optional = {
         "owner_email": owner_email,
         "last_accessed": int(capsule.last_accessed),
-        "article": _given(
+        "article": _drop_empty(
             {
                 "name": credit.get("article"),
                 "journal_name": credit.get("journal"),
@@ -167,16 +167,16 @@ def capsule_payload(capsule: Capsule, owner_email: str | None) -> Json:
         "field": capsule.research_field,
         "tags": capsule.tags,
         "original_capsule": capsule.original_capsule,
-        "release_capsule": capsule.release_capsule,
+        "release_capsule": capsule.release_capsule_id,
         "versions": capsule.versions,
     }
-    return required | _given(optional)
+    return required | _drop_empty(optional)
 
 
-def permissions_payload(permissions: Permissions) -> Json:
-    """Return permissions as the API does.
+def permissions_payload(permissions: Permissions) -> JsonObject:
+    """Return the API's payload for permissions.
 
-    :param permissions: who may do what.
+    :param permissions: the permissions.
     :returns: the payload.
     """
     return {
@@ -186,26 +186,26 @@ def permissions_payload(permissions: Permissions) -> Json:
     }
 
 
-def release_payload(job: ReleaseJob, moment: float) -> Json:
-    """Return a release job as the API does.
+def release_payload(job: ReleaseJob, timestamp: float) -> JsonObject:
+    """Return the API's payload for a release job.
 
     :param job: the job.
-    :param moment: as of when, Unix seconds.
+    :param timestamp: the time to report the state for, in Unix seconds.
     :returns: the payload.
     """
-    if moment == BEFORE_ALL_WORK:
+    if timestamp == BEFORE_START:
         return {"job_id": job.id, "status": "created"}
     payload = {"job_id": job.id, "status": "started", "started": int(job.created)}
-    if not job.work.finished(moment):
+    if not job.work.is_finished(timestamp):
         return payload
     return {
         **payload,
         "status": "completed",
-        "duration": int(job.work.finished_at - job.work.started),
-        "release_capsule": job.release_capsule,
+        "duration": int(job.work.finished_at - job.work.started_at),
+        "release_capsule": job.release_capsule_id,
         "release_version": job.version,
     }
 
 
-def _given(fields: Json) -> Json:
+def _drop_empty(fields: JsonObject) -> JsonObject:
     return {name: value for name, value in fields.items() if value}

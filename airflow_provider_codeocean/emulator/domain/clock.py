@@ -1,8 +1,8 @@
-"""Time in the emulator: a clock that can be replaced, and work that takes a while.
+"""Time in the emulator: a replaceable clock, and work with a duration.
 
-No background task moves anything forward. When work starts it is decided how it will end and how long that
-takes; what a reader is shown follows from the stored start, the stored number of reads and the moment of
-reading. The answer is therefore the same after a restart, and the same in search as in a GET.
+No background task changes states. The outcome and duration of work are decided when it starts; its state is
+computed from the stored start, the stored number of reads, and the current time. The result is therefore the
+same after a restart, and the same in a search as in a GET.
 """
 
 import math
@@ -14,15 +14,15 @@ from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BEFORE_ALL_WORK = -math.inf
-"""The moment at which everything is still in its first state: what an answer to a create or a run shows."""
+BEFORE_START = -math.inf
+"""A time at which all work is in its first state, for responses to create and run requests."""
 
-COMPUTATION_STATES = ((0.2, "initializing"), (0.9, "running"), (1.0, "finalizing"))
-"""Up to which share of its work a computation is in which state."""
+COMPUTATION_STATE_LIMITS = ((0.2, "initializing"), (0.9, "running"), (1.0, "finalizing"))
+"""States of an unfinished computation, each with the progress at which it ends."""
 
 
 class Clock(Protocol):
-    """What the emulator asks for the time."""
+    """The source of the current time."""
 
     def now(self) -> float:
         """Return the time as Unix seconds."""
@@ -30,7 +30,7 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The time of the machine."""
+    """The system clock."""
 
     def now(self) -> float:
         """Return the time as Unix seconds."""
@@ -38,9 +38,9 @@ class RealClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move.
+    """A clock that moves only when it is advanced.
 
-    :param start: where it begins, Unix seconds; the current time if not given.
+    :param start: the initial time in Unix seconds; the current time by default.
     """
 
     def __init__(self, start: float | None = None) -> None:
@@ -54,7 +54,7 @@ class ManualClock:
     def advance(self, seconds: float) -> float:
         """Move the clock forward.
 
-        :param seconds: by how much, not negative.
+        :param seconds: the number of seconds, not negative.
         :returns: the new time.
         :raises ValueError: if `seconds` is negative.
         """
@@ -67,70 +67,75 @@ class ManualClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Something under way: an asset being made, a run, a transfer, a release.
+    """Work in progress: a data asset creation, a run, a transfer, or a release.
 
-    :param started: when it began, Unix seconds.
-    :param seconds: how long it takes; infinite for what only a person ends.
-    :param reads: how many GETs see it unfinished before it may be finished.
-    :param seen: how many have.
-    :param seen_enough_at: when the last of them came; None until then.
+    :param started_at: start time, in Unix seconds.
+    :param duration_seconds: duration; infinite for work that only a user ends.
+    :param required_reads: number of GETs that must see it unfinished before it can finish.
+    :param completed_reads: number of GETs so far.
+    :param reads_completed_at: time of the last required GET; None before it.
     """
 
-    started: float
-    seconds: float = 0.0
-    reads: int = 0
-    seen: int = 0
-    seen_enough_at: float | None = None
+    started_at: float
+    duration_seconds: float = 0.0
+    required_reads: int = 0
+    completed_reads: int = 0
+    reads_completed_at: float | None = None
 
     @property
     def finished_at(self) -> float:
-        """When the work ends, Unix seconds; infinite as long as reads are missing."""
-        if self.reads and self.seen_enough_at is None:
+        """When the work finishes, in Unix seconds; infinite while required reads are missing."""
+        if self.required_reads and self.reads_completed_at is None:
             return math.inf
-        return max(self.started + self.seconds, self.seen_enough_at or self.started)
+        return max(self.started_at + self.duration_seconds, self.reads_completed_at or self.started_at)
 
-    def finished(self, moment: float) -> bool:
-        """Tell whether the work is over at a moment.
+    def is_finished(self, timestamp: float) -> bool:
+        """Return whether the work is finished at a time.
 
-        :param moment: Unix seconds.
+        :param timestamp: Unix seconds.
         :returns: True from `finished_at` on.
         """
-        return moment >= self.finished_at
+        return timestamp >= self.finished_at
 
-    def progress(self, moment: float) -> float:
-        """Tell how much of the work is done at a moment.
+    def progress(self, timestamp: float) -> float:
+        """Return the progress of the work at a time.
 
-        :param moment: Unix seconds.
-        :returns: a share from 0 to 1, and 1 only when the work is finished.
+        :param timestamp: Unix seconds.
+        :returns: a fraction from 0 to 1; 1 only if the work is finished.
         """
-        if self.finished(moment):
+        if self.is_finished(timestamp):
             return 1.0
-        if moment < self.started:
+        if timestamp < self.started_at:
             return 0.0
-        by_time = (moment - self.started) / self.seconds if self.seconds else 1.0
-        by_reads = self.seen / self.reads if self.reads else 1.0
+        by_time = (timestamp - self.started_at) / self.duration_seconds if self.duration_seconds else 1.0
+        by_reads = self.completed_reads / self.required_reads if self.required_reads else 1.0
         return min(by_time, by_reads, math.nextafter(1.0, 0.0))
 
-    def after_read(self, moment: float) -> Self:
+    def with_read_counted(self, timestamp: float) -> Self:
         """Count one GET.
 
-        :param moment: when it came, Unix seconds.
-        :returns: the same object if reads do not matter (any more), so that nothing needs to be stored.
+        :param timestamp: time of the GET, in Unix seconds.
+        :returns: the updated work; the same object if no reads are required (any more).
         """
-        if self.seen >= self.reads:
+        if self.completed_reads >= self.required_reads:
             return self
-        seen = self.seen + 1
-        return replace(self, seen=seen, seen_enough_at=moment if seen == self.reads else None)
+        reads = self.completed_reads + 1
+        return replace(
+            self,
+            completed_reads=reads,
+            reads_completed_at=timestamp if reads == self.required_reads else None,
+        )
 
 
 class Policy(BaseModel):
-    """How long work takes that starts from now on.
+    """The duration of new work.
 
-    All zero: it is finished at once, but the answer that starts it still shows its first state.
+    With only zeros, work finishes at once, but the response to the request that starts it still shows its
+    first state.
 
-    :param seconds: at least this many seconds.
-    :param jitter: up to this many seconds more, drawn evenly.
-    :param reads: at least this many GETs of the object itself see it unfinished.
+    :param seconds: minimum duration.
+    :param jitter: maximum number of random additional seconds, uniformly distributed.
+    :param reads: minimum number of GETs of the object that see it unfinished.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -139,20 +144,24 @@ class Policy(BaseModel):
     jitter: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     reads: int = Field(default=0, ge=0)
 
-    def begin(self, now: float, rng: random.Random) -> Work:
+    def start_work(self, now: float, rng: random.Random) -> Work:
         """Start work under this policy.
 
-        :param now: when, Unix seconds.
-        :param rng: where the jitter comes from.
-        :returns: the work, its length drawn once and for all.
+        :param now: start time, in Unix seconds.
+        :param rng: random number generator for the jitter.
+        :returns: the work, with a fixed duration.
         """
-        return Work(started=now, seconds=self.seconds + self.jitter * rng.random(), reads=self.reads)
+        return Work(
+            started_at=now,
+            duration_seconds=self.seconds + self.jitter * rng.random(),
+            required_reads=self.reads,
+        )
 
 
-def computation_state(progress: float) -> str:
-    """Name the state of a run that is not over.
+def computation_state_at(progress: float) -> str:
+    """Return the state of an unfinished computation.
 
-    :param progress: share of its work that is done, below 1.
+    :param progress: progress of its work, below 1.
     :returns: `initializing`, `running` or `finalizing`.
     """
-    return next(state for limit, state in COMPUTATION_STATES if progress < limit)
+    return next(state for limit, state in COMPUTATION_STATE_LIMITS if progress < limit)

@@ -1,4 +1,4 @@
-"""What can be set: the fields of the `--config` file (JSON) and of `EmulatorConfig` in tests."""
+"""The configuration: the fields of the `--config` file (JSON) and of `EmulatorConfig` in tests."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_codeocean.emulator.domain.clock import Policy
-from airflow_provider_codeocean.emulator.domain.errors import describe_violations
+from airflow_provider_codeocean.emulator.domain.errors import format_validation_errors
 from airflow_provider_codeocean.emulator.domain.faults import FaultRule
 
 Scope = Literal["capsule:read", "capsule:write", "data_asset:read", "data_asset:write"]
@@ -16,12 +16,12 @@ RequestKind = Literal["search", "read", "submit", "change"]
 ResultKind = Literal["standard", "data_description", "log", "none"]
 
 ALL_SCOPES: tuple[Scope, ...] = ("capsule:read", "capsule:write", "data_asset:read", "data_asset:write")
-MAX_SEARCH_LAG = 600.0
-"""For how many seconds a replaced record is kept for a search index that lags behind."""
+MAX_SEARCH_LAG_SECONDS = 600.0
+"""How long replaced records are kept for a lagging search index."""
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the key."""
+    """The configuration is invalid; the message names the key."""
 
 
 def _check_version(value: str) -> str:
@@ -30,17 +30,17 @@ def _check_version(value: str) -> str:
     return value
 
 
-class Settings(BaseModel):
-    """Base of all settings: an unknown key is an error."""
+class StrictModel(BaseModel):
+    """Base class of settings: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Transitions(Settings):
-    """How long work takes that starts from now on.
+class Transitions(StrictModel):
+    """The duration of new work, by kind.
 
     :param assets: from draft to ready or failed.
-    :param computations: from initializing to completed, where the capsule has no policy of its own.
+    :param computations: from initializing to completed, for capsules without their own policy.
     :param transfers: from the request to `last_transferred` or `transfer_error`.
     :param releases: from the request to the new version.
     """
@@ -52,23 +52,23 @@ class Transitions(Settings):
 
     @classmethod
     def all(cls, policy: Policy) -> Self:
-        """Use one policy for everything.
+        """Use one policy for all kinds of work.
 
-        :param policy: for example `Policy()`, finished at once.
+        :param policy: the policy; `Policy()` finishes work at once.
         :returns: the transitions.
         """
         return cls(assets=policy, computations=policy, transfers=policy, releases=policy)
 
 
-class RateLimit(Settings):
-    """A limit for requests to the API, as a bucket of tokens that fills evenly.
+class RateLimit(StrictModel):
+    """A rate limit for requests to the API: a token bucket that fills at a constant rate.
 
-    :param kind: kind of requests that are limited: `search`; `read` (GET and file listings); `submit`
-        (creating data assets, starting runs); `change` (anything else). All requests together if not given.
+    :param kind: kind of the limited requests: `search`; `read` (GET and file listings); `submit` (creating
+        data assets, starting runs); `change` (all others). By default, it limits all requests together.
     :param requests_per_second: 0 means no limit.
-    :param burst: how many requests may come at once; one second's worth if not given.
+    :param burst: maximum number of requests at once; one second's worth by default.
     :param retry_after: whether a rejection has a `Retry-After` with the time to wait; a number is sent
-        instead of it.
+        unchanged.
     """
 
     kind: RequestKind | None = None
@@ -77,25 +77,25 @@ class RateLimit(Settings):
     retry_after: bool | Annotated[int, Field(ge=0)] = True
 
 
-class TokenConfig(Settings):
+class TokenConfig(StrictModel):
     """An access token.
 
-    :param token: the token itself; made up (`cop_…`) if not given.
-    :param scopes: what it may be used for; `write` includes `read`.
+    :param token: the token itself; generated (`cop_…`) by default.
+    :param scopes: the scopes of the token; `write` includes `read`.
     """
 
     token: str | None = Field(default=None, min_length=1)
     scopes: tuple[Scope, ...] = ALL_SCOPES
 
 
-class UserConfig(Settings):
-    """Somebody who uses the deployment.
+class UserConfig(StrictModel):
+    """A user of the deployment.
 
-    :param email: who; an email that is known already changes that user.
-    :param name: shown on pages; the email if not given.
-    :param admin: may see and do everything.
-    :param groups: groups the user belongs to.
-    :param tokens: one with all scopes if not given.
+    :param email: email of the user; an existing user with this email is changed.
+    :param name: name to show on pages; the email by default.
+    :param admin: whether the user is an admin, who may see and do everything.
+    :param groups: the user's groups.
+    :param tokens: access tokens; one with all scopes by default.
     """
 
     email: str = Field(min_length=3, pattern=r"^\S+@\S+$")
@@ -105,12 +105,12 @@ class UserConfig(Settings):
     tokens: tuple[TokenConfig, ...] = (TokenConfig(),)
 
 
-class BucketConfig(Settings):
+class BucketConfig(StrictModel):
     """A bucket outside Code Ocean.
 
-    :param name: its name.
-    :param origin: whose storage it is.
-    :param public: readable without credentials (`source.aws.public`).
+    :param name: name of the bucket.
+    :param origin: cloud of the bucket.
+    :param public: whether it is readable without credentials (`source.aws.public`).
     :param writable: whether results may be stored and assets transferred there.
     :param objects: contents (text) by key.
     """
@@ -122,13 +122,13 @@ class BucketConfig(Settings):
     objects: dict[str, str] = Field(default_factory=dict)
 
 
-class RunConfig(Settings):
-    """How the runs of a capsule go.
+class RunConfig(StrictModel):
+    """The course of a capsule's runs.
 
-    :param policy: how long they take; `transitions.computations` if not given.
-    :param exit_code: what they end with; not 0 makes `end_status` failed.
-    :param crash: they end in state `failed`, without having run their course.
-    :param results: which files they leave behind.
+    :param policy: duration of the runs; `transitions.computations` by default.
+    :param exit_code: exit code; if it is not 0, `end_status` is failed.
+    :param crash: whether runs end in state `failed` prematurely.
+    :param results: kind of result files.
     """
 
     policy: Policy | None = None
@@ -137,14 +137,14 @@ class RunConfig(Settings):
     results: ResultKind = "standard"
 
 
-class CapsuleConfig(Settings):
+class CapsuleConfig(StrictModel):
     """A capsule or pipeline that everyone may see and run.
 
-    :param name: its name.
-    :param kind: which of the two.
-    :param owner: email of its owner; the default admin if not given.
-    :param everyone: role of those who are not named; `none` hides it.
-    :param runs: how its runs go.
+    :param name: display name.
+    :param kind: `capsule` or `pipeline`.
+    :param owner: email of the owner; the default admin by default.
+    :param everyone: role of all other users; `none` hides it.
+    :param run_config: the course of its runs.
     """
 
     name: str = Field(min_length=1)
@@ -154,26 +154,26 @@ class CapsuleConfig(Settings):
     runs: RunConfig = RunConfig()
 
 
-class MetadataRange(Settings):
+class MetadataRange(StrictModel):
     """The range of a number or date.
 
-    :param min: smallest value, None for no end.
-    :param max: largest value, None for no end.
+    :param min: smallest value; None for no limit.
+    :param max: largest value; None for no limit.
     """
 
     min: float | None = None
     max: float | None = None
 
 
-class MetadataField(Settings):
-    """A custom metadata field that the deployment's admin has defined.
+class MetadataField(StrictModel):
+    """A custom metadata field of the deployment.
 
-    :param name: its key.
-    :param type: a date is given in Unix seconds.
+    :param name: key of the field.
+    :param type: type of the value; dates are in Unix seconds.
     :param range: smallest and largest number or date.
-    :param allowed_values: nothing else may be given.
-    :param multiple: whether a list of values may be given.
-    :param units: shown beside the value.
+    :param allowed_values: the only allowed values.
+    :param multiple: whether a list of values is allowed.
+    :param units: units of the value, for display.
     :param category: one of the schema's categories.
     :param required: whether a data asset must have it.
     """
@@ -188,18 +188,18 @@ class MetadataField(Settings):
     required: bool = False
 
 
-class MetadataSchema(Settings):
+class MetadataSchema(StrictModel):
     """The custom metadata of the deployment.
 
-    :param fields: what may be set on a data asset.
-    :param categories: how the fields are grouped.
+    :param fields: the fields of data assets.
+    :param categories: categories that group the fields.
     """
 
     fields: tuple[MetadataField, ...] = ()
     categories: tuple[str, ...] = ()
 
 
-DEFAULT_METADATA = MetadataSchema(
+DEFAULT_METADATA_SCHEMA = MetadataSchema(
     categories=("Experiment", "Quality"),
     fields=(
         MetadataField(
@@ -219,23 +219,23 @@ DEFAULT_METADATA = MetadataSchema(
 )
 
 
-class EmulatorConfig(Settings):
-    """Everything that can be set.
+class EmulatorConfig(StrictModel):
+    """All settings.
 
-    :param server_version: the Code Ocean version to be; endpoints that are newer answer 404.
-    :param payload_style: `2.x` answers data assets in the shape of that line of deployments.
-    :param clock: a `manual` clock moves only by `POST /_emulator/advance`.
-    :param seed: start of the random numbers for jitter and for the probability of faults.
-    :param url_ttl: for how many seconds a download URL is valid.
-    :param search_lag: by how many seconds search lags behind writes.
-    :param rate_limit: a limit for requests to the API, or several, one for each kind of request.
-    :param transitions: how long work takes.
-    :param users: further users, or changes to the two that are always there.
-    :param groups: groups nobody belongs to yet.
-    :param buckets: further buckets.
-    :param capsules: further capsules and pipelines.
-    :param custom_metadata: the admin-defined fields of data assets.
-    :param faults: what goes wrong from the start.
+    :param server_version: the Code Ocean version to emulate; newer endpoints return 404.
+    :param payload_style: `2.x` returns data assets in the format of 2.x deployments.
+    :param clock: `real` or `manual`; a manual clock moves only by `POST /_emulator/advance`.
+    :param seed: random seed for jitter and for the probability of faults.
+    :param url_ttl: validity of download URLs, in seconds.
+    :param search_lag: how far search lags behind writes, in seconds.
+    :param rate_limit: one rate limit, or a list with one for each kind of request.
+    :param transitions: duration of new work.
+    :param users: additional users, or changes to the two default users.
+    :param groups: groups that may have no members.
+    :param buckets: additional buckets.
+    :param capsules: additional capsules and pipelines.
+    :param custom_metadata: schema of the custom metadata.
+    :param faults: initial fault rules.
     """
 
     server_version: Annotated[str, AfterValidator(_check_version)] = "4.8.0"
@@ -243,14 +243,14 @@ class EmulatorConfig(Settings):
     clock: Literal["real", "manual"] = "real"
     seed: int = 0
     url_ttl: float = Field(default=300.0, gt=0)
-    search_lag: float = Field(default=0.0, ge=0, le=MAX_SEARCH_LAG)
+    search_lag: float = Field(default=0.0, ge=0, le=MAX_SEARCH_LAG_SECONDS)
     rate_limit: RateLimit | tuple[RateLimit, ...] = ()
     transitions: Transitions = Transitions()
     users: tuple[UserConfig, ...] = ()
     groups: tuple[str, ...] = ()
     buckets: tuple[BucketConfig, ...] = ()
     capsules: tuple[CapsuleConfig, ...] = ()
-    custom_metadata: MetadataSchema = DEFAULT_METADATA
+    custom_metadata: MetadataSchema = DEFAULT_METADATA_SCHEMA
     faults: tuple[FaultRule, ...] = ()
 
 
@@ -259,11 +259,11 @@ def load_config(path: Path) -> EmulatorConfig:
 
     :param path: a JSON file with the fields of `EmulatorConfig`, all optional.
     :returns: the configuration.
-    :raises ConfigError: if it cannot be read, has an unknown key or a wrong value; the message names the key.
+    :raises ConfigError: if the file cannot be read, or has an unknown key or an invalid value.
     """
     try:
         return EmulatorConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_violations(error.errors())}") from error
+        raise ConfigError(f"{path}: {format_validation_errors(error.errors())}") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -1,11 +1,11 @@
-"""Faults on demand: which requests go wrong, and how.
+"""Fault injection: rules for requests that fail or get unusual responses.
 
-A fault of the first table answers a request instead of the API, or spoils its response. The first rule that
-matches a request is applied.
+A fault of the first table replaces or corrupts the response to a request. The first rule that matches a
+request is applied.
 
 | kind | work done | response |
 | --- | --- | --- |
-| `status` | no | `status` (default 503) with `body`, or a `message`; `retry_after` if given |
+| `status` | no | `status` (default 503) with `body`, or a `message`; optional `retry_after` |
 | `html` | no | a proxy's HTML page with `status` (default 502); a redirect leads to `location` |
 | `close_before` | no | the connection is closed |
 | `hold_before` | when released | none until then |
@@ -20,7 +20,7 @@ matches a request is applied.
 | `close_after` | yes | the connection is closed without a response |
 | `hold` | yes | none until released, then the response |
 
-A quirk of the second table changes what the API stores or responds. Quirks of different kinds are combined,
+A quirk of the second table changes stored data or responses. Quirks of different kinds are combined,
 also with a fault; of several rules with the same kind, the first that matches a request is applied.
 
 | kind | effect |
@@ -45,7 +45,7 @@ also with a fault; of several rules with the same kind, the first that matches a
 A held request continues after `release` or after `timeout` seconds; if the rule is removed, its connection is
 closed and work that is not done yet stays undone. A client that disconnects does not end the hold: servers do
 not notice. `read_lag` concerns objects that were created after the rule was added: each is hidden for `delay`
-seconds after its creation or, if `reads` is given, from that number of requests.
+seconds after its creation or, if `reads` is set, from that number of requests.
 """
 
 import asyncio
@@ -99,40 +99,40 @@ QuirkKind = Literal[
 ]
 FaultKind = Literal[ResponseFaultKind, "read_lag", QuirkKind]
 
-RESPONSE_FAULTS: frozenset[str] = frozenset(get_args(ResponseFaultKind))
-QUIRKS: frozenset[str] = frozenset(get_args(QuirkKind))
-FILE_KINDS = frozenset({"change_file", "opaque_etag"})
-"""Kinds that concern the file host only."""
+RESPONSE_FAULT_KINDS: frozenset[str] = frozenset(get_args(ResponseFaultKind))
+QUIRK_KINDS: frozenset[str] = frozenset(get_args(QuirkKind))
+FILE_QUIRK_KINDS = frozenset({"change_file", "opaque_etag"})
+"""Kinds that apply only to the file host."""
 
 SIGN_IN_URL = "https://sign-in.emulator.test/"
-UNSAFE_NAMES = ("Icon\r", "raw\\x.csv", "1:30.csv", "...")
+UNSAFE_FILE_NAMES = ("Icon\r", "raw\\x.csv", "1:30.csv", "...")
 
 
 class FaultRule(BaseModel):
-    """A rule: which requests go wrong, and how.
+    """A fault or quirk, and the requests that it applies to.
 
     :param method: HTTP method, `*` for all.
     :param path: pattern for the path below `/api/v1/`, or, with a leading slash, for the whole path: `*`
         matches any text without a slash, `**` any text. The default is `/storage/**` for `change_file` and
         `opaque_etag`.
-    :param kind: see the tables above.
-    :param times: number of requests; None for no limit. The default is 1, but None for `read_lag`, for
-        quirks, and if `seconds` is given.
-    :param seconds: for how many seconds after the first hit the rule applies.
-    :param probability: share of the matching requests that are hit.
+    :param kind: kind of the fault or quirk; see the module's documentation.
+    :param max_hits: number of requests; None for no limit. The default is 1, but None for `read_lag`, for
+        quirks, and if `seconds` is set.
+    :param seconds: how long the rule applies, in seconds after the first hit.
+    :param probability: fraction of the matching requests that the rule applies to.
     :param status: status of the response, for `status` and `html`.
     :param body: body of the response: for `status`, a string is sent as text, anything else as JSON; for
-        `wrong_shape`, JSON; for `report_defaults`, further parameters, value by name.
-    :param retry_after: `Retry-After` for `status` and `html`: `date` for an HTTP date 2 s ahead, anything
-        else as given.
+        `wrong_shape`, JSON; for `report_defaults`, additional parameters, value by name.
+    :param retry_after: `Retry-After` for `status` and `html`: `date` for an HTTP date 2 s ahead; any other
+        value is sent unchanged.
     :param location: target of a redirect, for `html` with a status of 3xx.
     :param delay: seconds, for `slow`, `slow_headers`, `slow_body`, and `read_lag`.
     :param reads: number of GET requests for one object that `read_lag` answers with 404, instead of `delay`.
     :param pieces: number of pieces, for `slow_headers` and `slow_body`.
     :param timeout: seconds after which a hold ends by itself.
-    :param stored: whether tags and names are changed when they are stored, or only in responses.
-    :param length: number of characters that remain of tags and names.
-    :param text: prefix, for `prefix_tags`.
+    :param on_write: whether tags and names are changed when they are stored, or only in responses.
+    :param max_length: number of characters that remain of tags and names.
+    :param prefix: prefix, for `prefix_tags`.
     :param fields: names of fields or headers, for `drop_fields` and `drop_headers`.
     :param count: number of repeated results, for `overlap_pages`.
     :param names: file names, for `unsafe_names`.
@@ -159,17 +159,17 @@ class FaultRule(BaseModel):
     text: str = "cop:"
     fields: tuple[str, ...] = ()
     count: int = Field(default=1, ge=1)
-    names: tuple[str, ...] = UNSAFE_NAMES
+    names: tuple[str, ...] = UNSAFE_FILE_NAMES
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        kind = given.get("kind")
-        lasting = kind in QUIRKS or kind == "read_lag" or given.get("seconds") is not None
-        path = "/storage/**" if kind in FILE_KINDS else "**"
-        return {"times": None if lasting else 1, "path": path, **given}
+    def _fill_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kind = values.get("kind")
+        lasting = kind in QUIRK_KINDS or kind == "read_lag" or values.get("seconds") is not None
+        path = "/storage/**" if kind in FILE_QUIRK_KINDS else "**"
+        return {"times": None if lasting else 1, "path": path, **values}
 
     @model_validator(mode="after")
     def _require_fields(self) -> Self:
@@ -181,7 +181,7 @@ class FaultRule(BaseModel):
 
 
 class Fault:
-    """A rule in use. Tests read it and release held requests from other threads than the server's.
+    """An active rule. Tests can read it and release held requests from any thread.
 
     :param rule: the rule.
     :param now: returns the time as Unix seconds.
@@ -191,25 +191,25 @@ class Fault:
         self.id = uuid.uuid4().hex[:8]
         self.rule = rule
         self.hits = 0
-        self.removed = False
+        self.is_removed = False
         self.added_at = now()
         self._now = now
         self._ends_at: float | None = None
-        self._reads: Counter[str] = Counter()
-        self._path = _compile(rule.path)
-        self._holding: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
-        self._changed = threading.Condition()
+        self._read_counts: Counter[str] = Counter()
+        self._path_pattern = _compile_path_pattern(rule.path)
+        self._held_requests: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._condition = threading.Condition()
 
     @property
     def held(self) -> int:
-        """How many requests it holds."""
-        return len(self._holding)
+        """Number of held requests."""
+        return len(self._held_requests)
 
     def matches(self, method: str, path: str) -> bool:
-        """Return whether the rule applies to a request, probability aside.
+        """Return whether the rule applies to a request, disregarding its probability.
 
-        :param method: its HTTP method.
-        :param path: its path.
+        :param method: HTTP method of the request.
+        :param path: path of the request.
         :returns: whether method and path match and the rule is not used up.
         """
         if self.rule.times is not None and self.hits >= self.rule.times:
@@ -218,90 +218,90 @@ class Fault:
             return False
         if self.rule.method.upper() not in {"*", method}:
             return False
-        return self._path.fullmatch(path) is not None
+        return self._path_pattern.fullmatch(path) is not None
 
-    def hit(self) -> None:
+    def record_hit(self) -> None:
         """Count a request."""
-        with self._changed:
+        with self._condition:
             if self.rule.seconds is not None and self._ends_at is None:
                 self._ends_at = self._now() + self.rule.seconds
             self.hits += 1
-            self._changed.notify_all()
+            self._condition.notify_all()
 
-    def hides(self, object_id: str, created: float) -> bool:
+    def hides_object(self, object_id: str, created_at: float) -> bool:
         """Return whether `read_lag` hides an object from a GET request, and count the request.
 
         :param object_id: the object's id.
-        :param created: its creation time, Unix seconds.
+        :param created_at: its creation time, Unix seconds.
         :returns: whether the object is not visible yet.
         """
-        if created < self.added_at:
+        if created_at < self.added_at:
             return False
         if self.rule.reads is None:
-            return self._now() < created + self.rule.delay
-        self._reads[object_id] += 1
-        return self._reads[object_id] <= self.rule.reads
+            return self._now() < created_at + self.rule.delay
+        self._read_counts[object_id] += 1
+        return self._read_counts[object_id] <= self.rule.reads
 
-    async def hold(self) -> bool:
-        """Keep a request until it is released, its time is up or the rule is removed.
+    async def hold_request(self) -> bool:
+        """Hold a request until it is released, the rule's timeout expires, or the rule is removed.
 
-        :returns: whether the request may go on.
+        :returns: whether to continue with the request.
         """
         released = asyncio.Event()
-        with self._changed:
-            self._holding[released] = asyncio.get_running_loop()
-            self._changed.notify_all()
+        with self._condition:
+            self._held_requests[released] = asyncio.get_running_loop()
+            self._condition.notify_all()
         try:
-            if not self.removed:
+            if not self.is_removed:
                 await asyncio.wait_for(released.wait(), self.rule.timeout)
         except TimeoutError:
             pass
         finally:
-            with self._changed:
-                del self._holding[released]
-        return not self.removed
+            with self._condition:
+                del self._held_requests[released]
+        return not self.is_removed
 
-    def release(self) -> None:
-        """Let all requests go on that are held now."""
-        with self._changed:
-            for released, loop in self._holding.items():
+    def release_requests(self) -> None:
+        """Continue all requests that are held now."""
+        with self._condition:
+            for released, loop in self._held_requests.items():
                 loop.call_soon_threadsafe(released.set)
 
     def remove(self) -> None:
-        """Close what is held; the rule is out of use."""
-        self.removed = True
-        self.release()
-        with self._changed:
-            self._changed.notify_all()
+        """Disable the rule, and close the connections of held requests."""
+        self.is_removed = True
+        self.release_requests()
+        with self._condition:
+            self._condition.notify_all()
 
     def wait(self, *, hits: int = 0, held: int = 0, timeout: float = 10.0) -> bool:
-        """Wait, in another thread than the server's, for hits and held requests.
+        """Wait for hits and held requests. Do not call it in the server's thread.
 
-        :param hits: at least so many hits.
-        :param held: at least so many requests held.
+        :param hits: minimum number of hits.
+        :param held: minimum number of held requests.
         :param timeout: seconds to wait.
-        :returns: whether it came to that before the time was up or the rule was removed.
+        :returns: whether the numbers were reached before the timeout and before the rule was removed.
         """
 
         def reached() -> bool:
             return self.hits >= hits and self.held >= held
 
-        with self._changed:
-            self._changed.wait_for(lambda: reached() or self.removed, timeout)
+        with self._condition:
+            self._condition.wait_for(lambda: reached() or self.is_removed, timeout)
             return reached()
 
-    def describe(self) -> dict[str, Any]:
-        """Return the rule and how often it has been used.
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule and its number of hits.
 
-        :returns: the rule's fields, `id`, `hits` and `held`.
+        :returns: the rule's fields, `id`, `hits`, and `held`.
         """
         return {"id": self.id, **self.rule.model_dump(), "hits": self.hits, "held": self.held}
 
 
-class FaultBook:
-    """The rules in use.
+class FaultRegistry:
+    """The active rules.
 
-    :param rules: rules from the start.
+    :param rules: the initial rules.
     :param rng: source of random numbers for probabilities.
     :param now: returns the time as Unix seconds.
     """
@@ -317,7 +317,7 @@ class FaultBook:
             self.add(rule)
 
     def add(self, rule: FaultRule) -> Fault:
-        """Put a rule to use, behind those there are.
+        """Add a rule after the existing ones.
 
         :param rule: the rule.
         :returns: the fault, which counts its hits.
@@ -336,18 +336,18 @@ class FaultBook:
         return self._faults.get(fault_id)
 
     def all(self) -> list[Fault]:
-        """List the faults in the order in which they are tried.
+        """List the faults in the order in which they are matched.
 
-        :returns: used-up ones too.
+        :returns: all faults, including used-up ones.
         """
         with self._lock:
             return list(self._faults.values())
 
     def remove(self, fault_id: str) -> bool:
-        """Take a fault out of use and close what it holds.
+        """Remove a fault, and close the connections of its held requests.
 
         :param fault_id: its id.
-        :returns: whether it was there.
+        :returns: whether the fault existed.
         """
         with self._lock:
             fault = self._faults.pop(fault_id, None)
@@ -357,11 +357,11 @@ class FaultBook:
         return True
 
     def clear(self) -> None:
-        """Take all faults out of use and close what they hold."""
+        """Remove all faults, and close the connections of their held requests."""
         for fault in self.all():
             self.remove(fault.id)
 
-    def find(self, method: str, path: str, kinds: Container[str] = RESPONSE_FAULTS) -> Fault | None:
+    def find(self, method: str, path: str, kinds: Container[str] = RESPONSE_FAULT_KINDS) -> Fault | None:
         """Find the rule for a request without counting a hit.
 
         :param method: HTTP method.
@@ -377,7 +377,7 @@ class FaultBook:
                 return fault
         return None
 
-    def draw(self, method: str, path: str, kinds: Container[str] = RESPONSE_FAULTS) -> Fault | None:
+    def match(self, method: str, path: str, kinds: Container[str] = RESPONSE_FAULT_KINDS) -> Fault | None:
         """Find the rule for a request and count the hit.
 
         :param method: HTTP method.
@@ -387,11 +387,11 @@ class FaultBook:
         """
         fault = self.find(method, path, kinds)
         if fault is not None:
-            fault.hit()
+            fault.record_hit()
         return fault
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def _compile_path_pattern(pattern: str) -> re.Pattern[str]:
     whole = pattern if pattern.startswith("/") else API_PREFIX + pattern
     pieces = re.split(r"(\*\*|\*)", whole)
     wild = {"**": ".*", "*": "[^/]*"}

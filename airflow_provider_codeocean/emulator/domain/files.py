@@ -1,6 +1,7 @@
-"""Files as real bytes: results of runs, contents of data assets, objects in buckets.
+"""Stored files: results of computations, contents of data assets, and objects in buckets.
 
-A location is a flat space of paths: `run-<id>`, `asset-<id>` or `bucket-<name>`. Paths have no leading slash.
+A location is a flat namespace of paths: `run-<id>`, `asset-<id>`, or `bucket-<name>`. Paths have no leading
+slash.
 """
 
 import sqlite3
@@ -12,21 +13,21 @@ from typing import Any, NamedTuple
 class FileEntry(NamedTuple):
     """A file in a listing.
 
-    :param relative: its path below the folder that is listed.
-    :param path: its path in the location.
-    :param size: in bytes.
+    :param relative_path: path below the listed folder.
+    :param path: path in the location.
+    :param size: size in bytes.
     """
 
-    relative: str
+    relative_path: str
     path: str
     size: int
 
 
-def clean_path(path: str | None) -> str:
-    """Bring a path of a request into the stored form.
+def normalize_path(path: str | None) -> str:
+    """Normalize a path from a request.
 
-    :param path: with or without slashes at its ends; None is the root.
-    :returns: the path without them.
+    :param path: the path, with or without leading and trailing slashes; None is the root.
+    :returns: the path without leading and trailing slashes.
     """
     return (path or "").strip("/")
 
@@ -34,17 +35,17 @@ def clean_path(path: str | None) -> str:
 def join_path(*parts: str) -> str:
     """Join paths, leaving out empty ones.
 
-    :param *parts: clean paths.
-    :returns: a clean path.
+    :param *parts: normalized paths.
+    :returns: a normalized path.
     """
     return "/".join(part for part in parts if part)
 
 
 class FileStore:
-    """The files table of the state.
+    """Access to the table of files.
 
     :param db: the database.
-    :param lock: what guards it.
+    :param lock: lock that guards the database.
     :param now: returns the time as Unix seconds.
     """
 
@@ -56,8 +57,8 @@ class FileStore:
     def put(self, location: str, path: str, content: bytes) -> None:
         """Write a file.
 
-        :param location: where.
-        :param path: a clean path.
+        :param location: the file location.
+        :param path: a normalized path.
         :param content: the bytes.
         """
         with self._lock:
@@ -68,9 +69,9 @@ class FileStore:
     def read(self, location: str, path: str) -> bytes | None:
         """Read a file.
 
-        :param location: where.
-        :param path: a clean path.
-        :returns: the bytes; None if there is no such file.
+        :param location: the file location.
+        :param path: a normalized path.
+        :returns: the bytes; None if the file does not exist.
         """
         rows = self._select("content", location, "AND path = ?", path)
         return rows[0][0] if rows else None
@@ -78,18 +79,18 @@ class FileStore:
     def modified_at(self, location: str, path: str) -> float:
         """Return when a file was written.
 
-        :param location: where.
-        :param path: a clean path.
-        :returns: Unix seconds; 0 if there is no such file.
+        :param location: the file location.
+        :param path: a normalized path.
+        :returns: the time in Unix seconds; 0 if the file does not exist.
         """
         rows = self._select("written", location, "AND path = ?", path)
         return rows[0][0] if rows else 0.0
 
-    def tree(self, location: str, folder: str) -> list[FileEntry]:
-        """List all files below a folder, or the one file that has this path.
+    def list_files(self, location: str, folder: str) -> list[FileEntry]:
+        """List all files below a folder, or the single file with this path.
 
-        :param location: where.
-        :param folder: a clean path, empty for the root.
+        :param location: the file location.
+        :param folder: a normalized path, empty for the root.
         :returns: the files in the order of their paths.
         """
         inside = "AND (? = '' OR (path > ? AND path < ?))"
@@ -100,38 +101,42 @@ class FileStore:
         rows = self._select("path, length(content)", location, "AND path = ?", folder)
         return [FileEntry(path.rpartition("/")[2], path, size) for path, size in rows]
 
-    def copy(self, source: str, folder: str, target: str, prefix: str) -> None:
-        """Copy a folder, or one file, into another location.
+    def copy(
+        self, source_location: str, source_folder: str, target_location: str, target_folder: str
+    ) -> None:
+        """Copy a folder or a file to another location.
 
-        :param source: location to copy from.
-        :param folder: what to copy, a clean path, empty for all.
-        :param target: location to copy to.
-        :param prefix: the folder to put it in, a clean path, empty for the root.
+        :param source_location: location to copy from.
+        :param source_folder: the folder to copy, a normalized path; empty for all files.
+        :param target_location: location to copy to.
+        :param target_folder: the folder to copy it into, a normalized path; empty for the root.
         """
         statement = (
             "INSERT OR REPLACE INTO files SELECT ?, ?, content, ? FROM files WHERE location = ? AND path = ?"
         )
         with self._lock:
-            for entry in self.tree(source, folder):
-                copied = join_path(prefix, entry.relative)
-                self._db.execute(statement, (target, copied, self._now(), source, entry.path))
+            for entry in self.list_files(source_location, source_folder):
+                copied = join_path(target_folder, entry.relative_path)
+                self._db.execute(
+                    statement, (target_location, copied, self._now(), source_location, entry.path)
+                )
 
-    def folder(self, location: str, prefix: str, path: str) -> list[dict[str, Any]] | None:
-        """List one folder as the API does.
+    def list_folder(self, location: str, base_folder: str, path: str) -> list[dict[str, Any]] | None:
+        """Return the API's listing of a folder.
 
-        :param location: where.
-        :param prefix: the root of what is listed, a clean path.
-        :param path: the folder below it, a clean path.
-        :returns: items `{name, path, type, size}`, folders first; None if there is no such folder.
+        :param location: the file location.
+        :param base_folder: the root of the listing, a normalized path.
+        :param path: the folder below the root, a normalized path.
+        :returns: items `{name, path, type, size}`, folders first; None if the folder does not exist.
         """
-        root = join_path(prefix, path)
-        entries = self.tree(location, root)
+        root = join_path(base_folder, path)
+        entries = self.list_files(location, root)
         if (path and not entries) or any(entry.path == root for entry in entries):
             return None
         folders: dict[str, dict[str, Any]] = {}
         files = []
         for entry in entries:
-            name, slash, _ = entry.relative.partition("/")
+            name, slash, _ = entry.relative_path.partition("/")
             item = {"name": name, "path": join_path(path, name)}
             if slash:
                 folders[name] = {**item, "type": "folder"}
@@ -139,10 +144,10 @@ class FileStore:
                 files.append({**item, "type": "file", "size": entry.size})
         return [*folders.values(), *files]
 
-    def delete(self, location: str) -> None:
+    def delete_location(self, location: str) -> None:
         """Delete all files of a location.
 
-        :param location: where.
+        :param location: the file location.
         """
         with self._lock:
             self._db.execute("DELETE FROM files WHERE location = ?", (location,))

@@ -1,4 +1,4 @@
-"""Who may do what with an object."""
+"""Permissions on an object."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Role(IntEnum):
-    """What somebody may do with an object, each role including those before it."""
+    """A user's role on an object; each role includes the lower ones."""
 
     NONE = 0
     DISCOVERABLE = 1
@@ -15,48 +15,50 @@ class Role(IntEnum):
     OWNER = 4
 
 
-ROLES = {role.name.lower(): role for role in Role}
-"""Role by the API's name of it."""
+ROLES_BY_NAME = {role.name.lower(): role for role in Role}
+"""Role by its name in the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Permissions:
-    """The roles given on one object, by the API's names of them.
+    """The roles on one object, by their names in the API.
 
     :param users: role by email.
     :param groups: role by group.
-    :param everyone: role of all others.
+    :param everyone: role of all other users.
     """
 
     users: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     everyone: str = "none"
 
-    def role_of(self, email: str, groups: Iterable[str]) -> Role:
-        """Return the highest role that a user has here.
+    def role_for(self, email: str, groups: Iterable[str]) -> Role:
+        """Return the highest role of a user.
 
-        :param email: who.
+        :param email: the user's email.
         :param groups: the user's groups.
-        :returns: the role by name, by group or as one of everyone.
+        :returns: the highest of the roles of the user, the user's groups, and everyone.
         """
         names = [
             self.users.get(email, "none"),
             self.everyone,
             *(self.groups.get(group, "none") for group in groups),
         ]
-        return max(map(ROLES.__getitem__, names))
+        return max(map(ROLES_BY_NAME.__getitem__, names))
 
     @property
-    def private(self) -> bool:
-        """Whether nobody but one owner has any role."""
+    def is_private(self) -> bool:
+        """Whether only one user, an owner, has a role."""
         return len(self.users) <= 1 and not self.groups and self.everyone == "none"
 
-    def merged(self, *, users: dict[str, str], groups: dict[str, str], everyone: str | None) -> "Permissions":
-        """Add to or change what is there; nobody is removed.
+    def merged_with(
+        self, *, users: dict[str, str], groups: dict[str, str], everyone: str | None
+    ) -> "Permissions":
+        """Add or change permissions; no role is removed.
 
         :param users: role by email.
         :param groups: role by group.
-        :param everyone: role of all others; None leaves it.
+        :param everyone: role of all other users; None keeps the current one.
         :returns: the permissions after the change.
         """
         return Permissions(

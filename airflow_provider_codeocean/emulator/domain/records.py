@@ -1,32 +1,32 @@
-"""What the emulator remembers. Records never change: an update stores another record under the same id."""
+"""The records of a deployment. They are immutable: an update stores a new record under the same id."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from airflow_provider_codeocean.emulator.domain.clock import Work, computation_state
+from airflow_provider_codeocean.emulator.domain.clock import Work, computation_state_at
 from airflow_provider_codeocean.emulator.domain.permissions import Permissions
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 CapsuleKind = Literal["capsule", "pipeline"]
 
 
-def external_bucket(bucket: str, prefix: str) -> Json:
-    """Say where the files of an external data asset are.
+def external_source_bucket(bucket: str, prefix: str) -> JsonObject:
+    """Return the source bucket of an external data asset.
 
     :param bucket: name of an S3 bucket.
-    :param prefix: a folder of it.
-    :returns: the asset's `source_bucket`.
+    :param prefix: folder in the bucket.
+    :returns: the data asset's `source_bucket`.
     """
     return {"origin": "aws", "bucket": bucket, "prefix": prefix, "external": True}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """Files of a data asset on their way to another bucket.
+    """A transfer of a data asset's files to another bucket.
 
-    :param location: where they go (see `files`).
-    :param error: why they will not arrive; None if they will.
+    :param location: the current file location (see `files`).
+    :param error: why the transfer will fail; None if it will succeed.
     """
 
     work: Work
@@ -38,28 +38,28 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What all records have.
+    """Base class of records.
 
-    :param created: Unix seconds; never changes.
+    :param created: creation time in Unix seconds; never changes.
     """
 
     id: str
     created: float
 
     @classmethod
-    def load(cls, document: Json) -> Self:
-        """Read what was stored.
+    def from_json(cls, document: JsonObject) -> Self:
+        """Read a stored record.
 
         :param document: the stored fields, nested records as plain JSON.
         :returns: the record.
         """
-        nested = {name: load(document[name]) for name, load in _NESTED.items() if document.get(name)}
+        nested = {name: load(document[name]) for name, load in _NESTED_LOADERS.items() if document.get(name)}
         return cls(**{**document, **nested})
 
 
 @dataclass(frozen=True, kw_only=True)
 class User(Record):
-    """Somebody with tokens.
+    """A user and the user's tokens.
 
     :param tokens: the scopes of each token.
     """
@@ -72,11 +72,11 @@ class User(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared(Record):
-    """What people find, own and share.
+class SharedRecord(Record):
+    """Base class of records that users own and share.
 
-    :param owner: id of the user who made it.
-    :param favorite_of: emails of those who have marked it in the web application.
+    :param owner: id of the owner.
+    :param favorited_by: emails of users who marked it as a favorite.
     """
 
     name: str
@@ -85,15 +85,15 @@ class Shared(Record):
     tags: list[str] = field(default_factory=list)
     permissions: Permissions = field(default_factory=Permissions)
     archived: bool = False
-    favorite_of: list[str] = field(default_factory=list)
+    favorited_by: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataAsset(Shared):
-    """A data asset. Count, size and failure are known from the start and shown when the work is finished.
+class DataAsset(SharedRecord):
+    """A data asset. File count, size, and failure are set at creation and reported when the work is finished.
 
-    :param location: the file location that holds its files.
-    :param prefix: the folder of that location.
+    :param location: the file location of its files.
+    :param prefix: folder in the location.
     """
 
     mount: str
@@ -104,64 +104,67 @@ class DataAsset(Shared):
     files: int = 0
     size: int = 0
     failure_reason: str | None = None
-    custom_metadata: Json = field(default_factory=dict)
-    source_bucket: Json | None = None
-    provenance: Json | None = None
-    app_parameters: list[Json] = field(default_factory=list)
+    custom_metadata: JsonObject = field(default_factory=dict)
+    source_bucket: JsonObject | None = None
+    provenance: JsonObject | None = None
+    app_parameters: list[JsonObject] = field(default_factory=list)
     nextflow_profile: str | None = None
-    contained: list[Json] = field(default_factory=list)
+    contained_data_assets: list[JsonObject] = field(default_factory=list)
     last_used: float = 0.0
     transfer: Transfer | None = None
     last_transferred: float | None = None
     transfer_error: str | None = None
 
     @property
-    def external(self) -> bool:
-        """Whether the files lie outside Code Ocean."""
+    def is_external(self) -> bool:
+        """Whether the files are stored outside Code Ocean."""
         return bool(self.source_bucket and self.source_bucket.get("external"))
 
-    def state(self, moment: float) -> str:
-        """Tell the state at a moment.
+    def state(self, timestamp: float) -> str:
+        """Return the state at a time.
 
-        :param moment: Unix seconds.
-        :returns: `draft`, `ready` or `failed`.
+        :param timestamp: Unix seconds.
+        :returns: `draft`, `ready`, or `failed`.
         """
-        if not self.work.finished(moment):
+        if not self.work.is_finished(timestamp):
             return "draft"
         return "failed" if self.failure_reason else "ready"
 
-    def settled(self, moment: float) -> Self:
-        """Return the asset as it is once a transfer that is over at a moment has had its effect.
+    def with_finished_transfer(self, timestamp: float) -> Self:
+        """Apply the result of a transfer that is finished at a time.
 
-        :param moment: Unix seconds.
-        :returns: the same object if no transfer has ended.
+        :param timestamp: Unix seconds.
+        :returns: the updated data asset; the same object if no transfer is finished.
         """
         transfer = self.transfer
-        if transfer is None or not transfer.work.finished(moment):
+        if transfer is None or not transfer.work.is_finished(timestamp):
             return self
         if transfer.error:
             return replace(self, transfer=None, transfer_error=transfer.error)
-        # Times are shown in whole seconds, and clients watch this one move.
-        ended = max(transfer.work.finished_at, (self.last_transferred or 0) + 1)
+        # Reported in whole seconds; clients detect the end of a transfer by a change of this time.
+        transferred_at = max(transfer.work.finished_at, (self.last_transferred or 0) + 1)
         return replace(
             self,
             transfer=None,
             transfer_error=None,
-            last_transferred=ended,
-            source_bucket=external_bucket(transfer.bucket, transfer.prefix),
+            last_transferred=transferred_at,
+            source_bucket=external_source_bucket(transfer.bucket, transfer.prefix),
             location=transfer.location,
             prefix=transfer.prefix,
         )
 
-    def after_read(self, moment: float) -> Self:
-        """Count one GET of this asset.
+    def with_read_counted(self, timestamp: float) -> Self:
+        """Count one GET of this data asset.
 
-        :param moment: when, Unix seconds.
-        :returns: the same object if reads do not matter (any more).
+        :param timestamp: time of the GET, in Unix seconds.
+        :returns: the updated record; the same object if no reads are required (any more).
         """
-        work = self.work.after_read(moment)
+        work = self.work.with_read_counted(timestamp)
         transfer = self.transfer
-        if transfer is not None and (moved := transfer.work.after_read(moment)) is not transfer.work:
+        if (
+            transfer is not None
+            and (moved := transfer.work.with_read_counted(timestamp)) is not transfer.work
+        ):
             transfer = replace(transfer, work=moved)
         if work is self.work and transfer is self.transfer:
             return self
@@ -172,14 +175,14 @@ class DataAsset(Shared):
 class Computation(Record):
     """A run of a capsule or pipeline, or a cloud workstation.
 
-    :param capsule: id of what is run.
-    :param location: the file location that holds its results.
-    :param crashed: it ends in state `failed`, having not run its course.
+    :param capsule_id: id of the capsule or pipeline.
+    :param location: the file location of its results.
+    :param crashed: whether it ends in state `failed` prematurely.
     """
 
     name: str
     owner: str
-    capsule: str
+    capsule_id: str
     work: Work
     location: str
     crashed: bool = False
@@ -187,94 +190,94 @@ class Computation(Record):
     exit_code: int | None = 0
     has_results: bool = True
     cloud_workstation: bool = False
-    data_assets: list[Json] = field(default_factory=list)
-    parameters: list[Json] = field(default_factory=list)
+    data_assets: list[JsonObject] = field(default_factory=list)
+    parameters: list[JsonObject] = field(default_factory=list)
     nextflow_profile: str | None = None
-    processes: list[Json] = field(default_factory=list)
+    processes: list[JsonObject] = field(default_factory=list)
 
-    def state(self, moment: float) -> str:
-        """Tell the state at a moment.
+    def state(self, timestamp: float) -> str:
+        """Return the state at a time.
 
-        :param moment: Unix seconds.
-        :returns: `initializing`, `running`, `finalizing`, `completed` or `failed`.
+        :param timestamp: Unix seconds.
+        :returns: `initializing`, `running`, `finalizing`, `completed`, or `failed`.
         """
-        if self.work.finished(moment):
+        if self.work.is_finished(timestamp):
             return "failed" if self.crashed else "completed"
-        return "running" if self.cloud_workstation else computation_state(self.work.progress(moment))
+        return "running" if self.cloud_workstation else computation_state_at(self.work.progress(timestamp))
 
-    def run_time(self, moment: float) -> int:
-        """Tell for how long it has run at a moment.
+    def run_time_seconds(self, timestamp: float) -> int:
+        """Return the run time at a time.
 
-        :param moment: Unix seconds.
+        :param timestamp: Unix seconds.
         :returns: whole seconds.
         """
-        started = self.work.started
-        return int(max(started, min(moment, self.work.finished_at)) - started)
+        started = self.work.started_at
+        return int(max(started, min(timestamp, self.work.finished_at)) - started)
 
-    def after_read(self, moment: float) -> Self:
+    def with_read_counted(self, timestamp: float) -> Self:
         """Count one GET of this computation.
 
-        :param moment: when, Unix seconds.
-        :returns: the same object if reads do not matter (any more).
+        :param timestamp: time of the GET, in Unix seconds.
+        :returns: the updated record; the same object if no reads are required (any more).
         """
-        work = self.work.after_read(moment)
+        work = self.work.with_read_counted(timestamp)
         return self if work is self.work else replace(self, work=work)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Capsule(Shared):
+class Capsule(SharedRecord):
     """A capsule or a pipeline.
 
-    :param runs: how its runs go: the fields of `config.RunConfig`.
-    :param data_assets: what is attached, `{id, mount}` each.
-    :param processes: the capsules of a pipeline, `{name, capsule_id, version, public}` each.
-    :param unpulled: commits of the linked repository that the next sync pulls.
-    :param credits: what the query language finds in `doi`, `affiliation`, `journal`, `article`, `author`.
+    :param run_config: the course of its runs: the fields of `config.RunConfig`.
+    :param data_assets: the attached data assets, each `{id, mount}`.
+    :param processes: the capsules of a pipeline, each `{name, capsule_id, version, public}`.
+    :param unpulled_commits: commits of the linked repository that the next sync pulls.
+    :param credit_fields: values of the query fields `doi`, `affiliation`, `journal`, `article`, and `author`.
     """
 
     kind: CapsuleKind
     slug: str
     status: str = "non_release"
     research_field: str = ""
-    versions: list[Json] = field(default_factory=list)
-    release_capsule: str | None = None
-    original_capsule: Json | None = None
+    versions: list[JsonObject] = field(default_factory=list)
+    release_capsule_id: str | None = None
+    original_capsule: JsonObject | None = None
     cloned_from_url: str | None = None
-    unpulled: int = 0
+    unpulled_commits: int = 0
     commit: str = ""
     docker_image: str = ""
-    app_panel: Json = field(default_factory=dict)
-    credits: dict[str, str] = field(default_factory=dict)
-    runs: Json = field(default_factory=dict)
-    data_assets: list[Json] = field(default_factory=list)
-    processes: list[Json] = field(default_factory=list)
+    app_panel: JsonObject = field(default_factory=dict)
+    credit_fields: dict[str, str] = field(default_factory=dict)
+    runs: JsonObject = field(default_factory=dict)
+    data_assets: list[JsonObject] = field(default_factory=list)
+    processes: list[JsonObject] = field(default_factory=list)
     last_accessed: float = 0.0
 
     def has_version(self, major: int) -> bool:
-        """Tell whether a version has been released.
+        """Return whether a version has been released.
 
-        :param major: its major number.
-        :returns: whether there is one.
+        :param major: the major version number.
+        :returns: whether it has been released.
         """
         return any(version["major_version"] == major for version in self.versions)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseJob(Record):
-    """A new version of a released capsule in the making.
+    """A job that releases a new version of a capsule.
 
-    :param capsule: what is released.
-    :param release_capsule: the published capsule that gets the version.
-    :param version: the version it will be.
+    :param capsule_id: id of the released capsule or pipeline.
+    :param release_capsule_id: id of the published capsule.
+    :param version: the new version.
     """
 
-    capsule: str
-    release_capsule: str
-    version: Json
+    capsule_id: str
+    release_capsule_id: str
+    version: JsonObject
     work: Work
 
 
-_NESTED: dict[str, Callable[[Json], Any]] = {
+_NESTED_LOADERS: dict[str, Callable[[JsonObject], Any]] = {
     "work": lambda document: Work(**document),
     "permissions": lambda document: Permissions(**document),
     "transfer": lambda document: Transfer(**{**document, "work": Work(**document["work"])}),

@@ -1,4 +1,4 @@
-"""What clients send. Null means absent, unknown fields are ignored, booleans may come as strings."""
+"""Request bodies. Null means absent, unknown fields are ignored, and booleans may be strings."""
 
 import unicodedata
 from typing import Annotated, Any, Literal, Self
@@ -16,8 +16,8 @@ def _check_mount(mount: str) -> str:
     return mount
 
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
-Mount = Annotated[str, Field(min_length=1, max_length=MAX_MOUNT_LENGTH), AfterValidator(_check_mount)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+MountPath = Annotated[str, Field(min_length=1, max_length=MAX_MOUNT_LENGTH), AfterValidator(_check_mount)]
 
 NamedRole = Literal["owner", "editor", "viewer"]
 GroupRole = Literal["owner", "editor", "viewer", "discoverable"]
@@ -33,14 +33,14 @@ class Parameter(BaseModel):
 
 
 class NamedParameter(BaseModel):
-    """A parameter given by its name."""
+    """A named parameter."""
 
     param_name: str
     value: str
 
 
 class Process(BaseModel):
-    """A process of a pipeline that has run."""
+    """A process of a pipeline computation."""
 
     name: str
     capsule_id: str
@@ -61,7 +61,7 @@ class Attachment(BaseModel):
     """A data asset to attach."""
 
     id: str
-    mount: Mount | Literal[""] | None = None
+    mount: MountPath | Literal[""] | None = None
 
 
 class AwsSource(BaseModel):
@@ -75,7 +75,7 @@ class AwsSource(BaseModel):
     use_input_bucket: bool | None = None
 
     @model_validator(mode="after")
-    def _bucket_named(self) -> Self:
+    def _require_bucket(self) -> Self:
         if not self.bucket and not self.use_input_bucket:
             raise ValueError("bucket is required")
         return self
@@ -106,7 +106,7 @@ class WorkstationSource(BaseModel):
 
 
 class Source(BaseModel):
-    """Where a data asset comes from: one of these."""
+    """The source of a data asset: exactly one field."""
 
     aws: AwsSource | None = None
     gcp: GcpSource | None = None
@@ -114,7 +114,7 @@ class Source(BaseModel):
     cloud_workstation: WorkstationSource | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _require_one_source(self) -> Self:
         if len(self.model_dump(exclude_none=True)) != 1:
             raise ValueError("one of aws, gcp, computation and cloud_workstation is required")
         return self
@@ -129,13 +129,13 @@ class AwsTarget(BaseModel):
 
 
 class Target(BaseModel):
-    """Where the files of a data asset go."""
+    """The storage target of a data asset's files."""
 
     aws: AwsTarget | None = None
 
 
 class ResultsInfo(BaseModel):
-    """How imported results came about."""
+    """The lineage of imported results."""
 
     capsule_id: str | None = None
     pipeline_id: str | None = None
@@ -148,7 +148,7 @@ class ResultsInfo(BaseModel):
     processes: list[Process] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _require_capsule_or_pipeline(self) -> Self:
         if bool(self.capsule_id) == bool(self.pipeline_id):
             raise ValueError("either capsule_id or pipeline_id is required")
         return self
@@ -157,9 +157,9 @@ class ResultsInfo(BaseModel):
 class DataAssetParams(BaseModel):
     """A data asset to create."""
 
-    name: Name
+    name: ObjectName
     tags: list[str]
-    mount: Mount
+    mount: MountPath
     description: str | None = None
     custom_metadata: dict[str, Any] | None = None
     source: Source | None = None
@@ -168,35 +168,35 @@ class DataAssetParams(BaseModel):
     data_asset_ids: list[str] | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_combinations(self) -> Self:
         if (self.source is None) == (not self.data_asset_ids):
             raise ValueError("either source or data_asset_ids is required")
         if self.target and self.target.aws and not (self.source and self.source.computation):
-            raise ValueError("target goes with source.computation only")
+            raise ValueError("target requires source.computation")
         if self.results_info and not (self.source and self.source.aws):
-            raise ValueError("results_info goes with source.aws only")
+            raise ValueError("results_info requires source.aws")
         return self
 
 
 class DataAssetUpdate(BaseModel):
-    """What to change of a data asset."""
+    """The changes of a data asset."""
 
-    name: Name | None = None
+    name: ObjectName | None = None
     description: str | None = None
     tags: list[str] | None = None
-    mount: Mount | None = None
+    mount: MountPath | None = None
     custom_metadata: dict[str, Any] | None = None
 
 
 class TransferParams(BaseModel):
-    """Where to transfer a data asset."""
+    """The target of a transfer."""
 
     target: Target
     force: bool | None = None
 
 
 class FolderParams(BaseModel):
-    """Which folder to list."""
+    """The folder to list."""
 
     path: str | None = None
 
@@ -238,7 +238,7 @@ class RunParams(BaseModel):
     processes: list[ProcessParameters] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _require_capsule_or_pipeline(self) -> Self:
         if (self.capsule_id is None) == (self.pipeline_id is None):
             raise ValueError("either capsule_id or pipeline_id is required")
         return self
@@ -251,7 +251,7 @@ class FilterRange(BaseModel):
     max: float | None = None
 
     @model_validator(mode="after")
-    def _one_end(self) -> Self:
+    def _require_one_bound(self) -> Self:
         if self.min is not None and self.max is not None:
             raise ValueError("only one of min and max may be given")
         return self
@@ -268,7 +268,7 @@ class SearchFilter(BaseModel):
 
 
 class SearchParams(BaseModel):
-    """What all searches have."""
+    """Common parameters of searches."""
 
     query: str | None = None
     next_token: str | None = None

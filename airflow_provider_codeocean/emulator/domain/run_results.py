@@ -1,4 +1,4 @@
-"""The files that runs leave behind: a few small ones, at the top and in subfolders."""
+"""The result files of computations: a few small ones, at the top level and in subfolders."""
 
 import json
 from collections.abc import Callable
@@ -6,48 +6,53 @@ from collections.abc import Callable
 from airflow_provider_codeocean.emulator.domain.config import ResultKind
 from airflow_provider_codeocean.emulator.domain.records import Capsule, Computation
 
-DERIVED_NAME = "ecephys_123456_2024-01-02_03-04-05_sorted_2024-01-03_04-05-06"
-"""Name in `data_description.json`: what the derived data asset is to be called."""
+DERIVED_ASSET_NAME = "ecephys_123456_2024-01-02_03-04-05_sorted_2024-01-03_04-05-06"
+"""Field of `data_description.json` with the name of the derived data asset."""
 
-FIGURE = """<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40">
+FIGURE_SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40">
 <polyline points="0,35 20,30 40,12 60,20 80,5 100,18 120,10" fill="none" stroke="#1f6feb" stroke-width="2"/>
 </svg>
 """
 
 
-def result_files(kind: ResultKind, run: Computation, capsule: Capsule) -> dict[str, bytes]:
-    """Make up the results of a run.
+def generate_result_files(kind: ResultKind, computation: Computation, capsule: Capsule) -> dict[str, bytes]:
+    """Generate the result files of a computation.
 
-    :param kind: which files.
-    :param run: the run, whose id and parameters appear in them.
-    :param capsule: what was run.
+    :param kind: kind of the files.
+    :param computation: the computation; the files contain its id and parameters.
+    :param capsule: the capsule or pipeline.
     :returns: content by path.
     """
-    return {path: text.encode() for path, text in _KINDS[kind](run, capsule).items()}
+    return {path: text.encode() for path, text in _GENERATORS[kind](computation, capsule).items()}
 
 
-def _log(run: Computation, capsule: Capsule) -> dict[str, str]:
-    arguments = " ".join(str(parameter["value"]) for parameter in run.parameters)
-    ending = f"exit code {run.exit_code}" if run.exit_code else "done"
-    return {"output": f"{capsule.name}, computation {run.id}\n+ code/run {arguments}\n{ending}\n"}
+def _log_files(computation: Computation, capsule: Capsule) -> dict[str, str]:
+    arguments = " ".join(str(parameter["value"]) for parameter in computation.parameters)
+    ending = f"exit code {computation.exit_code}" if computation.exit_code else "done"
+    return {"output": f"{capsule.name}, computation {computation.id}\n+ code/run {arguments}\n{ending}\n"}
 
 
-def _standard(run: Computation, capsule: Capsule) -> dict[str, str]:
-    summary = {"computation": run.id, "parameters": run.parameters, "units": 3, "quality": "good"}
-    return _log(run, capsule) | {
+def _standard_files(computation: Computation, capsule: Capsule) -> dict[str, str]:
+    summary = {
+        "computation": computation.id,
+        "parameters": computation.parameters,
+        "units": 3,
+        "quality": "good",
+    }
+    return _log_files(computation, capsule) | {
         "summary.json": json.dumps(summary, indent=2) + "\n",
         "tables/units.csv": "unit,rate_hz,label\n1,4.2,good\n2,11.7,good\n3,0.3,noise\n",
-        # A name that needs every kind of escaping on its way through a URL.
-        "figures/firing rate \u2013 unit #1 (50 %).svg": FIGURE,
+        # A name with all kinds of characters that need escaping in a URL.
+        "figures/firing rate \u2013 unit #1 (50 %).svg": FIGURE_SVG,
     }
 
 
-def _data_description(run: Computation, capsule: Capsule) -> dict[str, str]:
+def _data_description_files(computation: Computation, capsule: Capsule) -> dict[str, str]:
     description = {
-        "name": DERIVED_NAME,
+        "name": DERIVED_ASSET_NAME,
         "data_level": "derived",
         "subject_id": "123456",
-        "input_data_name": DERIVED_NAME.split("_sorted_", maxsplit=1)[0],
+        "input_data_name": DERIVED_ASSET_NAME.split("_sorted_", maxsplit=1)[0],
         "process_name": "sorted",
         "creation_time": "2024-01-03T04:05:06Z",
         "platform": {"name": "Electrophysiology platform", "abbreviation": "ecephys"},
@@ -55,12 +60,14 @@ def _data_description(run: Computation, capsule: Capsule) -> dict[str, str]:
         "institution": {"name": "Example Institute", "abbreviation": "EI"},
         "investigators": [{"name": "Ada Example"}],
     }
-    return _standard(run, capsule) | {"data_description.json": json.dumps(description, indent=2) + "\n"}
+    return _standard_files(computation, capsule) | {
+        "data_description.json": json.dumps(description, indent=2) + "\n"
+    }
 
 
-_KINDS: dict[ResultKind, Callable[[Computation, Capsule], dict[str, str]]] = {
-    "standard": _standard,
-    "data_description": _data_description,
-    "log": _log,
+_GENERATORS: dict[ResultKind, Callable[[Computation, Capsule], dict[str, str]]] = {
+    "standard": _standard_files,
+    "data_description": _data_description_files,
+    "log": _log_files,
     "none": lambda _run, _capsule: {},
 }

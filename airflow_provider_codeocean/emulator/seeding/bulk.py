@@ -1,39 +1,39 @@
-"""Many objects at once, for tests and benchmarks."""
+"""Add many objects at once, for tests and benchmarks."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from airflow_provider_codeocean.emulator.domain.clock import Policy
-from airflow_provider_codeocean.emulator.domain.config import Settings
-from airflow_provider_codeocean.emulator.domain.errors import bad_request, not_found
+from airflow_provider_codeocean.emulator.domain.config import StrictModel
+from airflow_provider_codeocean.emulator.domain.errors import raise_bad_request, raise_not_found
 from airflow_provider_codeocean.emulator.domain.permissions import Permissions
 from airflow_provider_codeocean.emulator.domain.records import Computation, DataAsset, User
-from airflow_provider_codeocean.emulator.seeding.env_file import landmarks
+from airflow_provider_codeocean.emulator.seeding.env_file import get_well_known_ids
 from airflow_provider_codeocean.emulator.seeding.seed import SAMPLE_LOCATION
-from airflow_provider_codeocean.emulator.services.computations import start_run
+from airflow_provider_codeocean.emulator.services.computations import create_computation
 from airflow_provider_codeocean.emulator.state.deployment import Emulator
 from airflow_provider_codeocean.emulator.state.users import ADMIN_EMAIL, USER_EMAIL
 
-MAX_COUNT = 200_000
+MAX_SEED_COUNT = 200_000
 
 
-class DataAssetSeed(Settings):
+class DataAssetSeed(StrictModel):
     """Data assets to add.
 
-    :param count: how many.
-    :param name: their name, a number behind it.
-    :param tags: their tags.
-    :param description: their description.
-    :param type: their type.
-    :param owner: email of their owner.
-    :param everyone: role of those who are not named.
-    :param age: how many seconds ago the first was created; the others follow evenly up to now.
-    :param policy: how long from now on they are drafts; they are not, if not given.
-    :param failure_reason: they fail, and why.
+    :param count: number of data assets.
+    :param name: common name, to which a number is appended.
+    :param tags: tags of each.
+    :param description: description of each.
+    :param type: type of each.
+    :param owner: email of the owner.
+    :param everyone: role of all other users.
+    :param age_seconds: age of the oldest; the creation times of the others are spread evenly up to now.
+    :param policy: how long they remain drafts; by default, they are ready.
+    :param failure_reason: if set, they fail for this reason.
     """
 
-    count: int = Field(default=1, ge=1, le=MAX_COUNT)
+    count: int = Field(default=1, ge=1, le=MAX_SEED_COUNT)
     name: str = "seeded"
     tags: tuple[str, ...] = ()
     description: str = ""
@@ -45,22 +45,22 @@ class DataAssetSeed(Settings):
     failure_reason: str | None = None
 
 
-class ComputationSeed(Settings):
+class ComputationSeed(StrictModel):
     """Computations to add.
 
-    :param count: how many.
-    :param capsule_id: what has been run; the ordinary capsule if not given.
-    :param name: their name, a number behind it.
-    :param owner: email of their owner.
-    :param age: how many seconds ago the first was created; the others follow evenly up to now.
-    :param policy: how long from now on they run; they are over, if not given.
-    :param crashed: they end in state `failed`.
-    :param end_status: how they end otherwise.
-    :param exit_code: what they end with.
-    :param has_results: whether they leave files behind.
+    :param count: number of computations.
+    :param capsule_id: the capsule or pipeline; the ordinary capsule by default.
+    :param name: common name, to which a number is appended.
+    :param owner: email of the owner.
+    :param age_seconds: age of the oldest; the creation times of the others are spread evenly up to now.
+    :param policy: how long they run; by default, they are finished.
+    :param crashed: whether they end in state `failed`.
+    :param end_status: end status if they do not crash.
+    :param exit_code: exit code of each.
+    :param has_results: whether they have result files.
     """
 
-    count: int = Field(default=1, ge=1, le=MAX_COUNT)
+    count: int = Field(default=1, ge=1, le=MAX_SEED_COUNT)
     capsule_id: str | None = None
     name: str = "seeded run"
     owner: str = USER_EMAIL
@@ -73,19 +73,19 @@ class ComputationSeed(Settings):
 
 
 def seed_data_assets(emulator: Emulator, seed: DataAssetSeed) -> list[DataAsset]:
-    """Add data assets, which share a few files.
+    """Add data assets that share a few files.
 
     :param emulator: the deployment.
-    :param seed: which.
-    :returns: the assets.
+    :param seed: the data assets to add.
+    :returns: the data assets.
     """
-    owner = _user(emulator, seed.owner)
-    files = emulator.store.files.tree(SAMPLE_LOCATION, "")
+    owner = _require_user(emulator, seed.owner)
+    files = emulator.store.files.list_files(SAMPLE_LOCATION, "")
     size = sum(file.size for file in files)
     permissions = Permissions(users={owner.email: "owner"}, everyone=seed.everyone)
     added = []
     with emulator.store.transaction():
-        for number, created in enumerate(_spread(emulator, seed.age, seed.count)):
+        for number, created in enumerate(_spread_creation_times(emulator, seed.age, seed.count)):
             asset = DataAsset(
                 id=emulator.new_id(),
                 created=created,
@@ -93,7 +93,7 @@ def seed_data_assets(emulator: Emulator, seed: DataAssetSeed) -> list[DataAsset]
                 mount=f"{seed.name}_{number}",
                 owner=owner.id,
                 type=seed.type,
-                work=emulator.begin(seed.policy),
+                work=emulator.start_work(seed.policy),
                 location=SAMPLE_LOCATION,
                 files=len(files),
                 size=size,
@@ -102,7 +102,7 @@ def seed_data_assets(emulator: Emulator, seed: DataAssetSeed) -> list[DataAsset]
                 description=seed.description,
                 permissions=permissions,
             )
-            added.append(emulator.store.data_assets.put(asset, written=created))
+            added.append(emulator.store.data_assets.put(asset, written_at=created))
     return added
 
 
@@ -110,32 +110,34 @@ def seed_computations(emulator: Emulator, seed: ComputationSeed) -> list[Computa
     """Add computations.
 
     :param emulator: the deployment.
-    :param seed: which.
+    :param seed: the computations to add.
     :returns: the computations.
     """
-    capsule_id = seed.capsule_id or landmarks(emulator)["CODEOCEAN_CAPSULE_ID"]
-    capsule = emulator.store.capsules.get(capsule_id) or not_found("capsule", capsule_id)
-    owner = _user(emulator, seed.owner)
+    capsule_id = seed.capsule_id or get_well_known_ids(emulator)["CODEOCEAN_CAPSULE_ID"]
+    capsule = emulator.store.capsules.get(capsule_id) or raise_not_found("capsule", capsule_id)
+    owner = _require_user(emulator, seed.owner)
     details = seed.model_dump(include={"crashed", "end_status", "exit_code", "has_results"})
     with emulator.store.transaction():
         return [
-            start_run(
+            create_computation(
                 emulator,
                 capsule,
                 owner,
-                work=emulator.begin(seed.policy),
+                work=emulator.start_work(seed.policy),
                 created=created,
                 name=f"{seed.name} {number}",
                 **details,
             )
-            for number, created in enumerate(_spread(emulator, seed.age, seed.count))
+            for number, created in enumerate(_spread_creation_times(emulator, seed.age, seed.count))
         ]
 
 
-def _user(emulator: Emulator, email: str) -> User:
-    return emulator.directory.by_email(email) or bad_request(f"owner: no user has the email {email!r}")
+def _require_user(emulator: Emulator, email: str) -> User:
+    return emulator.user_directory.find_by_email(email) or raise_bad_request(
+        f"owner: no user has the email {email!r}"
+    )
 
 
-def _spread(emulator: Emulator, age: float, count: int) -> list[float]:
+def _spread_creation_times(emulator: Emulator, age_seconds: float, count: int) -> list[float]:
     now = emulator.now()
-    return [now - age + age * number / count for number in range(count)]
+    return [now - age_seconds + age_seconds * number / count for number in range(count)]

@@ -1,4 +1,4 @@
-"""The env file: what a program needs to know to use the emulator."""
+"""The env file: the address, tokens, and ids that a program needs to use the emulator."""
 
 import shlex
 import tempfile
@@ -12,26 +12,26 @@ from airflow_provider_codeocean.emulator.state.buckets import (
     RESULTS_BUCKET,
 )
 from airflow_provider_codeocean.emulator.state.deployment import Emulator
-from airflow_provider_codeocean.emulator.state.users import ADMIN_EMAIL, GROUP, USER_EMAIL
+from airflow_provider_codeocean.emulator.state.users import ADMIN_EMAIL, USER_EMAIL, USER_GROUP
 
-LANDMARKS = "landmarks"
-"""Name of the note with the ids that the env file tells."""
+WELL_KNOWN_IDS = "landmarks"
+"""Name of the stored note with the ids for the env file."""
 
 
-def landmarks(emulator: Emulator) -> dict[str, str]:
-    """Return the ids that the env file tells.
+def get_well_known_ids(emulator: Emulator) -> dict[str, str]:
+    """Return the ids that the env file contains.
 
     :param emulator: the deployment.
-    :returns: id by variable; empty before anything has been planted.
+    :returns: id by variable; empty before the deployment has been seeded.
     """
-    return emulator.store.note(LANDMARKS) or {}
+    return emulator.store.get_meta(WELL_KNOWN_IDS) or {}
 
 
-def environment(emulator: Emulator, url: str) -> dict[str, str]:
+def env_variables(emulator: Emulator, url: str) -> dict[str, str]:
     """Return the contents of the env file.
 
     :param emulator: the deployment.
-    :param url: where it listens.
+    :param url: address of the emulator.
     :returns: value by variable.
     """
     tokens = {user.email: next(iter(user.tokens), "") for user in emulator.store.users.all()}
@@ -40,8 +40,8 @@ def environment(emulator: Emulator, url: str) -> dict[str, str]:
         "CODEOCEAN_TOKEN": tokens[ADMIN_EMAIL],
         "CODEOCEAN_USER_TOKEN": tokens[USER_EMAIL],
         "CODEOCEAN_USER_EMAIL": USER_EMAIL,
-        "CODEOCEAN_GROUP": GROUP,
-        **landmarks(emulator),
+        "CODEOCEAN_GROUP": USER_GROUP,
+        **get_well_known_ids(emulator),
         "CODEOCEAN_PUBLIC_BUCKET": PUBLIC_BUCKET,
         "CODEOCEAN_PRIVATE_BUCKET": PRIVATE_BUCKET,
         "CODEOCEAN_GCP_BUCKET": GCP_BUCKET,
@@ -51,13 +51,13 @@ def environment(emulator: Emulator, url: str) -> dict[str, str]:
 
 
 def write_env_file(path: Path, variables: dict[str, str]) -> None:
-    """Write variables as `export` lines, which a shell sources and dotenv readers accept, in one step.
+    """Replace the file atomically with `export` lines, which shells and dotenv readers accept.
 
     :param path: the file.
     :param variables: value by variable.
     """
     lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    # A temporary file is readable by its owner only, which suits one that holds tokens.
+    # Temporary files are readable by their owner only, which protects the tokens.
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         file.write(lines)
     Path(file.name).replace(path)

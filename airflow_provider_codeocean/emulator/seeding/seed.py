@@ -1,4 +1,4 @@
-"""What a new deployment holds: objects in buckets, capsules, a few runs and data assets."""
+"""The data of a new deployment: objects in buckets, capsules, a few computations, and data assets."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,18 +7,18 @@ from airflow_provider_codeocean.emulator.domain.clock import Policy, Work
 from airflow_provider_codeocean.emulator.domain.config import CapsuleConfig, ConfigError, RunConfig
 from airflow_provider_codeocean.emulator.domain.permissions import Permissions
 from airflow_provider_codeocean.emulator.domain.records import Capsule, Computation, DataAsset, User
-from airflow_provider_codeocean.emulator.seeding.env_file import LANDMARKS, landmarks
-from airflow_provider_codeocean.emulator.services.computations import start_run
+from airflow_provider_codeocean.emulator.seeding.env_file import WELL_KNOWN_IDS, get_well_known_ids
+from airflow_provider_codeocean.emulator.services.computations import create_computation
 from airflow_provider_codeocean.emulator.state.buckets import PUBLIC_BUCKET, bucket_location
 from airflow_provider_codeocean.emulator.state.deployment import Emulator
-from airflow_provider_codeocean.emulator.state.users import ADMIN_EMAIL, USER_EMAIL, enroll_all
+from airflow_provider_codeocean.emulator.state.users import ADMIN_EMAIL, USER_EMAIL, add_configured_users
 
 SAMPLE_LOCATION = "sample"
 """File location of the example recording, which seeded data assets share."""
 
-DAY = 86_400.0
+SECONDS_PER_DAY = 86_400.0
 
-CAPSULES = {
+DEFAULT_CAPSULES = {
     "CODEOCEAN_CAPSULE_ID": CapsuleConfig(name="Spike sorting"),
     "CODEOCEAN_PIPELINE_ID": CapsuleConfig(name="Ecephys pipeline", kind="pipeline"),
     "CODEOCEAN_SLOW_CAPSULE_ID": CapsuleConfig(
@@ -32,7 +32,7 @@ CAPSULES = {
     ),
 }
 
-APP_PANEL = {
+DEFAULT_APP_PANEL = {
     "general": {"title": "Parameters", "instructions": "Choose a threshold and a probe, then run."},
     "categories": [{"id": "1", "name": "Sorting"}],
     "parameters": [
@@ -64,31 +64,31 @@ WORKSTATION_FILES = {
 }
 
 
-def plant(emulator: Emulator) -> None:
-    """Fill a new state; one that is filled already only gets what the configuration adds.
+def seed_deployment(emulator: Emulator) -> None:
+    """Seed a new deployment; if it has data already, add only new objects of the configuration.
 
     :param emulator: the deployment.
-    :raises ConfigError: if the owner of a capsule is nobody.
+    :raises ConfigError: if the owner of a capsule does not exist.
     """
     with emulator.store.transaction():
-        enroll_all(emulator)
-        garden = _Garden(emulator)
-        if not landmarks(emulator):
-            emulator.buckets.fill()
-            emulator.store.write_note(LANDMARKS, garden.plant())
-        known = {capsule.name for capsule in emulator.store.capsules.all()}
+        add_configured_users(emulator)
+        seeder = _Seeder(emulator)
+        if not get_well_known_ids(emulator):
+            emulator.buckets.write_configured_objects()
+            emulator.store.set_meta(WELL_KNOWN_IDS, seeder.seed())
+        known_names = {capsule.name for capsule in emulator.store.capsules.all()}
         for config in emulator.config.capsules:
-            if config.name not in known:
-                garden.capsule(config)
+            if config.name not in known_names:
+                seeder.add_capsule(config)
 
 
-def _slug(capsule_id: str) -> str:
-    # Seven digits, as real ones have.
+def _slug_from_id(capsule_id: str) -> str:
+    # Real slugs have seven digits, too.
     return str(int(capsule_id[:8], 16) % 9_000_000 + 1_000_000)
 
 
-class _Garden:
-    """Where the first objects are made.
+class _Seeder:
+    """Creates the first objects.
 
     :param emulator: the deployment.
     """
@@ -98,70 +98,70 @@ class _Garden:
         self.store = emulator.store
         self.now = emulator.now()
 
-    def plant(self) -> dict[str, str]:
-        """Make all of them; return what the env file tells."""
-        capsules = {variable: self.capsule(config) for variable, config in CAPSULES.items()}
-        self.capsule(CapsuleConfig(name="Unfinished thoughts", everyone="none"))
-        recording, reference = self.recording(), self.reference()
+    def seed(self) -> dict[str, str]:
+        """Create all objects, and return the ids for the env file."""
+        capsules = {variable: self.add_capsule(config) for variable, config in DEFAULT_CAPSULES.items()}
+        self.add_capsule(CapsuleConfig(name="Unfinished thoughts", everyone="none"))
+        recording, reference = self.add_recording(), self.add_reference_atlas()
         inputs = [{"id": recording.id, "mount": recording.mount}]
-        sorting = self.linked(self.released(capsules["CODEOCEAN_CAPSULE_ID"]))
+        sorting = self.link_to_git(self.publish_first_version(capsules["CODEOCEAN_CAPSULE_ID"]))
         process = {"name": "sort", "capsule_id": sorting.id, "public": False}
         pipeline = replace(
             capsules["CODEOCEAN_PIPELINE_ID"],
             processes=[process],
             data_assets=[{"id": reference.id, "mount": reference.mount}],
         )
-        pipeline = self.released(pipeline)
+        pipeline = self.publish_first_version(pipeline)
         threshold = {"name": "Threshold", "param_name": "threshold", "value": "5"}
-        run = self.finished_run(sorting, data_assets=inputs, parameters=[threshold])
-        self.finished_run(pipeline, data_assets=inputs, processes=pipeline.processes)
+        run = self.add_finished_computation(sorting, data_assets=inputs, parameters=[threshold])
+        self.add_finished_computation(pipeline, data_assets=inputs, processes=pipeline.processes)
         return {variable: capsule.id for variable, capsule in capsules.items()} | {
             "CODEOCEAN_COMPUTATION_ID": run.id,
-            "CODEOCEAN_WORKSTATION_ID": self.workstation(sorting).id,
+            "CODEOCEAN_WORKSTATION_ID": self.add_workstation(sorting).id,
             "CODEOCEAN_DATA_ASSET_ID": recording.id,
             "CODEOCEAN_RELEASED_DATA_ASSET_ID": reference.id,
         }
 
-    def user(self, email: str) -> User:
-        user = self.emulator.directory.by_email(email)
+    def get_user(self, email: str) -> User:
+        user = self.emulator.user_directory.find_by_email(email)
         if user is None:
             raise ConfigError(f"capsules: owner: no user has the email {email!r}")
         return user
 
-    def capsule(self, config: CapsuleConfig) -> Capsule:
+    def add_capsule(self, config: CapsuleConfig) -> Capsule:
         capsule_id = self.emulator.new_id()
-        owner = self.user(config.owner or ADMIN_EMAIL)
-        created = self.now - 30 * DAY
+        owner = self.get_user(config.owner or ADMIN_EMAIL)
+        created = self.now - 30 * SECONDS_PER_DAY
         capsule = Capsule(
             id=capsule_id,
             created=created,
             kind=config.kind,
             name=config.name,
-            slug=_slug(capsule_id),
+            slug=_slug_from_id(capsule_id),
             owner=owner.id,
             description=f"{config.name}, a {config.kind} of the emulator.",
             research_field="Neuroscience",
             tags=["ecephys", "emulator"],
             commit=capsule_id.replace("-", "").ljust(40, "0"),
             docker_image=f"registry.emulator.test/capsule/{capsule_id}:1",
-            app_panel=APP_PANEL if config.kind == "capsule" else {},
-            credits={"author": owner.name, "affiliation": "Example Institute"},
+            app_panel=DEFAULT_APP_PANEL if config.kind == "capsule" else {},
+            credit_fields={"author": owner.name, "affiliation": "Example Institute"},
             runs=config.runs.model_dump(mode="json"),
             permissions=Permissions(users={owner.email: "owner"}, everyone=config.everyone),
             last_accessed=created,
         )
-        return self.store.capsules.put(capsule, written=created)
+        return self.store.capsules.put(capsule, written_at=created)
 
-    def linked(self, capsule: Capsule) -> Capsule:
-        """Link a capsule to a Git repository that is ahead of it."""
+    def link_to_git(self, capsule: Capsule) -> Capsule:
+        """Link a capsule to a Git repository that has newer commits."""
         url = f"https://git.emulator.test/{capsule.slug}.git"
         return self.store.capsules.put(
-            replace(capsule, cloned_from_url=url, unpulled=2), written=capsule.created
+            replace(capsule, cloned_from_url=url, unpulled_commits=2), written_at=capsule.created
         )
 
-    def released(self, capsule: Capsule) -> Capsule:
+    def publish_first_version(self, capsule: Capsule) -> Capsule:
         """Publish the first version of a capsule."""
-        created = self.now - 20 * DAY
+        created = self.now - 20 * SECONDS_PER_DAY
         version = {"major_version": 1, "minor_version": 0, "release_time": int(created)}
         original = {"id": capsule.id, "name": capsule.name, "created": int(capsule.created), "public": False}
         publication_id = self.emulator.new_id()
@@ -170,27 +170,27 @@ class _Garden:
             id=publication_id,
             name=f"{capsule.name} (release)",
             created=created,
-            slug=_slug(publication_id),
+            slug=_slug_from_id(publication_id),
             status="release",
             versions=[version],
             original_capsule=original,
         )
-        self.store.capsules.put(publication, written=created)
-        capsule = replace(capsule, versions=[version], release_capsule=publication_id)
-        return self.store.capsules.put(capsule, written=capsule.created)
+        self.store.capsules.put(publication, written_at=created)
+        capsule = replace(capsule, versions=[version], release_capsule_id=publication_id)
+        return self.store.capsules.put(capsule, written_at=capsule.created)
 
-    def finished_run(self, capsule: Capsule, **details: Any) -> Computation:
-        started = self.now - DAY
-        work = Work(started=started, seconds=90)
-        return start_run(self.emulator, capsule, self.user(USER_EMAIL), work=work, **details)
+    def add_finished_computation(self, capsule: Capsule, **fields: Any) -> Computation:
+        started = self.now - SECONDS_PER_DAY
+        work = Work(started_at=started, duration_seconds=90)
+        return create_computation(self.emulator, capsule, self.get_user(USER_EMAIL), work=work, **fields)
 
-    def workstation(self, capsule: Capsule) -> Computation:
-        """Start a cloud workstation, which runs until somebody stops it."""
-        work = Work(started=self.now - 3600, seconds=float("inf"))
-        workstation = start_run(
+    def add_workstation(self, capsule: Capsule) -> Computation:
+        """Start a cloud workstation, which runs until a user stops it."""
+        work = Work(started_at=self.now - 3600, duration_seconds=float("inf"))
+        workstation = create_computation(
             self.emulator,
             capsule,
-            self.user(USER_EMAIL),
+            self.get_user(USER_EMAIL),
             work=work,
             name="Cloud workstation",
             cloud_workstation=True,
@@ -200,30 +200,30 @@ class _Garden:
             self.store.files.put(workstation.location, path, content.encode())
         return workstation
 
-    def recording(self) -> DataAsset:
-        """Make the data asset that everybody sees and the ordinary user likes."""
+    def add_recording(self) -> DataAsset:
+        """Create a data asset that is visible to everyone and a favorite of the ordinary user."""
         self.store.files.copy(bucket_location(PUBLIC_BUCKET), "example_datasets", SAMPLE_LOCATION, "")
         bucket = {"origin": "aws", "bucket": PUBLIC_BUCKET, "prefix": "example_datasets"}
         metadata = {"modality": "ecephys", "subject id": "123456", "data level": "raw", "score": 97.5}
-        return self.data_asset(
+        return self.add_data_asset(
             "ecephys_123456_2024-01-02_03-04-05",
             tags=["ecephys", "raw"],
             description="An example recording of three channels.",
             source_bucket=bucket,
             custom_metadata=metadata,
-            favorite_of=[USER_EMAIL],
+            favorited_by=[USER_EMAIL],
         )
 
-    def reference(self) -> DataAsset:
-        """Make the data asset that a release pipeline uses."""
-        return self.data_asset(
-            "reference_atlas", tags=["atlas"], description="What the released pipeline needs."
+    def add_reference_atlas(self) -> DataAsset:
+        """Create the data asset that a release pipeline uses."""
+        return self.add_data_asset(
+            "reference_atlas", tags=["atlas"], description="Input of the released pipeline."
         )
 
-    def data_asset(self, name: str, **details: Any) -> DataAsset:
-        files = self.store.files.tree(SAMPLE_LOCATION, "")
-        created = self.now - 10 * DAY
-        owner = self.user(ADMIN_EMAIL)
+    def add_data_asset(self, name: str, **fields: Any) -> DataAsset:
+        files = self.store.files.list_files(SAMPLE_LOCATION, "")
+        created = self.now - 10 * SECONDS_PER_DAY
+        owner = self.get_user(ADMIN_EMAIL)
         asset = DataAsset(
             id=self.emulator.new_id(),
             created=created,
@@ -231,11 +231,11 @@ class _Garden:
             mount=name,
             owner=owner.id,
             type="dataset",
-            work=Work(started=created),
+            work=Work(started_at=created),
             location=SAMPLE_LOCATION,
             files=len(files),
             size=sum(file.size for file in files),
             permissions=Permissions(users={owner.email: "owner"}, everyone="viewer"),
-            **details,
+            **fields,
         )
-        return self.store.data_assets.put(asset, written=created)
+        return self.store.data_assets.put(asset, written_at=created)

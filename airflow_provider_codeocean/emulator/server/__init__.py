@@ -1,1 +1,1 @@
-"""Serving the emulator: the application, its middleware, and its control endpoints."""
+"""The server: application, middleware, and control endpoints."""

@@ -1,4 +1,4 @@
-"""The emulator as a web application."""
+"""The web application of the emulator."""
 
 from pathlib import Path
 
@@ -16,18 +16,18 @@ from airflow_provider_codeocean.emulator.api import (
 )
 from airflow_provider_codeocean.emulator.domain.clock import Clock
 from airflow_provider_codeocean.emulator.domain.config import EmulatorConfig
-from airflow_provider_codeocean.emulator.domain.errors import ApiError, describe_violations
-from airflow_provider_codeocean.emulator.seeding.seed import plant
+from airflow_provider_codeocean.emulator.domain.errors import ApiError, format_validation_errors
+from airflow_provider_codeocean.emulator.seeding.seed import seed_deployment
 from airflow_provider_codeocean.emulator.server import control
-from airflow_provider_codeocean.emulator.server.middleware import Gate
+from airflow_provider_codeocean.emulator.server.middleware import RequestMiddleware
 from airflow_provider_codeocean.emulator.state.deployment import Emulator
 from airflow_provider_codeocean.emulator.ui import pages
 
 ROUTERS = (
     data_assets.router,
     computations.router,
-    capsules.capsules,
-    capsules.pipelines,
+    capsules.capsules_router,
+    capsules.pipelines_router,
     custom_metadata.router,
     control.router,
     downloads.router,
@@ -38,15 +38,15 @@ ROUTERS = (
 def create_app(
     config: EmulatorConfig | None = None, *, state: Path | None = None, clock: Clock | None = None
 ) -> FastAPI:
-    """Make a Code Ocean deployment.
+    """Create the web application for a deployment.
 
-    :param config: its configuration.
-    :param state: the state file; in memory if not given.
-    :param clock: the time; what `config.clock` says if not given.
-    :returns: the application; `app.state.emulator` is the deployment behind it.
+    :param config: the configuration.
+    :param state: the state file; in memory by default.
+    :param clock: the clock; the one in the configuration by default.
+    :returns: the application; `app.state.emulator` is the deployment.
     """
     emulator = Emulator(config, state=state, clock=clock)
-    plant(emulator)
+    seed_deployment(emulator)
     app = FastAPI(
         title="Code Ocean emulator",
         version=emulator.config.server_version,
@@ -54,25 +54,25 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={
-            ApiError: _refused,
-            RequestValidationError: _misunderstood,
-            HTTPException: _unroutable,
+            ApiError: _handle_api_error,
+            RequestValidationError: _handle_validation_error,
+            HTTPException: _handle_http_error,
         },
     )
     app.state.emulator = emulator
-    # include_router would analyse every endpoint once more for each app, and tests make many.
+    # include_router would analyze all endpoints for each app, and tests create many apps.
     app.router.routes.extend(route for router in ROUTERS for route in router.routes)
-    app.add_middleware(Gate, emulator=emulator)
+    app.add_middleware(RequestMiddleware, emulator=emulator)
     return app
 
 
-async def _refused(_request: Request, error: ApiError) -> Response:
+async def _handle_api_error(_request: Request, error: ApiError) -> Response:
     return JSONResponse(error.body, error.status)
 
 
-async def _misunderstood(_request: Request, error: RequestValidationError) -> Response:
-    return JSONResponse({"message": describe_violations(error.errors())}, 400)
+async def _handle_validation_error(_request: Request, error: RequestValidationError) -> Response:
+    return JSONResponse({"message": format_validation_errors(error.errors())}, 400)
 
 
-async def _unroutable(_request: Request, error: HTTPException) -> Response:
+async def _handle_http_error(_request: Request, error: HTTPException) -> Response:
     return JSONResponse({"message": str(error.detail).lower()}, error.status_code, error.headers)

@@ -1,4 +1,4 @@
-"""The TCP connections of the emulator: counted, and closed on demand."""
+"""The server's TCP connections, which can be counted and closed."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -6,53 +6,53 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.emulator.state.traffic import Traffic
+    from airflow_provider_codeocean.emulator.state.traffic import TrafficStats
 
 
-EXTENSION = "codeocean.emulator.connection"
-"""Key of the connection in the `extensions` of an ASGI scope."""
+CONNECTION_EXTENSION = "codeocean.emulator.connection"
+"""Key of the connection among the `extensions` of an ASGI scope."""
 
 
 class Connection(HttpToolsProtocol):
-    """One connection: uvicorn's own protocol, which the emulator can reach from inside a request."""
+    """One connection: uvicorn's protocol class, accessible from inside a request."""
 
-    used_by_api = False
+    has_api_requests = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection.
 
-        :param transport: its socket.
+        :param transport: the transport.
         """
         super().connection_made(transport)
-        self._traffic: Traffic = self.config.app.state.emulator.traffic  # type: ignore[union-attr]
+        self._traffic: TrafficStats = self.config.app.state.emulator.traffic  # type: ignore[union-attr]
         self._traffic.connections += 1
         self._traffic.open_connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count the end of the connection.
+        """Count the closed connection.
 
-        :param exc: what ended it, None for a regular end.
+        :param exc: the reason; None if it was closed regularly.
         """
         self._traffic.open_connections -= 1
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """Begin a request, whose scope leads back to this connection."""
+        """Start a request, and add this connection to its scope."""
         super().on_message_begin()
-        extensions: dict[str, Any] = {EXTENSION: self}
+        extensions: dict[str, Any] = {CONNECTION_EXTENSION: self}
         self.scope["extensions"] = extensions
 
-    def note_api_request(self) -> None:
-        """Count the connection as one that carries requests to the API."""
-        if not self.used_by_api:
-            self.used_by_api = True
+    def mark_api_request(self) -> None:
+        """Count the connection as one with requests to the API."""
+        if not self.has_api_requests:
+            self.has_api_requests = True
             self._traffic.api_connections += 1
 
     def write(self, data: bytes) -> bool:
-        """Send bytes as they are.
+        """Send raw bytes.
 
         :param data: the bytes.
-        :returns: whether there is still somebody to send them to.
+        :returns: whether the connection is still open.
         """
         if self.transport.is_closing():
             return False
@@ -60,9 +60,9 @@ class Connection(HttpToolsProtocol):
         return True
 
     def abort(self) -> None:
-        """Close at once; what has not been sent is lost."""
+        """Close the connection immediately; unsent data is lost."""
         self.transport.abort()
 
     def close(self) -> None:
-        """Close after what has been written so far is sent."""
+        """Close the connection after all written data has been sent."""
         self.transport.close()

@@ -1,4 +1,4 @@
-"""Faults that answer a request or spoil its response. The list of kinds is in `faults`."""
+"""Faults that replace or corrupt a response. `faults` documents their kinds."""
 
 import asyncio
 import email.utils
@@ -13,26 +13,28 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_codeocean.emulator.domain.faults import Fault, FaultRule
-from airflow_provider_codeocean.emulator.server.connection import EXTENSION, Connection
+from airflow_provider_codeocean.emulator.server.connection import CONNECTION_EXTENSION, Connection
 
-PROXY_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr></body></html>"
+PROXY_PAGE_TEMPLATE = (
+    "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr></body></html>"
+)
 
 
 @dataclass
-class Answer:
-    """An answer that is kept back, to be spoilt.
+class BufferedResponse:
+    """A buffered response, which can be changed before it is sent.
 
-    :param status: its status.
-    :param headers: its headers.
-    :param body: its body.
+    :param status: HTTP status.
+    :param headers: headers.
+    :param body: body.
     """
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
 
-    async def take(self, message: Message) -> None:
-        """Be the `send` of an app.
+    async def collect(self, message: Message) -> None:
+        """Add an ASGI message to the response; the `send` argument of an application.
 
         :param message: an ASGI message.
         """
@@ -41,43 +43,43 @@ class Answer:
         else:
             self.body += message.get("body", b"")
 
-    async def start(self, send: Send) -> None:
-        """Send status and headers.
+    async def send_start(self, send: Send) -> None:
+        """Send the status and headers.
 
-        :param send: of the request.
+        :param send: ASGI `send` function of the request.
         """
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
 
-    def with_body(self, body: bytes) -> "Answer":
-        """Return the answer with another body, as if it had been meant so.
+    def with_body(self, body: bytes) -> "BufferedResponse":
+        """Return the response with another body and a matching length.
 
-        :param body: the body.
-        :returns: the answer, its length corrected.
+        :param body: the new body.
+        :returns: the response.
         """
-        # An empty 204 cannot have a body.
+        # A 204 cannot have a body.
         status = 200 if self.status == HTTPStatus.NO_CONTENT and body else self.status
         headers = [(name, value) for name, value in self.headers if name != b"content-length"]
         if status != HTTPStatus.NO_CONTENT:
             headers.append((b"content-length", str(len(body)).encode()))
-        return Answer(status, headers, body)
+        return BufferedResponse(status, headers, body)
 
     async def send(self, send: Send) -> None:
-        """Send all of it.
+        """Send the whole response.
 
-        :param send: of the request.
+        :param send: ASGI `send` function of the request.
         """
-        await self.start(send)
+        await self.send_start(send)
         await send({"type": "http.response.body", "body": self.body})
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request that goes wrong.
+    """A request with a fault.
 
-    :param fault: how.
-    :param app: what would have answered it.
-    :param count: counts the request, with None where it is not answered.
-    :param with_quirks: applies the quirks of responses to another application.
+    :param fault: the fault.
+    :param app: the application that handles the request.
+    :param record_status: counts the request; None stands for a request without a response.
+    :param wrap_with_quirks: applies the quirks of responses to another application.
     """
 
     fault: Fault
@@ -85,188 +87,188 @@ class Exchange:
     scope: Scope
     receive: Receive
     send: Send
-    count: Callable[[int | None], None]
-    with_quirks: Callable[[ASGIApp], ASGIApp]
+    record_status: Callable[[int | None], None]
+    wrap_with_quirks: Callable[[ASGIApp], ASGIApp]
 
     @property
     def rule(self) -> FaultRule:
-        """What the fault is meant to do."""
+        """The rule of the fault."""
         return self.fault.rule
 
     @property
     def connection(self) -> Connection:
-        """The TCP connection; there is one only where a real server listens."""
-        connection: Connection = self.scope["extensions"][EXTENSION]
+        """The TCP connection, which exists only with a real server."""
+        connection: Connection = self.scope["extensions"][CONNECTION_EXTENSION]
         return connection
 
     async def proceed(self) -> None:
-        """Let the request have its answer."""
+        """Process the request, and send the regular response."""
         await self.app(self.scope, self.receive, self.send)
 
-    async def work(self) -> Answer:
-        """Do what was asked, keeping the answer back.
+    async def run_app(self) -> BufferedResponse:
+        """Process the request, and buffer the response.
 
-        :returns: the answer.
+        :returns: the response.
         """
-        answer = Answer()
-        await self.app(self.scope, self.receive, answer.take)
-        return answer
+        response = BufferedResponse()
+        await self.app(self.scope, self.receive, response.collect)
+        return response
 
     async def respond(self, response: Response) -> None:
-        """Answer with something else.
+        """Send another response instead.
 
-        :param response: what.
+        :param response: the response.
         """
-        await self.with_quirks(response)(self.scope, self.receive, self.send)
+        await self.wrap_with_quirks(response)(self.scope, self.receive, self.send)
 
     async def abort(self) -> None:
-        """Close the connection now."""
-        self.count(None)
+        """Close the connection immediately."""
+        self.record_status(None)
         self.connection.abort()
-        await self.gone()
+        await self.wait_for_disconnect()
 
-    async def gone(self) -> None:
-        """Wait until the server has noticed that the connection is closed, so that it does not complain."""
+    async def wait_for_disconnect(self) -> None:
+        """Wait until the server has noticed that the connection is closed, so that it logs no error."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
 
-async def _status(exchange: Exchange) -> None:
+async def _inject_status(exchange: Exchange) -> None:
     rule = exchange.rule
     status = rule.status or HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(rule.body, str):
-        await exchange.respond(PlainTextResponse(rule.body, status, _retry_after(rule)))
+        await exchange.respond(PlainTextResponse(rule.body, status, _retry_after_headers(rule)))
     else:
-        body = {"message": _phrase(status).lower()} if rule.body is None else rule.body
-        await exchange.respond(JSONResponse(body, status, _retry_after(rule)))
+        body = {"message": _reason_phrase(status).lower()} if rule.body is None else rule.body
+        await exchange.respond(JSONResponse(body, status, _retry_after_headers(rule)))
 
 
-async def _html(exchange: Exchange) -> None:
+async def _inject_html(exchange: Exchange) -> None:
     status = exchange.rule.status or HTTPStatus.BAD_GATEWAY
-    page = PROXY_PAGE.format(f"{status:d} {_phrase(status)}")
-    headers = _retry_after(exchange.rule)
+    page = PROXY_PAGE_TEMPLATE.format(f"{status:d} {_reason_phrase(status)}")
+    headers = _retry_after_headers(exchange.rule)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         headers["Location"] = exchange.rule.location
     await exchange.respond(HTMLResponse(page, status, headers))
 
 
-async def _close_before(exchange: Exchange) -> None:
+async def _inject_close_before(exchange: Exchange) -> None:
     await exchange.abort()
 
 
-async def _close_after(exchange: Exchange) -> None:
-    await exchange.work()
+async def _inject_close_after(exchange: Exchange) -> None:
+    await exchange.run_app()
     await exchange.abort()
 
 
-async def _hold_before(exchange: Exchange) -> None:
-    if await exchange.fault.hold():
+async def _inject_hold_before(exchange: Exchange) -> None:
+    if await exchange.fault.hold_request():
         await exchange.proceed()
     else:
         await exchange.abort()
 
 
-async def _hold(exchange: Exchange) -> None:
-    answer = await exchange.work()
-    if await exchange.fault.hold():
-        await answer.send(exchange.send)
+async def _inject_hold(exchange: Exchange) -> None:
+    response = await exchange.run_app()
+    if await exchange.fault.hold_request():
+        await response.send(exchange.send)
     else:
         await exchange.abort()
 
 
-async def _slow(exchange: Exchange) -> None:
+async def _inject_slow(exchange: Exchange) -> None:
     await asyncio.sleep(exchange.rule.delay)
     await exchange.proceed()
 
 
-async def _slow_headers(exchange: Exchange) -> None:
-    answer = await exchange.work()
-    exchange.count(answer.status)
-    lines = [f"HTTP/1.1 {answer.status:d} {_phrase(answer.status)}".encode()]
-    lines += [name + b": " + value for name, value in (*answer.headers, (b"connection", b"close"))]
+async def _inject_slow_headers(exchange: Exchange) -> None:
+    response = await exchange.run_app()
+    exchange.record_status(response.status)
+    lines = [f"HTTP/1.1 {response.status:d} {_reason_phrase(response.status)}".encode()]
+    lines += [name + b": " + value for name, value in (*response.headers, (b"connection", b"close"))]
     head = b"\r\n".join(lines) + b"\r\n\r\n"
-    # Around uvicorn, which sends headers in one piece.
-    for piece in _cut(head, exchange.rule.pieces):
+    # Bypass uvicorn, which sends headers in one piece.
+    for piece in _split(head, exchange.rule.pieces):
         await asyncio.sleep(exchange.rule.delay / exchange.rule.pieces)
         if not exchange.connection.write(piece):
             break
-    exchange.connection.write(answer.body)
+    exchange.connection.write(response.body)
     exchange.connection.close()
-    await exchange.gone()
+    await exchange.wait_for_disconnect()
 
 
-async def _slow_body(exchange: Exchange) -> None:
-    answer = await exchange.work()
-    await answer.start(exchange.send)
-    for piece in _cut(answer.body, exchange.rule.pieces):
+async def _inject_slow_body(exchange: Exchange) -> None:
+    response = await exchange.run_app()
+    await response.send_start(exchange.send)
+    for piece in _split(response.body, exchange.rule.pieces):
         await asyncio.sleep(exchange.rule.delay / exchange.rule.pieces)
         await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
     await exchange.send({"type": "http.response.body", "body": b""})
 
 
-async def _half_body(exchange: Exchange) -> None:
-    answer = await exchange.work()
-    await answer.start(exchange.send)
-    half = answer.body[: len(answer.body) // 2]
+async def _inject_half_body(exchange: Exchange) -> None:
+    response = await exchange.run_app()
+    await response.send_start(exchange.send)
+    half = response.body[: len(response.body) // 2]
     await exchange.send({"type": "http.response.body", "body": half, "more_body": True})
     exchange.connection.close()
-    await exchange.gone()
+    await exchange.wait_for_disconnect()
 
 
-async def _invalid_json(exchange: Exchange) -> None:
-    answer = await exchange.work()
-    broken = answer.body[: len(answer.body) // 2] or b"{"
-    await answer.with_body(broken).send(exchange.send)
+async def _inject_invalid_json(exchange: Exchange) -> None:
+    response = await exchange.run_app()
+    broken = response.body[: len(response.body) // 2] or b"{"
+    await response.with_body(broken).send(exchange.send)
 
 
-async def _wrong_shape(exchange: Exchange) -> None:
-    answer = await exchange.work()
+async def _inject_wrong_shape(exchange: Exchange) -> None:
+    response = await exchange.run_app()
     rule = exchange.rule
-    await answer.with_body(json.dumps(rule.body or ["unexpected"]).encode()).send(exchange.send)
+    await response.with_body(json.dumps(rule.body or ["unexpected"]).encode()).send(exchange.send)
 
 
-async def _empty(exchange: Exchange) -> None:
-    answer = await exchange.work()
-    await answer.with_body(b"").send(exchange.send)
+async def _inject_empty(exchange: Exchange) -> None:
+    response = await exchange.run_app()
+    await response.with_body(b"").send(exchange.send)
 
 
 _INJECTORS: dict[str, Callable[[Exchange], Awaitable[None]]] = {
-    "status": _status,
-    "html": _html,
-    "close_before": _close_before,
-    "close_after": _close_after,
-    "hold_before": _hold_before,
-    "hold": _hold,
-    "slow": _slow,
-    "slow_headers": _slow_headers,
-    "slow_body": _slow_body,
-    "half_body": _half_body,
-    "invalid_json": _invalid_json,
-    "wrong_shape": _wrong_shape,
-    "empty": _empty,
+    "status": _inject_status,
+    "html": _inject_html,
+    "close_before": _inject_close_before,
+    "close_after": _inject_close_after,
+    "hold_before": _inject_hold_before,
+    "hold": _inject_hold,
+    "slow": _inject_slow,
+    "slow_headers": _inject_slow_headers,
+    "slow_body": _inject_slow_body,
+    "half_body": _inject_half_body,
+    "invalid_json": _inject_invalid_json,
+    "wrong_shape": _inject_wrong_shape,
+    "empty": _inject_empty,
 }
 
 
 async def inject(exchange: Exchange) -> None:
-    """Make a request go wrong.
+    """Apply a fault to a request.
 
     :param exchange: the request and its fault.
     """
     await _INJECTORS[exchange.rule.kind](exchange)
 
 
-def _cut(whole: bytes, pieces: int) -> Iterator[bytes]:
-    """Cut into pieces; where there are fewer bytes than that, some pieces are empty."""
+def _split(content: bytes, pieces: int) -> Iterator[bytes]:
+    """Cut into pieces; with fewer bytes than pieces, some are empty."""
     for piece in range(pieces):
-        yield whole[piece * len(whole) // pieces : (piece + 1) * len(whole) // pieces]
+        yield content[piece * len(content) // pieces : (piece + 1) * len(content) // pieces]
 
 
-def _phrase(status: int) -> str:
-    # Proxies have statuses of their own, such as 520.
+def _reason_phrase(status: int) -> str:
+    # Proxies use nonstandard statuses, such as 520.
     return http.client.responses.get(status, "Error")
 
 
-def _retry_after(rule: FaultRule) -> dict[str, str]:
+def _retry_after_headers(rule: FaultRule) -> dict[str, str]:
     if rule.retry_after is None:
         return {}
     if rule.retry_after == "date":

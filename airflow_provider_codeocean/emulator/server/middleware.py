@@ -1,4 +1,4 @@
-"""What every request passes on its way to an endpoint: counters, faults, the rate limit, authentication."""
+"""Middleware for all requests: counters, faults, rate limits, and authentication."""
 
 import re
 from dataclasses import dataclass
@@ -8,85 +8,91 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_codeocean.emulator.domain.errors import ApiError, not_found
+from airflow_provider_codeocean.emulator.domain.errors import ApiError, raise_not_found
 from airflow_provider_codeocean.emulator.domain.faults import API_PREFIX
-from airflow_provider_codeocean.emulator.server.connection import EXTENSION
+from airflow_provider_codeocean.emulator.server.connection import CONNECTION_EXTENSION
 from airflow_provider_codeocean.emulator.server.fault_injection import Exchange, inject
-from airflow_provider_codeocean.emulator.server.quirks import Quirks
-from airflow_provider_codeocean.emulator.services.session import version_numbers
+from airflow_provider_codeocean.emulator.server.quirks import QuirkMiddleware
+from airflow_provider_codeocean.emulator.services.session import parse_version
 from airflow_provider_codeocean.emulator.state.deployment import Emulator
-from airflow_provider_codeocean.emulator.state.traffic import Traffic, request_kind
+from airflow_provider_codeocean.emulator.state.traffic import TrafficStats, classify_request
 
 CONTROL_PREFIX = "/_emulator/"
 
-_UUID = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+_UUID_PATTERN = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 
 
-class Gate:
-    """ASGI middleware around the endpoints.
+class RequestMiddleware:
+    """ASGI middleware for all endpoints.
 
-    :param app: what comes behind it.
+    :param app: the wrapped application.
     :param emulator: the deployment.
     """
 
     def __init__(self, app: ASGIApp, emulator: Emulator) -> None:
         self._app = app
         self._emulator = emulator
-        self._with_quirks = partial(Quirks, faults=emulator.faults)
-        self._admitted = self._with_quirks(self._admit)
+        self._wrap_with_quirks = partial(QuirkMiddleware, faults=emulator.faults)
+        self._authorized_app = self._wrap_with_quirks(self._authorize)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request.
 
-        :param scope: of the request.
-        :param receive: gives its body.
-        :param send: takes its answer.
+        :param scope: ASGI scope of the request.
+        :param receive: receives the request body.
+        :param send: sends the response.
         """
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
             await self._app(scope, receive, send)
             return
         if scope["path"].startswith(API_PREFIX):
-            # Ids are UUIDs, so their case does not matter.
-            path = _UUID.sub(lambda found: found[0].lower(), scope["path"])
+            # Ids are UUIDs, so case is ignored.
+            path = _UUID_PATTERN.sub(lambda match: match[0].lower(), scope["path"])
             scope = {**scope, "path": path, "raw_path": path.encode()}
-        if connection := scope.get("extensions", {}).get(EXTENSION):
-            connection.note_api_request()
-        tally = _Tally(self._emulator.traffic, scope)
+        if connection := scope.get("extensions", {}).get(CONNECTION_EXTENSION):
+            connection.mark_api_request()
+        counter = _RequestCounter(self._emulator.traffic, scope)
         try:
-            # The body is read whatever becomes of the request, as servers do that refuse one.
-            body = await _read(receive)
+            # Read the body even if the request is rejected, as servers do.
+            body = await _read_body(receive)
             if body is not None:
-                await self._serve(scope, _replay(body, receive), tally.watch(send), tally)
+                await self._serve(scope, _replay_body(body, receive), counter.wrap_send(send), counter)
         finally:
-            tally.count(None)
+            counter.record_status(None)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, tally: "_Tally") -> None:
-        fault = self._emulator.faults.draw(scope["method"], scope["path"])
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, counter: "_RequestCounter") -> None:
+        fault = self._emulator.faults.match(scope["method"], scope["path"])
         if fault is None:
-            await self._admitted(scope, receive, send)
+            await self._authorized_app(scope, receive, send)
         else:
             exchange = Exchange(
-                fault, self._admitted, scope, receive, send, tally.count, with_quirks=self._with_quirks
+                fault,
+                self._authorized_app,
+                scope,
+                receive,
+                send,
+                counter.record_status,
+                wrap_with_quirks=self._wrap_with_quirks,
             )
             await inject(exchange)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope)
-        await (refusal or self._app)(scope, receive, send)
+    async def _authorize(self, scope: Scope, receive: Receive, send: Send) -> None:
+        rejection = self._find_rejection(scope)
+        await (rejection or self._app)(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _find_rejection(self, scope: Scope) -> JSONResponse | None:
         if not scope["path"].startswith(API_PREFIX):
             return None
-        for limiter in self._emulator.limiters_of(request_kind(scope["method"], scope["path"])):
-            wait = limiter.admit()
-            if wait is not None:
-                headers = limiter.retry_after(wait)
+        for limiter in self._emulator.get_rate_limiters(classify_request(scope["method"], scope["path"])):
+            wait_seconds = limiter.try_acquire()
+            if wait_seconds is not None:
+                headers = limiter.retry_after_headers(wait_seconds)
                 return JSONResponse({"message": "too many requests"}, 429, headers)
-        sent = dict(scope["headers"])
+        headers_by_name = dict(scope["headers"])
         try:
-            caller = self._emulator.directory.authenticate(sent.get(b"authorization"))
-            self._check_version(sent.get(b"min-server-version", b"").decode("latin-1"))
-            self._check_visible(scope["method"], scope["path"])
+            caller = self._emulator.user_directory.authenticate(headers_by_name.get(b"authorization"))
+            self._check_version(headers_by_name.get(b"min-server-version", b"").decode("latin-1"))
+            self._check_read_lag(scope["method"], scope["path"])
         except ApiError as error:
             return JSONResponse(error.body, error.status)
         scope.setdefault("state", {})["caller"] = caller
@@ -94,10 +100,10 @@ class Gate:
 
     def _check_version(self, required: str) -> None:
         version = self._emulator.config.server_version
-        if version_numbers(required) > version_numbers(version):
+        if parse_version(required) > parse_version(version):
             raise ApiError(400, f"this server has version {version}, the client needs {required} or newer")
 
-    def _check_visible(self, method: str, path: str) -> None:
+    def _check_read_lag(self, method: str, path: str) -> None:
         faults, store = self._emulator.faults, self._emulator.store
         fault = faults.find(method, path, {"read_lag"}) if method == "GET" else None
         if fault is None:
@@ -106,37 +112,37 @@ class Gate:
         if resource not in {"data_assets", "computations"}:
             return
         object_id = rest.partition("/")[0]
-        found = store.data_assets.get(object_id) or store.computations.get(object_id)
-        if found is not None and fault.hides(object_id, found.created):
-            fault.hit()
-            not_found(resource.removesuffix("s").replace("_", " "), object_id)
+        record = store.data_assets.get(object_id) or store.computations.get(object_id)
+        if record is not None and fault.hides_object(object_id, record.created):
+            fault.record_hit()
+            raise_not_found(resource.removesuffix("s").replace("_", " "), object_id)
 
 
 @dataclass
-class _Tally:
-    """Counts one request, once."""
+class _RequestCounter:
+    """Counts a request once."""
 
-    traffic: Traffic
+    traffic: TrafficStats
     scope: Scope
-    counted: bool = False
+    is_counted: bool = False
 
-    def count(self, status: int | None) -> None:
-        if not self.counted:
-            self.counted = True
-            self.traffic.count(f"{self.scope['method']} {_template(self.scope)}", status)
+    def record_status(self, status: int | None) -> None:
+        if not self.is_counted:
+            self.is_counted = True
+            self.traffic.record_request(f"{self.scope['method']} {_path_template(self.scope)}", status)
 
-    def watch(self, send: Send) -> Send:
-        async def counting(message: Message) -> None:
-            # Before it is sent, so that a client which has its answer finds it counted.
+    def wrap_send(self, send: Send) -> Send:
+        async def counting_send(message: Message) -> None:
+            # Count before sending, so that a client that has the response sees it counted.
             if message["type"] == "http.response.start":
-                self.count(message["status"])
+                self.record_status(message["status"])
             await send(message)
 
-        return counting
+        return counting_send
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Read the body; None if the client has gone away before its end."""
+async def _read_body(receive: Receive) -> bytes | None:
+    """Read the body; return None if the client disconnects before its end."""
     body = b""
     more = True
     while more:
@@ -148,7 +154,7 @@ async def _read(receive: Receive) -> bytes | None:
     return body
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -157,8 +163,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _template(scope: Scope) -> str:
-    """Return the path with placeholders instead of ids; a request that never reached a route is looked up."""
+def _path_template(scope: Scope) -> str:
+    """Return the path with placeholders instead of ids, even if the request did not reach a route."""
     route = scope.get("route")
     if route is None:
         routes = (route for route in scope["app"].routes if isinstance(route, Route))

@@ -1,4 +1,4 @@
-"""The emulator on a real socket: in a thread of a test, or as the program itself."""
+"""Serve the emulator on a real socket, in a thread or as the main program."""
 
 import contextlib
 import signal
@@ -13,8 +13,8 @@ from fastapi import FastAPI
 
 from airflow_provider_codeocean.emulator.domain.clock import Clock
 from airflow_provider_codeocean.emulator.domain.config import EmulatorConfig
-from airflow_provider_codeocean.emulator.domain.faults import FaultBook
-from airflow_provider_codeocean.emulator.seeding.env_file import environment
+from airflow_provider_codeocean.emulator.domain.faults import FaultRegistry
+from airflow_provider_codeocean.emulator.seeding.env_file import env_variables
 from airflow_provider_codeocean.emulator.server.app import create_app
 from airflow_provider_codeocean.emulator.server.connection import Connection
 from airflow_provider_codeocean.emulator.state.store import Store
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.emulator.state.deployment import Emulator
 
 KEEP_ALIVE_SECONDS = 90
-"""Longer than clients keep an idle connection, so that it is they who close it."""
+"""Longer than clients keep idle connections, so that clients close them first."""
 
-START_SECONDS = 30
+START_TIMEOUT_SECONDS = 30
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn, told when it listens, stopping quickly and without an error.
+    """uvicorn with a callback on startup and a fast, silent shutdown.
 
-    :param app: what it serves.
-    :param listening: called once it listens.
+    :param app: the application.
+    :param on_listening: called when the server listens.
     """
 
-    def __init__(self, app: FastAPI, listening: Callable[[], None]) -> None:
+    def __init__(self, app: FastAPI, on_listening: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -50,27 +50,27 @@ class HttpServer(uvicorn.Server):
             )
         )
         self._emulator: Emulator = app.state.emulator
-        self._listening = listening
+        self._on_listening = on_listening
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen.
+        """Start listening.
 
-        :param sockets: where.
+        :param sockets: listening sockets.
         """
         await super().startup(sockets)
-        self._listening()
+        self._on_listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop; requests that a fault holds would wait for ever.
+        """Shut down without waiting for requests that a fault holds.
 
-        :param sockets: where it listens.
+        :param sockets: listening sockets.
         """
         self._emulator.faults.clear()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT. uvicorn's own would raise the signal again afterwards."""
+        """Stop on SIGTERM and SIGINT. Unlike uvicorn's method, it does not raise the signal again."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -83,36 +83,36 @@ class HttpServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open the socket to listen on.
+def open_listener(host: str, port: int) -> socket.socket:
+    """Open a listening socket.
 
-    :param host: address or name.
+    :param host: address or host name.
     :param port: 0 picks a free one.
-    :returns: the socket, listening.
+    :returns: the listening socket.
     """
     return socket.create_server((host, port), backlog=2048)
 
 
-def url_of(host: str, listener: socket.socket) -> str:
+def listener_url(host: str, listener: socket.socket) -> str:
     """Return the URL of a listening socket.
 
-    :param host: address or name that it was opened with.
+    :param host: address or host name that it was opened with.
     :param listener: the socket.
-    :returns: the URL, without a slash at its end.
+    :returns: the URL, without a trailing slash.
     """
-    # Whoever listens everywhere is reached here, too.
+    # A socket on all interfaces is reachable on loopback, too.
     reachable = "127.0.0.1" if host in {"", "0.0.0.0"} else host  # noqa: S104
     return f"http://{reachable}:{listener.getsockname()[1]}"
 
 
 class EmulatorServer:
-    """An emulator in a thread, on a real socket: `with EmulatorServer() as server: …`.
+    """An emulator that runs in a thread: `with EmulatorServer() as server: …`.
 
-    :param config: its configuration.
-    :param host: where it listens.
+    :param config: the configuration.
+    :param host: address to listen on.
     :param port: 0 picks a free one.
-    :param state: the state file; in memory if not given.
-    :param clock: the time; what `config.clock` says if not given.
+    :param state: the state file; in memory by default.
+    :param clock: the clock; the one in the configuration by default.
     """
 
     def __init__(
@@ -126,16 +126,16 @@ class EmulatorServer:
     ) -> None:
         self.app = create_app(config, state=state, clock=clock)
         self.emulator: Emulator = self.app.state.emulator
-        self._listener = listen(host, port)
-        self.url = url_of(host, self._listener)
-        self._listening = threading.Event()
-        self._server = HttpServer(self.app, self._listening.set)
+        self._listener = open_listener(host, port)
+        self.url = listener_url(host, self._listener)
+        self._is_listening = threading.Event()
+        self._server = HttpServer(self.app, self._is_listening.set)
         self._thread = threading.Thread(target=self._serve, name="codeocean-emulator", daemon=True)
 
     @property
     def env(self) -> dict[str, str]:
-        """What the env file would hold."""
-        return environment(self.emulator, self.url)
+        """The variables of the env file."""
+        return env_variables(self.emulator, self.url)
 
     @property
     def store(self) -> Store:
@@ -143,28 +143,28 @@ class EmulatorServer:
         return self.emulator.store
 
     @property
-    def faults(self) -> FaultBook:
-        """The faults in use."""
+    def faults(self) -> FaultRegistry:
+        """The active faults."""
         return self.emulator.faults
 
     @property
     def clock(self) -> Clock:
-        """The time."""
+        """The clock."""
         return self.emulator.clock
 
     def start(self) -> Self:
-        """Start to serve.
+        """Start serving.
 
         :returns: the server.
-        :raises RuntimeError: if it does not come up.
+        :raises RuntimeError: if the server does not start.
         """
         self._thread.start()
-        if not self._listening.wait(START_SECONDS):
-            raise RuntimeError(f"the emulator did not listen at {self.url} within {START_SECONDS} s")
+        if not self._is_listening.wait(START_TIMEOUT_SECONDS):
+            raise RuntimeError(f"the emulator did not listen at {self.url} within {START_TIMEOUT_SECONDS} s")
         return self
 
     def stop(self) -> None:
-        """Stop and close the state; a server is started once."""
+        """Stop the server and close the state. It cannot be started again."""
         self._server.should_exit = True
         self._thread.join()
         self._listener.close()

@@ -1,1 +1,1 @@
-"""The rules of Code Ocean: what each request does to the deployment."""
+"""The business logic of Code Ocean: the effect of each request on the deployment."""

@@ -1,17 +1,17 @@
-"""What can be done with data assets that exist."""
+"""Operations on existing data assets."""
 
 from dataclasses import replace
 
-from airflow_provider_codeocean.emulator.domain.errors import bad_request
+from airflow_provider_codeocean.emulator.domain.errors import raise_bad_request
 from airflow_provider_codeocean.emulator.domain.permissions import Permissions, Role
-from airflow_provider_codeocean.emulator.domain.records import DataAsset, Json, Transfer
+from airflow_provider_codeocean.emulator.domain.records import DataAsset, JsonObject, Transfer
 from airflow_provider_codeocean.emulator.domain.requests import (
     Attachment,
     DataAssetUpdate,
     PermissionsUpdate,
     TransferParams,
 )
-from airflow_provider_codeocean.emulator.services.custom_metadata import checked_metadata
+from airflow_provider_codeocean.emulator.services.custom_metadata import merge_metadata
 from airflow_provider_codeocean.emulator.services.session import Session
 from airflow_provider_codeocean.emulator.state.access import find_data_asset
 
@@ -19,12 +19,12 @@ from airflow_provider_codeocean.emulator.state.access import find_data_asset
 def read_data_asset(session: Session, asset_id: str) -> DataAsset:
     """Find a data asset and count the GET.
 
-    :param session: of the request.
-    :param asset_id: its id.
-    :returns: the asset as this GET sees it.
+    :param session: the request's session.
+    :param asset_id: id of the data asset.
+    :returns: the data asset to report.
     """
     asset = find_data_asset(session.store, session.caller, asset_id)
-    counted = asset.after_read(session.now)
+    counted = asset.with_read_counted(session.now)
     if counted is not asset:
         session.store.data_assets.put(counted)
     return asset
@@ -33,90 +33,92 @@ def read_data_asset(session: Session, asset_id: str) -> DataAsset:
 def update_data_asset(session: Session, asset_id: str, update: DataAssetUpdate) -> DataAsset:
     """Change the description of a data asset.
 
-    :param session: of the request.
-    :param asset_id: its id.
-    :param update: what to change.
-    :returns: the asset after the change.
+    :param session: the request's session.
+    :param asset_id: id of the data asset.
+    :param update: the changes.
+    :returns: the data asset after the change.
     """
     asset = find_data_asset(session.store, session.caller, asset_id, Role.OWNER)
     schema = session.emulator.config.custom_metadata
-    changes = session.stored(update.model_dump(exclude_none=True))
-    if session.quirk("clear_omitted"):
+    changes = session.apply_write_quirks(update.model_dump(exclude_none=True))
+    if session.match_quirk("clear_omitted"):
         changes = {"name": "", "description": "", "tags": [], "mount": ""} | changes
     if "custom_metadata" in changes:
-        changes["custom_metadata"] = checked_metadata(schema, update.custom_metadata, asset.custom_metadata)
+        changes["custom_metadata"] = merge_metadata(schema, update.custom_metadata, asset.custom_metadata)
     return session.store.data_assets.put(replace(asset, **changes))
 
 
 def delete_data_asset(session: Session, asset_id: str) -> None:
-    """Delete a data asset and the files that are its own.
+    """Delete a data asset and its own copy of the files.
 
-    :param session: of the request.
-    :param asset_id: its id.
+    :param session: the request's session.
+    :param asset_id: id of the data asset.
     """
     find_data_asset(session.store, session.caller, asset_id, Role.OWNER)
     with session.store.transaction():
         session.store.data_assets.delete(asset_id)
-        session.store.files.delete(f"asset-{asset_id}")
+        session.store.files.delete_location(f"asset-{asset_id}")
 
 
-def update_permissions(session: Session, current: Permissions, update: PermissionsUpdate) -> Permissions:
-    """Add to or change permissions.
+def merge_permissions(session: Session, current: Permissions, update: PermissionsUpdate) -> Permissions:
+    """Add or change permissions.
 
-    :param session: of the request.
-    :param current: what is there.
-    :param update: what to add or change.
-    :returns: the permissions after the change; unknown groups are dropped silently, as servers do.
+    :param session: the request's session.
+    :param current: the current permissions.
+    :param update: permissions to add or change.
+    :returns: the permissions after the change. Like servers, it drops unknown groups silently.
     :raises ApiError: 400 for an unknown user.
     """
-    directory = session.emulator.directory
-    users: dict[str, str] = {given.email: given.role for given in update.users or ()}
-    unknown = [email for email in users if directory.by_email(email) is None]
-    if unknown and not session.quirk("drop_users"):
-        bad_request(f"users: no user has the email {unknown[0]!r}")
-    for email in unknown:
+    directory = session.emulator.user_directory
+    users: dict[str, str] = {grant.email: grant.role for grant in update.users or ()}
+    unknown_emails = [email for email in users if directory.find_by_email(email) is None]
+    if unknown_emails and not session.match_quirk("drop_users"):
+        raise_bad_request(f"users: no user has the email {unknown_emails[0]!r}")
+    for email in unknown_emails:
         del users[email]
-    known_groups = directory.groups()
+    known_groups = directory.list_groups()
     groups: dict[str, str] = {
-        given.group: given.role for given in update.groups or () if given.group in known_groups
+        grant.group: grant.role for grant in update.groups or () if grant.group in known_groups
     }
-    return current.merged(users=users, groups=groups, everyone=update.everyone)
+    return current.merged_with(users=users, groups=groups, everyone=update.everyone)
 
 
 def share_data_assets(session: Session, asset_ids: list[str], update: PermissionsUpdate) -> None:
-    """Give permissions on attached or contained data assets too, where the caller owns them.
+    """Add permissions on attached or contained data assets that the caller owns.
 
-    :param session: of the request.
+    :param session: the request's session.
     :param asset_ids: the data assets.
-    :param update: what to add or change.
+    :param update: permissions to add or change.
     """
-    shelf = session.store.data_assets
-    for asset in filter(None, map(shelf.get, asset_ids)):
-        if session.caller.role(asset.permissions) >= Role.OWNER:
-            shelf.put(replace(asset, permissions=update_permissions(session, asset.permissions, update)))
+    data_assets = session.store.data_assets
+    for asset in filter(None, map(data_assets.get, asset_ids)):
+        if session.caller.role_on(asset.permissions) >= Role.OWNER:
+            data_assets.put(replace(asset, permissions=merge_permissions(session, asset.permissions, update)))
 
 
 def transfer_data_asset(session: Session, asset_id: str, params: TransferParams) -> None:
-    """Start to move the files of a data asset to another bucket; a transfer under way is given up.
+    """Start moving the files of a data asset to another bucket. This cancels a running transfer.
 
-    :param session: of the request.
-    :param asset_id: its id.
-    :param params: where to.
-    :raises ApiError: 400 for a bad target, or without `force` where a release pipeline uses the asset; 403
-        for all but admins, be it the owner.
+    :param session: the request's session.
+    :param asset_id: id of the data asset.
+    :param params: the target.
+    :raises ApiError: 400 for a bad target, or without `force` if a release pipeline uses the data asset; 403
+        unless the caller is an admin.
     """
-    asset = find_data_asset(session.store, session.caller, asset_id).settled(session.now)
+    asset = find_data_asset(session.store, session.caller, asset_id).with_finished_transfer(session.now)
     session.caller.require_admin("transfer data assets")
     target = params.target.aws
     if target is None:
-        bad_request("target.aws: is required")
+        raise_bad_request("target.aws: is required")
     if asset.state(session.now) != "ready":
-        bad_request(f"data asset {asset_id} is not ready")
-    if not params.force and (users := _release_pipelines_using(session, asset_id)):
-        bad_request(f"force: is needed, the data asset is used by the release pipelines {', '.join(users)}")
+        raise_bad_request(f"data asset {asset_id} is not ready")
+    if not params.force and (pipelines := _release_pipelines_using(session, asset_id)):
+        raise_bad_request(
+            f"force: is needed, the data asset is used by the release pipelines {', '.join(pipelines)}"
+        )
     emulator = session.emulator
-    destination = emulator.buckets.destination(target.bucket, target.prefix, asset_id)
-    transfer = Transfer(work=emulator.begin(emulator.transitions.transfers), **destination._asdict())
+    destination = emulator.buckets.resolve_destination(target.bucket, target.prefix, asset_id)
+    transfer = Transfer(work=emulator.start_work(emulator.transitions.transfers), **destination._asdict())
     with session.store.transaction():
         if destination.error is None:
             session.store.files.copy(asset.location, asset.prefix, destination.location, destination.prefix)
@@ -133,20 +135,23 @@ def _release_pipelines_using(session: Session, asset_id: str) -> list[str]:
     ]
 
 
-def attached(
-    session: Session, current: list[Json], attachments: list[Attachment]
-) -> tuple[list[Json], list[Json]]:
+def attach_data_assets(
+    session: Session, current: list[JsonObject], attachments: list[Attachment]
+) -> tuple[list[JsonObject], list[JsonObject]]:
     """Attach data assets to a capsule or computation.
 
-    :param session: of the request.
-    :param current: what is attached, `{id, mount}` each.
-    :param attachments: what to attach.
-    :returns: what is attached then, and the answer for each attachment.
+    :param session: the request's session.
+    :param current: the attached data assets, each `{id, mount}`.
+    :param attachments: data assets to attach.
+    :returns: the attached data assets, and the response for each attachment.
     """
-    found = [find_data_asset(session.store, session.caller, one.id, Role.VIEWER) for one in attachments]
-    mounts = {one["id"]: one["mount"] for one in current}
-    results: list[Json] = []
-    for attachment, asset in zip(attachments, found, strict=True):
+    assets = [
+        find_data_asset(session.store, session.caller, attachment.id, Role.VIEWER)
+        for attachment in attachments
+    ]
+    mounts = {attachment["id"]: attachment["mount"] for attachment in current}
+    results: list[JsonObject] = []
+    for attachment, asset in zip(attachments, assets, strict=True):
         mounts[asset.id] = attachment.mount or asset.mount
         ready = asset.state(session.now) == "ready"
         results.append(
@@ -155,7 +160,7 @@ def attached(
                 "mount": mounts[asset.id],
                 "mount_state": "mounted" if ready else "pending",
                 "job_id": session.emulator.new_id(),
-                "external": asset.settled(session.now).external,
+                "external": asset.with_finished_transfer(session.now).is_external,
                 "ready": ready,
             }
         )
@@ -163,15 +168,15 @@ def attached(
     return [{"id": asset_id, "mount": mount} for asset_id, mount in mounts.items()], results
 
 
-def detached(current: list[Json], asset_ids: list[str]) -> list[Json]:
+def detach_data_assets(current: list[JsonObject], asset_ids: list[str]) -> list[JsonObject]:
     """Detach data assets from a capsule or computation.
 
-    :param current: what is attached.
-    :param asset_ids: what to detach.
-    :returns: what is attached then.
+    :param current: the attached data assets.
+    :param asset_ids: ids of the data assets to detach.
+    :returns: the attached data assets.
     :raises ApiError: 400 for a data asset that is not attached.
     """
-    missing = set(asset_ids) - {one["id"] for one in current}
+    missing = set(asset_ids) - {attachment["id"] for attachment in current}
     if missing:
-        bad_request(f"not attached: {', '.join(sorted(missing))}")
-    return [one for one in current if one["id"] not in asset_ids]
+        raise_bad_request(f"not attached: {', '.join(sorted(missing))}")
+    return [attachment for attachment in current if attachment["id"] not in asset_ids]

@@ -1,4 +1,4 @@
-"""Search: which records, in which order, page by page."""
+"""Search records: filtering, sorting, and pagination."""
 
 import base64
 import binascii
@@ -9,53 +9,53 @@ from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_codeocean.emulator.domain.errors import bad_request
+from airflow_provider_codeocean.emulator.domain.errors import raise_bad_request
 from airflow_provider_codeocean.emulator.domain.permissions import Role
-from airflow_provider_codeocean.emulator.domain.records import Shared
+from airflow_provider_codeocean.emulator.domain.records import SharedRecord
 from airflow_provider_codeocean.emulator.domain.requests import FilterRange, SearchFilter, SearchParams
-from airflow_provider_codeocean.emulator.domain.search_query import parse_query, phrase_pattern
+from airflow_provider_codeocean.emulator.domain.search_query import compile_phrase, parse_query
 from airflow_provider_codeocean.emulator.state.access import Caller
-from airflow_provider_codeocean.emulator.state.store import Shelf
+from airflow_provider_codeocean.emulator.state.store import Table
 
-DEFAULT_LIMIT = 100
+DEFAULT_PAGE_SIZE = 100
 
-TEXT_KEYS = frozenset({"name", "description"})
-"""Filtered by the words in them, as in a query; all other values must be equal, case aside. (Assumed.)"""
+TEXT_FILTER_KEYS = frozenset({"name", "description"})
+"""Filters on these fields match words, as in a query; others must be equal, ignoring case. (Assumed.)"""
 
-TEXT_SORTS = frozenset({"name", "type"})
-"""Sort fields whose values are text; all others are numbers."""
+TEXT_SORT_FIELDS = frozenset({"name", "type"})
+"""Sort fields with text values; all others are numbers."""
 
-S = TypeVar("S", bound=Shared)
-Key = tuple[Any, str]
-Test = Callable[[S], bool]
+SharedRecordT = TypeVar("SharedRecordT", bound=SharedRecord)
+Cursor = tuple[Any, str]
+Predicate = Callable[[SharedRecordT], bool]
 
 
 @dataclass(frozen=True)
-class Index(Generic[S]):
-    """How one kind of record is searched.
+class SearchIndex(Generic[SharedRecordT]):
+    """The searchable fields of a kind of record.
 
     :param query_fields: fields of the query language.
-    :param free_fields: where free text is looked for.
-    :param texts: gives the texts of a record, for each field.
-    :param sort_keys: what each sort field sorts by.
-    :param filter_keys: what filters may name.
-    :param filter_values: gives what a record has under such a key.
+    :param free_text_fields: fields that free text is searched in.
+    :param text_getters: for each field, a function that returns a record's texts.
+    :param sort_keys: for each sort field, a function that returns the sort key.
+    :param filter_keys: allowed filter keys.
+    :param get_filter_values: returns a record's values for a filter key.
     """
 
     query_fields: frozenset[str]
-    free_fields: tuple[str, ...]
-    texts: Mapping[str, Callable[[S], Iterable[str]]]
-    sort_keys: Mapping[str, Callable[[S], Any]]
+    free_text_fields: tuple[str, ...]
+    text_getters: Mapping[str, Callable[[SharedRecordT], Iterable[str]]]
+    sort_keys: Mapping[str, Callable[[SharedRecordT], Any]]
     filter_keys: frozenset[str]
-    filter_values: Callable[[S, str], list[Any]]
+    get_filter_values: Callable[[SharedRecordT, str], list[Any]]
 
 
 @dataclass(frozen=True)
 class PageQuirks:
-    """What goes wrong between pages. The quirks are described in `faults`.
+    """Quirks of pagination. `faults` documents them.
 
     :param overlap: number of results that a page repeats from the page before.
-    :param repeats_token: whether later pages have the token that led to them.
+    :param repeats_token: whether later pages return the token that they were requested with.
     :param is_endless: whether `has_more` stays true.
     """
 
@@ -64,26 +64,26 @@ class PageQuirks:
     is_endless: bool = False
 
 
-NO_QUIRKS = PageQuirks()
+NO_PAGE_QUIRKS = PageQuirks()
 
 
 @dataclass(frozen=True)
-class Page(Generic[S]):
+class Page(Generic[SharedRecordT]):
     """One page of results.
 
     :param records: the results.
-    :param next_token: leads to the next page; None on the last one.
+    :param next_token: token of the next page; None on the last one.
     :param has_more: whether there is a next page.
     """
 
-    records: list[S]
+    records: list[SharedRecordT]
     next_token: str | None
     has_more: bool
 
-    def payload(self, render: Callable[[S], dict[str, Any]]) -> dict[str, Any]:
-        """Return the page as the API does.
+    def to_payload(self, render: Callable[[SharedRecordT], dict[str, Any]]) -> dict[str, Any]:
+        """Return the API's payload for the page.
 
-        :param render: makes the payload of one record.
+        :param render: returns the payload of a record.
         :returns: `{has_more, results, next_token}`.
         """
         page = {
@@ -94,145 +94,151 @@ class Page(Generic[S]):
 
 
 def search(
-    index: Index[S],
-    shelf: Shelf[S],
+    index: SearchIndex[SharedRecordT],
+    table: Table[SharedRecordT],
     params: SearchParams,
     *,
     sort_field: str | None,
-    moment: float,
+    timestamp: float,
     caller: Caller,
-    also: Iterable[Test[S]],
-    quirks: PageQuirks = NO_QUIRKS,
-) -> Page[S]:
+    extra_predicates: Iterable[Predicate[SharedRecordT]],
+    quirks: PageQuirks = NO_PAGE_QUIRKS,
+) -> Page[SharedRecordT]:
     """Find records.
 
-    :param index: how to search.
-    :param shelf: where.
-    :param params: what is asked for.
-    :param sort_field: what to sort by; the time of creation if not given.
-    :param moment: what the index shows, Unix seconds.
-    :param caller: who is asking.
-    :param also: further conditions.
-    :param quirks: what goes wrong between pages.
+    :param index: the searchable fields.
+    :param table: the records.
+    :param params: parameters of the search.
+    :param sort_field: field to sort by; the creation time by default.
+    :param timestamp: time of the index, in Unix seconds.
+    :param caller: the user of the token.
+    :param extra_predicates: additional conditions.
+    :param quirks: quirks of pagination.
     :returns: one page.
-    :raises ApiError: 400 for a token that was not given out for this order.
+    :raises ApiError: 400 for an invalid filter, or for a page token of another search.
     """
     field = sort_field or "created"
     # Servers ignore sort_order without sort_field.
     descending = sort_field is None or params.sort_order != "asc"
-    order = _Order(field, descending, index.sort_keys[field])
-    cursor = order.read_token(params.next_token) if params.next_token else None
-    tests = [*_common_tests(index, params, caller), *also]
+    order = _SortOrder(field, descending, index.sort_keys[field])
+    cursor = order.decode_token(params.next_token) if params.next_token else None
+    predicates = [*_common_predicates(index, params, caller), *extra_predicates]
 
-    def matches(record: S) -> bool:
-        return all(test(record) for test in tests)
+    def matches(record: SharedRecordT) -> bool:
+        return all(predicate(record) for predicate in predicates)
 
-    found = filter(matches, order.walk(shelf, moment, cursor))
+    matching = filter(matches, order.iter_records(table, timestamp, cursor))
     skipped = 0 if cursor else params.offset or 0
-    limit = params.limit or DEFAULT_LIMIT
+    limit = params.limit or DEFAULT_PAGE_SIZE
     repeated = []
     if cursor and (overlap := min(quirks.overlap, limit - 1)):
-        from_start = order.walk(shelf, moment, None)
-        shown = takewhile(lambda record: not order.is_behind(record, cursor), from_start)
-        repeated = list(filter(matches, shown))[-overlap:]
-    records = list(islice(chain(repeated, found), skipped, skipped + limit + 1))
-    more = len(records) > limit
+        from_start = order.iter_records(table, timestamp, None)
+        previous = takewhile(lambda record: not order.is_after(record, cursor), from_start)
+        repeated = list(filter(matches, previous))[-overlap:]
+    records = list(islice(chain(repeated, matching), skipped, skipped + limit + 1))
+    has_more = len(records) > limit
     records = records[:limit]
     if quirks.repeats_token and params.next_token:
         return Page(records, params.next_token, has_more=True)
     if quirks.is_endless:
-        return Page(records, order.token(records[-1]) if records else params.next_token, has_more=True)
-    return Page(records, order.token(records[-1]) if more else None, has_more=more)
+        return Page(records, order.encode_token(records[-1]) if records else params.next_token, has_more=True)
+    return Page(records, order.encode_token(records[-1]) if has_more else None, has_more=has_more)
 
 
 @dataclass(frozen=True)
-class _Order(Generic[S]):
+class _SortOrder(Generic[SharedRecordT]):
     """A total order: by a field, then by id, both in the same direction."""
 
     field: str
     descending: bool
-    sort_key: Callable[[S], Any]
+    sort_key: Callable[[SharedRecordT], Any]
 
-    def key(self, record: S) -> Key:
+    def cursor_at(self, record: SharedRecordT) -> Cursor:
         return self.sort_key(record), record.id
 
-    def walk(self, shelf: Shelf[S], moment: float, cursor: Key | None) -> Iterator[S]:
-        """Go through all records behind the cursor."""
+    def iter_records(
+        self, table: Table[SharedRecordT], timestamp: float, cursor: Cursor | None
+    ) -> Iterator[SharedRecordT]:
+        """Iterate over the records after the cursor."""
         if self.field == "created" and self.descending:
-            return shelf.as_of(moment, before=cursor)
-        records = sorted(shelf.as_of(moment), key=self.key, reverse=self.descending)
-        return (record for record in records if cursor is None or self.is_behind(record, cursor))
+            return table.iter_as_of(timestamp, before=cursor)
+        records = sorted(table.iter_as_of(timestamp), key=self.cursor_at, reverse=self.descending)
+        return (record for record in records if cursor is None or self.is_after(record, cursor))
 
-    def is_behind(self, record: S, cursor: Key) -> bool:
-        key = self.key(record)
+    def is_after(self, record: SharedRecordT, cursor: Cursor) -> bool:
+        key = self.cursor_at(record)
         return key < cursor if self.descending else key > cursor
 
-    def token(self, last: S) -> str:
-        # It names the last item shown, so that what is created meanwhile shifts nothing.
-        content = json.dumps([self.field, self.descending, *self.key(last)])
+    def encode_token(self, last_record: SharedRecordT) -> str:
+        # The token contains the last item of the page, so that new objects do not shift the next page.
+        content = json.dumps([self.field, self.descending, *self.cursor_at(last_record)])
         return base64.urlsafe_b64encode(content.encode()).decode()
 
-    def read_token(self, token: str) -> Key:
+    def decode_token(self, token: str) -> Cursor:
         try:
             content = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
             field, descending, value, record_id = content
-            key = (str if field in TEXT_SORTS else float)(value), str(record_id)
+            key = (str if field in TEXT_SORT_FIELDS else float)(value), str(record_id)
         except (binascii.Error, ValueError, TypeError):
-            bad_request("next_token: not a token of this server")
+            raise_bad_request("next_token: not a token of this server")
         if (field, descending) != (self.field, self.descending):
-            bad_request("next_token: given out for another search")
+            raise_bad_request("next_token: given out for another search")
         return key
 
 
-def _common_tests(index: Index[S], params: SearchParams, caller: Caller) -> Iterator[Test[S]]:
+def _common_predicates(
+    index: SearchIndex[SharedRecordT], params: SearchParams, caller: Caller
+) -> Iterator[Predicate[SharedRecordT]]:
     email, archived = caller.user.email, bool(params.archived)
     yield lambda record: record.archived == archived
     if not caller.user.admin:
-        yield lambda record: caller.role(record.permissions) >= Role.DISCOVERABLE
+        yield lambda record: caller.role_on(record.permissions) >= Role.DISCOVERABLE
     if params.favorite:
-        yield lambda record: email in record.favorite_of
+        yield lambda record: email in record.favorited_by
     if params.ownership:
-        yield _ownership_test(params.ownership, caller)
+        yield _ownership_predicate(params.ownership, caller)
     if params.query and params.query.strip():
-        matcher = parse_query(params.query, index.query_fields).matcher(index.free_fields)
-        yield lambda record: matcher(lambda field: index.texts[field](record))
+        matcher = parse_query(params.query, index.query_fields).build_matcher(index.free_text_fields)
+        yield lambda record: matcher(lambda field: index.text_getters[field](record))
     for position, condition in enumerate(params.filters or ()):
-        yield _filter_test(index, condition, f"filters.{position}")
+        yield _filter_predicate(index, condition, f"filters.{position}")
 
 
-def _ownership_test(ownership: str, caller: Caller) -> Test[S]:
+def _ownership_predicate(ownership: str, caller: Caller) -> Predicate[SharedRecordT]:
     user = caller.user
     if ownership == "created":
         return lambda record: record.owner == user.id
     if ownership == "private":
-        return lambda record: record.owner == user.id and record.permissions.private
+        return lambda record: record.owner == user.id and record.permissions.is_private
     return lambda record: (
-        record.owner != user.id and record.permissions.role_of(user.email, user.groups) >= Role.DISCOVERABLE
+        record.owner != user.id and record.permissions.role_for(user.email, user.groups) >= Role.DISCOVERABLE
     )
 
 
-def _filter_test(index: Index[S], condition: SearchFilter, place: str) -> Test[S]:
+def _filter_predicate(
+    index: SearchIndex[SharedRecordT], condition: SearchFilter, location: str
+) -> Predicate[SharedRecordT]:
     key = condition.key
     if key not in index.filter_keys:
-        bad_request(f"{place}.key: there is no field {key!r}")
-    found = _value_test(condition, place)
-    return lambda record: any(map(found, index.filter_values(record, key))) != bool(condition.exclude)
+        raise_bad_request(f"{location}.key: there is no field {key!r}")
+    found = _value_predicate(condition, location)
+    return lambda record: any(map(found, index.get_filter_values(record, key))) != bool(condition.exclude)
 
 
-def _value_test(condition: SearchFilter, place: str) -> Callable[[Any], bool]:
+def _value_predicate(condition: SearchFilter, location: str) -> Callable[[Any], bool]:
     if condition.range is not None and condition.range != FilterRange():
         low = -math.inf if condition.range.min is None else condition.range.min
         high = math.inf if condition.range.max is None else condition.range.max
         return lambda value: isinstance(value, int | float) and low <= value <= high
     wanted = condition.values if condition.value is None else [condition.value]
     if wanted is None:
-        bad_request(f"{place}: one of value, values and range is required")
-    if condition.key in TEXT_KEYS:
-        patterns = [phrase_pattern(str(value)) for value in wanted]
+        raise_bad_request(f"{location}: one of value, values and range is required")
+    if condition.key in TEXT_FILTER_KEYS:
+        patterns = [compile_phrase(str(value)) for value in wanted]
         return lambda value: any(pattern.search(value) for pattern in patterns)
-    folded = {_folded(value) for value in wanted}
-    return lambda value: _folded(value) in folded
+    folded = {_casefold(value) for value in wanted}
+    return lambda value: _casefold(value) in folded
 
 
-def _folded(value: Any) -> Any:
+def _casefold(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value

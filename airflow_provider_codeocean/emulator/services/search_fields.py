@@ -1,45 +1,51 @@
-"""Fields of data assets and capsules that search reads; 'description' is found by free text only."""
+"""The searchable fields of data assets and capsules. Only free text searches the description."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from airflow_provider_codeocean.emulator.domain.records import Capsule, DataAsset
 from airflow_provider_codeocean.emulator.domain.requests import CapsuleSearchParams, DataAssetSearchParams
-from airflow_provider_codeocean.emulator.services.search import Index, Page, PageQuirks, Test, search
+from airflow_provider_codeocean.emulator.services.search import (
+    Page,
+    PageQuirks,
+    Predicate,
+    SearchIndex,
+    search,
+)
 from airflow_provider_codeocean.emulator.services.session import Session
 
-COMMON_FILTERS = frozenset({"name", "description", "tags"})
+COMMON_FILTER_KEYS = frozenset({"name", "description", "tags"})
 
 
-def _words(*values: Any) -> Iterator[str]:
+def _flatten_to_text(*values: Any) -> Iterator[str]:
     for value in values:
         if isinstance(value, list):
-            yield from _words(*value)
+            yield from _flatten_to_text(*value)
         elif value is not None:
             yield str(value)
 
 
-DATA_ASSET_TEXTS: dict[str, Callable[[DataAsset], Iterable[str]]] = {
+DATA_ASSET_TEXT_GETTERS: dict[str, Callable[[DataAsset], Iterable[str]]] = {
     "name": lambda asset: (asset.name,),
     "tag": lambda asset: asset.tags,
     "description": lambda asset: (asset.description,),
-    "custom_metadata": lambda asset: _words(*asset.custom_metadata.values()),
-    "run_script": lambda asset: _words((asset.provenance or {}).get("run_script")),
-    "commit_id": lambda asset: _words((asset.provenance or {}).get("commit")),
-    "contained_data_id": lambda asset: [contained["id"] for contained in asset.contained],
+    "custom_metadata": lambda asset: _flatten_to_text(*asset.custom_metadata.values()),
+    "run_script": lambda asset: _flatten_to_text((asset.provenance or {}).get("run_script")),
+    "commit_id": lambda asset: _flatten_to_text((asset.provenance or {}).get("commit")),
+    "contained_data_id": lambda asset: [contained["id"] for contained in asset.contained_data_assets],
 }
 
-CAPSULE_TEXTS: dict[str, Callable[[Capsule], Iterable[str]]] = {
+CAPSULE_TEXT_GETTERS: dict[str, Callable[[Capsule], Iterable[str]]] = {
     "id": lambda capsule: (capsule.id,),
     "name": lambda capsule: (capsule.name,),
     "tag": lambda capsule: capsule.tags,
     "description": lambda capsule: (capsule.description,),
     "field": lambda capsule: (capsule.research_field,),
-    "doi": lambda capsule: _words(capsule.credits.get("doi")),
-    "affiliation": lambda capsule: _words(capsule.credits.get("affiliation")),
-    "journal": lambda capsule: _words(capsule.credits.get("journal")),
-    "article": lambda capsule: _words(capsule.credits.get("article")),
-    "author": lambda capsule: _words(capsule.credits.get("author")),
+    "doi": lambda capsule: _flatten_to_text(capsule.credit_fields.get("doi")),
+    "affiliation": lambda capsule: _flatten_to_text(capsule.credit_fields.get("affiliation")),
+    "journal": lambda capsule: _flatten_to_text(capsule.credit_fields.get("journal")),
+    "article": lambda capsule: _flatten_to_text(capsule.credit_fields.get("article")),
+    "author": lambda capsule: _flatten_to_text(capsule.credit_fields.get("author")),
     "data_assets": lambda capsule: [attached["id"] for attached in capsule.data_assets],
 }
 
@@ -47,66 +53,66 @@ CAPSULE_TEXTS: dict[str, Callable[[Capsule], Iterable[str]]] = {
 def search_data_assets(session: Session, params: DataAssetSearchParams) -> tuple[Page[DataAsset], float]:
     """Search for data assets.
 
-    :param session: of the request.
-    :param params: what is asked for.
-    :returns: one page, and the moment it shows.
+    :param session: the request's session.
+    :param params: parameters of the search.
+    :returns: one page, and the time of the index.
     """
-    moment = session.emulator.indexed_moment()
+    timestamp = session.emulator.search_index_time()
     metadata = frozenset(field.name for field in session.emulator.config.custom_metadata.fields)
-    index = Index[DataAsset](
-        query_fields=frozenset(DATA_ASSET_TEXTS) - {"description", "custom_metadata"},
-        free_fields=("name", "tag", "description", "custom_metadata"),
-        texts=DATA_ASSET_TEXTS,
+    index = SearchIndex[DataAsset](
+        query_fields=frozenset(DATA_ASSET_TEXT_GETTERS) - {"description", "custom_metadata"},
+        free_text_fields=("name", "tag", "description", "custom_metadata"),
+        text_getters=DATA_ASSET_TEXT_GETTERS,
         sort_keys={
             "created": lambda asset: asset.created,
             "type": lambda asset: asset.type,
             "name": lambda asset: asset.name.casefold(),
-            "size": lambda asset: asset.size if asset.state(moment) == "ready" else 0,
+            "size": lambda asset: asset.size if asset.state(timestamp) == "ready" else 0,
         },
-        filter_keys=COMMON_FILTERS | metadata,
-        filter_values=_filter_values,
+        filter_keys=COMMON_FILTER_KEYS | metadata,
+        get_filter_values=_get_filter_values,
     )
-    tests: list[Test[DataAsset]] = []
+    tests: list[Predicate[DataAsset]] = []
     if params.type:
         tests.append(lambda asset: asset.type == params.type)
     if params.origin:
         external = params.origin == "external"
-        tests.append(lambda asset: asset.settled(moment).external == external)
+        tests.append(lambda asset: asset.with_finished_transfer(timestamp).is_external == external)
     page = search(
         index,
         session.store.data_assets,
         params,
         sort_field=params.sort_field,
-        moment=moment,
+        timestamp=timestamp,
         caller=session.caller,
-        also=tests,
-        quirks=_page_quirks(session),
+        extra_predicates=tests,
+        quirks=_match_page_quirks(session),
     )
-    return page, moment
+    return page, timestamp
 
 
 def search_capsules(session: Session, kind: str, params: CapsuleSearchParams) -> Page[Capsule]:
     """Search for capsules or for pipelines.
 
-    :param session: of the request.
-    :param kind: which of the two.
-    :param params: what is asked for.
+    :param session: the request's session.
+    :param kind: `capsule` or `pipeline`.
+    :param params: parameters of the search.
     :returns: one page.
     """
-    index = Index[Capsule](
-        query_fields=frozenset(CAPSULE_TEXTS) - {"description", "data_assets"},
-        # Free text that is the id of a data asset finds the capsules that it is attached to.
-        free_fields=("name", "tag", "description", "field", "author", "data_assets"),
-        texts=CAPSULE_TEXTS,
+    index = SearchIndex[Capsule](
+        query_fields=frozenset(CAPSULE_TEXT_GETTERS) - {"description", "data_assets"},
+        # The id of a data asset as free text finds the capsules that it is attached to.
+        free_text_fields=("name", "tag", "description", "field", "author", "data_assets"),
+        text_getters=CAPSULE_TEXT_GETTERS,
         sort_keys={
             "created": lambda capsule: capsule.created,
             "name": lambda capsule: capsule.name.casefold(),
             "last_accessed": lambda capsule: capsule.last_accessed,
         },
-        filter_keys=COMMON_FILTERS,
-        filter_values=_filter_values,
+        filter_keys=COMMON_FILTER_KEYS,
+        get_filter_values=_get_filter_values,
     )
-    tests: list[Test[Capsule]] = [lambda capsule: capsule.kind == kind]
+    tests: list[Predicate[Capsule]] = [lambda capsule: capsule.kind == kind]
     if params.status:
         tests.append(lambda capsule: capsule.status == params.status)
     return search(
@@ -114,23 +120,23 @@ def search_capsules(session: Session, kind: str, params: CapsuleSearchParams) ->
         session.store.capsules,
         params,
         sort_field=params.sort_field,
-        moment=session.emulator.indexed_moment(),
+        timestamp=session.emulator.search_index_time(),
         caller=session.caller,
-        also=tests,
-        quirks=_page_quirks(session),
+        extra_predicates=tests,
+        quirks=_match_page_quirks(session),
     )
 
 
-def _page_quirks(session: Session) -> PageQuirks:
-    overlap = session.quirk("overlap_pages")
+def _match_page_quirks(session: Session) -> PageQuirks:
+    overlap = session.match_quirk("overlap_pages")
     return PageQuirks(
         overlap=overlap.rule.count if overlap else 0,
-        repeats_token=session.quirk("repeat_token") is not None,
-        is_endless=session.quirk("endless_pages") is not None,
+        repeats_token=session.match_quirk("repeat_token") is not None,
+        is_endless=session.match_quirk("endless_pages") is not None,
     )
 
 
-def _filter_values(record: DataAsset | Capsule, key: str) -> list[Any]:
+def _get_filter_values(record: DataAsset | Capsule, key: str) -> list[Any]:
     match key:
         case "tags":
             return record.tags

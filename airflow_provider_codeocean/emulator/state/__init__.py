@@ -1,1 +1,1 @@
-"""The state of a deployment: objects, users, buckets, traffic."""
+"""The state of a deployment: objects, users, buckets, and traffic."""

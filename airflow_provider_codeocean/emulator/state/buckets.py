@@ -1,10 +1,10 @@
-"""The buckets outside Code Ocean: what lies there, and who may read and write it."""
+"""The buckets outside Code Ocean, with objects and permissions."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from airflow_provider_codeocean.emulator.domain.config import BucketConfig
-from airflow_provider_codeocean.emulator.domain.files import FileStore, clean_path
+from airflow_provider_codeocean.emulator.domain.files import FileStore, normalize_path
 
 PUBLIC_BUCKET = "codeocean-public-data"
 PRIVATE_BUCKET = "codeocean-private-data"
@@ -12,7 +12,7 @@ GCP_BUCKET = "codeocean-gcp-data"
 RESULTS_BUCKET = "lab-results"
 ARCHIVE_BUCKET = "lab-archive"
 INPUT_BUCKET = "codeocean-input-data"
-"""The deployment's own, from which admins may import with `use_input_bucket`."""
+"""The deployment's input bucket, from which admins may import with `use_input_bucket`."""
 
 EXAMPLE_OBJECTS = {
     "example_datasets/README.md": "# Example datasets\n\nSmall files that look like a recording session.\n",
@@ -42,12 +42,12 @@ def bucket_location(name: str) -> str:
 
 
 class Destination(NamedTuple):
-    """A folder of a bucket that files are to go to.
+    """A target folder in a bucket.
 
     :param location: the file location of the bucket.
-    :param bucket: its name.
+    :param bucket: name of the bucket.
     :param prefix: the folder.
-    :param error: why they cannot; None if they can.
+    :param error: why files cannot be written to it; None if they can.
     """
 
     location: str
@@ -60,44 +60,44 @@ class Buckets:
     """The buckets that the deployment can reach.
 
     :param buckets: bucket by name.
-    :param files: their contents.
+    :param files: storage of the objects.
     """
 
     def __init__(self, buckets: Mapping[str, BucketConfig], files: FileStore) -> None:
         self._buckets = buckets
         self._files = files
 
-    def fill(self) -> None:
-        """Write the objects that the configuration names."""
+    def write_configured_objects(self) -> None:
+        """Write the objects of the configuration."""
         for bucket in self._buckets.values():
             for key, content in bucket.objects.items():
                 self._files.put(bucket_location(bucket.name), key, content.encode())
 
-    def why_not_readable(self, origin: str, name: str, folder: str, *, anonymous: bool) -> str | None:
-        """Tell why a folder of a bucket cannot be read.
+    def find_read_error(self, origin: str, name: str, folder: str, *, anonymous: bool) -> str | None:
+        """Return the reason why a folder of a bucket cannot be read.
 
-        :param origin: whose storage it is said to be, `aws` or `gcp`.
+        :param origin: requested cloud, `aws` or `gcp`.
         :param name: name of the bucket.
-        :param folder: a clean path.
-        :param anonymous: without credentials.
-        :returns: the reason; None if it can.
+        :param folder: a normalized path.
+        :param anonymous: whether to read without credentials.
+        :returns: the reason; None if it can be read.
         """
         bucket = self._buckets.get(name)
         if bucket is None or bucket.origin != origin:
             return f"bucket {name!r} does not exist"
         if anonymous and not bucket.public:
             return f"access to bucket {name!r} denied: it is not public"
-        if not self._files.tree(bucket_location(name), folder):
+        if not self._files.list_files(bucket_location(name), folder):
             return f"there are no objects under {folder!r} in bucket {name!r}"
         return None
 
-    def destination(self, name: str, prefix: str | None, asset_id: str) -> Destination:
-        """Find out where the files of a data asset would go.
+    def resolve_destination(self, name: str, prefix: str | None, asset_id: str) -> Destination:
+        """Return the target folder for the files of a data asset.
 
         :param name: name of an S3 bucket.
-        :param prefix: the folder; one named after the asset if not given, so that two never mix. (Assumed.)
-        :param asset_id: id of the asset.
-        :returns: the place, and whether it can be written to.
+        :param prefix: the folder; by default, the data asset's id, so that no two share it. (Assumed.)
+        :param asset_id: id of the data asset.
+        :returns: the folder, with an error if it is not writable.
         """
         bucket = self._buckets.get(name)
         error = None
@@ -105,4 +105,4 @@ class Buckets:
             error = f"bucket {name!r} does not exist"
         elif not bucket.writable:
             error = f"access to bucket {name!r} denied: it cannot be written to"
-        return Destination(bucket_location(name), name, clean_path(prefix) or asset_id, error)
+        return Destination(bucket_location(name), name, normalize_path(prefix) or asset_id, error)

@@ -1,4 +1,4 @@
-"""Download URLs that need no credentials and expire."""
+"""Signed download URLs, which need no credentials and expire."""
 
 import hashlib
 import hmac
@@ -8,54 +8,56 @@ from urllib.parse import quote, urlencode
 Disposition = Literal["attachment", "inline"]
 
 
-class Signer:
-    """Makes and checks signed URLs of files.
+class UrlSigner:
+    """Signs and verifies URLs of files.
 
-    :param secret: what is signed with.
+    :param secret: the signing key.
     """
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
-    def url(self, base: str, location: str, path: str, *, disposition: Disposition, expires: int) -> str:
-        """Make the URL of a file.
+    def sign_url(
+        self, base_url: str, location: str, path: str, *, disposition: Disposition, expires_at: int
+    ) -> str:
+        """Build the signed URL of a file.
 
-        :param base: URL of the emulator, ending in a slash.
-        :param location: where the file is.
-        :param path: its path there.
-        :param disposition: `attachment` to download, `inline` to look at.
-        :param expires: until when it is valid, Unix seconds.
+        :param base_url: URL of the emulator, with a trailing slash.
+        :param location: location of the file.
+        :param path: path of the file in the location.
+        :param disposition: `attachment` to download, `inline` to view.
+        :param expires_at: expiration time, in Unix seconds.
         :returns: an absolute URL.
         """
         query = {
             "disposition": disposition,
-            "expires": expires,
-            "signature": self.signature(location, path, disposition, expires),
+            "expires": expires_at,
+            "signature": self.compute_signature(location, path, disposition, expires_at),
         }
-        return f"{base}storage/{quote(location)}/{quote(path)}?{urlencode(query)}"
+        return f"{base_url}storage/{quote(location)}/{quote(path)}?{urlencode(query)}"
 
-    def signature(self, location: str, path: str, disposition: str, expires: int) -> str:
-        """Sign what a URL stands for.
+    def compute_signature(self, location: str, path: str, disposition: str, expires_at: int) -> str:
+        """Compute the signature of a URL.
 
-        :param location: where the file is.
-        :param path: its path there.
-        :param disposition: how it is served.
-        :param expires: until when it is valid, Unix seconds.
-        :returns: the signature, hexadecimal.
+        :param location: location of the file.
+        :param path: path of the file in the location.
+        :param disposition: `attachment` or `inline`.
+        :param expires_at: expiration time, in Unix seconds.
+        :returns: the signature, in hexadecimal.
         """
-        signed = "\n".join((location, disposition, str(expires), path))
+        signed = "\n".join((location, disposition, str(expires_at), path))
         return hmac.new(self._secret, signed.encode(), hashlib.sha256).hexdigest()
 
-    def valid(self, signature: str, location: str, path: str, disposition: str, expires: int) -> bool:
-        """Check a signature.
+    def is_valid(self, signature: str, location: str, path: str, disposition: str, expires_at: int) -> bool:
+        """Verify a signature, but not the expiration.
 
-        :param signature: the one given.
-        :param location: where the file is.
-        :param path: its path there.
-        :param disposition: how it is served.
-        :param expires: until when it is valid, Unix seconds.
-        :returns: whether it is the right one; whether it has expired is another matter.
+        :param signature: the signature to verify.
+        :param location: location of the file.
+        :param path: path of the file in the location.
+        :param disposition: `attachment` or `inline`.
+        :param expires_at: expiration time, in Unix seconds.
+        :returns: whether the signature is valid.
         """
         return hmac.compare_digest(
-            signature.encode(), self.signature(location, path, disposition, expires).encode()
+            signature.encode(), self.compute_signature(location, path, disposition, expires_at).encode()
         )

@@ -1,4 +1,4 @@
-"""Counting requests and connections, and limiting their rate."""
+"""Request and connection counters, and rate limiters."""
 
 import math
 import time
@@ -9,38 +9,38 @@ from airflow_provider_codeocean.emulator.domain.config import RateLimit, Request
 
 SUBMIT_PATHS = frozenset({"/api/v1/data_assets", "/api/v1/computations"})
 
-CLOSED = "closed"
-"""Counted instead of a status where the connection was closed without an answer."""
+CLOSED_STATUS = "closed"
+"""Key of the status counter for connections closed without a response."""
 
 
-class Traffic:
-    """Counters since the start, or since the last reset. Requests to `/_emulator/` are not counted."""
+class TrafficStats:
+    """Counters since the start or the last reset. Requests to `/_emulator/` are not counted."""
 
     def __init__(self) -> None:
         self.open_connections = 0
         self.reset()
 
     def reset(self) -> None:
-        """Begin at zero; open connections stay open."""
+        """Reset all counters to zero, except the number of open connections."""
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.connections = 0
         self.api_connections = 0
 
-    def count(self, endpoint: str, status: int | None) -> None:
+    def record_request(self, endpoint: str, status: int | None) -> None:
         """Count one request.
 
         :param endpoint: method and path template.
-        :param status: what it was answered with; None if it was not.
+        :param status: status of the response; None if there was none.
         """
         self.requests[endpoint] += 1
-        self.statuses[CLOSED if status is None else str(status)] += 1
+        self.statuses[CLOSED_STATUS if status is None else str(status)] += 1
 
-    def describe(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return all counters.
 
-        :returns: `requests`, `endpoints`, `statuses`, `rate_limited` (answers with 429), `connections`
-            (accepted), `api_connections` (those not only used for `/_emulator/`) and `open_connections`.
+        :returns: `requests`, `endpoints`, `statuses`, `rate_limited` (429 responses), `connections`
+            (accepted), `api_connections` (those with requests to the API), and `open_connections`.
         """
         return {
             "requests": self.requests.total(),
@@ -53,12 +53,12 @@ class Traffic:
         }
 
 
-def request_kind(method: str, path: str) -> RequestKind:
+def classify_request(method: str, path: str) -> RequestKind:
     """Return the kind of a request to the API.
 
     :param method: HTTP method.
     :param path: path.
-    :returns: the kind that rate limits name.
+    :returns: the kind, as in a rate limit.
     """
     if method == "POST":
         last = path.rstrip("/").rpartition("/")[2]
@@ -71,40 +71,40 @@ def request_kind(method: str, path: str) -> RequestKind:
 
 
 class RateLimiter:
-    """A bucket of tokens: each request takes one, and they come back evenly.
+    """A token bucket: each request takes a token, and tokens are refilled at a constant rate.
 
-    :param limit: how many and how fast.
+    :param limit: the rate limit.
     """
 
     def __init__(self, limit: RateLimit) -> None:
         self.limit = limit
         self._capacity = float(limit.burst or max(1, math.ceil(limit.requests_per_second)))
         self._tokens = self._capacity
-        self._filled = time.monotonic()
+        self._refilled_at = time.monotonic()
 
-    def admit(self) -> float | None:
-        """Let a request in, or not.
+    def try_acquire(self) -> float | None:
+        """Take a token for a request.
 
-        :returns: None if it may go on, else after how many seconds the next one may.
+        :returns: None if the request is admitted, else the seconds until the next token.
         """
         rate = self.limit.requests_per_second
         if not rate:
             return None
         now = time.monotonic()
-        self._tokens = min(self._capacity, self._tokens + (now - self._filled) * rate)
-        self._filled = now
+        self._tokens = min(self._capacity, self._tokens + (now - self._refilled_at) * rate)
+        self._refilled_at = now
         if self._tokens < 1:
             return (1 - self._tokens) / rate
         self._tokens -= 1
         return None
 
-    def retry_after(self, wait: float) -> dict[str, str]:
+    def retry_after_headers(self, wait_seconds: float) -> dict[str, str]:
         """Return the headers of a rejection.
 
-        :param wait: seconds until the next request is admitted.
-        :returns: `Retry-After`, or no header, as the limit says.
+        :param wait_seconds: seconds until the next request is admitted.
+        :returns: `Retry-After`, or no header, depending on the limit.
         """
-        announced = self.limit.retry_after
-        if announced is False:
+        retry_after = self.limit.retry_after
+        if retry_after is False:
             return {}
-        return {"Retry-After": str(math.ceil(wait) if announced is True else announced)}
+        return {"Retry-After": str(math.ceil(wait_seconds) if retry_after is True else retry_after)}

@@ -1,1 +1,1 @@
-"""The pages of the emulator for a browser."""
+"""The pages for browsers."""

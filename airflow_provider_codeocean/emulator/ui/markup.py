@@ -1,4 +1,4 @@
-"""The pieces that pages are made of: small, clean HTML in which nothing that users write becomes markup."""
+"""HTML building blocks of the pages. Text from users is always escaped."""
 
 from collections.abc import Iterable
 from html import escape
@@ -7,9 +7,9 @@ from typing import Any
 from fastapi.responses import HTMLResponse
 
 REFRESH_SECONDS = 2
-"""After how long a page looks again while something goes on."""
+"""Seconds between page reloads while work is in progress."""
 
-STYLE = """
+STYLESHEET = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --link: #1f6feb; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 header { border-bottom: 1px solid var(--line); padding-bottom: .5rem; }
@@ -28,18 +28,18 @@ code { user-select: all; font-size: .85rem; } thead th { width: auto; }
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
 
-NOTHING = Markup("")
+EMPTY = Markup("")
 
 
-def html(value: Any) -> Markup:
-    """Make HTML of a value.
+def to_html(value: Any) -> Markup:
+    """Convert a value to HTML.
 
-    :param value: markup, which stays as it is, or anything else, which is shown as text.
+    :param value: markup, which is returned unchanged, or any other value, which is escaped.
     :returns: the HTML.
     """
     if isinstance(value, Markup):
@@ -48,94 +48,94 @@ def html(value: Any) -> Markup:
 
 
 def page(title: str, *parts: Markup, refresh: bool = False, status: int = 200) -> HTMLResponse:
-    """Make a page.
+    """Build a page.
 
-    :param title: its title.
-    :param *parts: what is on it.
-    :param refresh: it looks again by itself.
+    :param title: the title.
+    :param *parts: contents of the page.
+    :param refresh: whether the page reloads automatically.
     :param status: HTTP status.
-    :returns: the answer.
+    :returns: the response.
     """
     again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html(title)}</title>{again}'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{to_html(title)}</title>{again}'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLESHEET}</style></head><body>'
         f'<header><a href="/">Code Ocean emulator</a></header><main>{"".join(parts)}</main></body></html>',
         status,
     )
 
 
-def heading(text: str, badge: Markup = NOTHING) -> Markup:
-    """Make the heading of a page.
+def heading(text: str, badge: Markup = EMPTY) -> Markup:
+    """Build the heading of a page.
 
-    :param text: what it says.
-    :param badge: what stands beside it.
+    :param text: the text.
+    :param badge: badge next to the title.
     :returns: the HTML.
     """
-    return Markup(f"<h1>{html(text)} {badge}</h1>")
+    return Markup(f"<h1>{to_html(text)} {badge}</h1>")
 
 
 def section(title: str, body: Markup, *, anchor: str = "") -> Markup:
-    """Make a part of a page.
+    """Build a section of a page.
 
-    :param title: its title.
-    :param body: what it holds; without anything there is no section.
-    :param anchor: what links to it name.
+    :param title: the title.
+    :param body: the contents; an empty section is omitted.
+    :param anchor: name of the anchor for links to the section.
     :returns: the HTML.
     """
     if not body:
-        return NOTHING
-    return Markup(f'<section id="{html(anchor)}"><h2>{html(title)}</h2>{body}</section>')
+        return EMPTY
+    return Markup(f'<section id="{to_html(anchor)}"><h2>{to_html(title)}</h2>{body}</section>')
 
 
 def table(rows: Iterable[Iterable[Any]], headings: Iterable[str] = ()) -> Markup:
-    """Make a table.
+    """Build a table.
 
-    :param rows: the cells of each row, the first of which names it.
+    :param rows: the cells of each row, starting with its heading.
     :param headings: headings of the columns.
-    :returns: the HTML; nothing if there are no rows.
+    :returns: the HTML; empty if there are no rows.
     """
     lines = []
     for first, *others in rows:
-        cells = "".join(f"<td>{html(cell)}</td>" for cell in others)
-        lines.append(f"<tr><th>{html(first)}</th>{cells}</tr>")
-    cells = "".join(f"<th>{html(heading)}</th>" for heading in headings)
+        cells = "".join(f"<td>{to_html(cell)}</td>" for cell in others)
+        lines.append(f"<tr><th>{to_html(first)}</th>{cells}</tr>")
+    cells = "".join(f"<th>{to_html(heading)}</th>" for heading in headings)
     head = f"<thead><tr>{cells}</tr></thead>" if cells else ""
-    return Markup(f"<table>{head}{''.join(lines)}</table>") if lines else NOTHING
+    return Markup(f"<table>{head}{''.join(lines)}</table>") if lines else EMPTY
 
 
 def badge(state: str) -> Markup:
-    """Make a badge.
+    """Build a badge.
 
-    :param state: what it says, which gives it its colour, too.
+    :param state: the state, which also determines the color.
     :returns: the HTML.
     """
-    return Markup(f'<span class="badge {html(state)}">{html(state)}</span>')
+    return Markup(f'<span class="badge {to_html(state)}">{to_html(state)}</span>')
 
 
 def code(text: str) -> Markup:
-    """Make text that one click selects, such as an id to copy.
+    """Build text that one click selects, such as an id to copy.
 
     :param text: the text.
     :returns: the HTML.
     """
-    return Markup(f"<code>{html(text)}</code>")
+    return Markup(f"<code>{to_html(text)}</code>")
 
 
 def tags(names: list[str]) -> Markup:
-    """Make tags.
+    """Build a list of tags.
 
-    :param names: what they say.
+    :param names: the tags.
     :returns: the HTML.
     """
-    return Markup("".join(f'<span class="tag">{html(name)}</span>' for name in names))
+    return Markup("".join(f'<span class="tag">{to_html(name)}</span>' for name in names))
 
 
 def link(href: str, text: str) -> Markup:
-    """Make a link.
+    """Build a link.
 
-    :param href: where it leads.
-    :param text: what it says.
+    :param href: target of the link.
+    :param text: the text.
     :returns: the HTML.
     """
-    return Markup(f'<a href="{html(href)}">{html(text)}</a>')
+    return Markup(f'<a href="{to_html(href)}">{to_html(text)}</a>')

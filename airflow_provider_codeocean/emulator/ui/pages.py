@@ -1,4 +1,4 @@
-"""Small pages for people, where the links of the operators lead. They need no credentials."""
+"""Pages for browsers: the targets of the operators' links. They need no credentials."""
 
 from time import gmtime, strftime
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from airflow_provider_codeocean.emulator.api.downloads import signed_url
+from airflow_provider_codeocean.emulator.api.downloads import build_signed_url
 from airflow_provider_codeocean.emulator.api.responses import data_asset_payload, permissions_payload
 from airflow_provider_codeocean.emulator.domain.permissions import Permissions
 from airflow_provider_codeocean.emulator.domain.records import Capsule, Computation, DataAsset
-from airflow_provider_codeocean.emulator.services.session import emulator_of
+from airflow_provider_codeocean.emulator.services.session import get_emulator
 from airflow_provider_codeocean.emulator.state.deployment import Emulator
 from airflow_provider_codeocean.emulator.ui.markup import (
-    NOTHING,
+    EMPTY,
     Markup,
     badge,
     code,
@@ -27,32 +27,38 @@ from airflow_provider_codeocean.emulator.ui.markup import (
 
 router = APIRouter(include_in_schema=False)
 
-NEWEST = 20
-"""How many objects of a kind one page shows."""
+MAX_LISTED_OBJECTS = 20
+"""Maximum number of objects of a kind on one page."""
 
 
 @router.get("/")
-async def index(request: Request) -> HTMLResponse:
+async def index_page(request: Request) -> HTMLResponse:
     """Show the newest objects."""
-    emulator = emulator_of(request)
+    emulator = get_emulator(request)
     now = emulator.now()
     assets = [
-        (_asset_link(asset), code(asset.id), badge(asset.state(now)), asset.type, _time(asset.created))
-        for asset in emulator.store.data_assets.newest(NEWEST)
+        (_asset_link(asset), code(asset.id), badge(asset.state(now)), asset.type, _format_time(asset.created))
+        for asset in emulator.store.data_assets.newest(MAX_LISTED_OBJECTS)
     ]
     runs = [
         (
             _run_link(emulator, run),
             code(run.id),
             _run_badge(run, now),
-            f"{run.run_time(now)} s",
-            _time(run.created),
+            f"{run.run_time_seconds(now)} s",
+            _format_time(run.created),
         )
-        for run in emulator.store.computations.newest(NEWEST)
+        for run in emulator.store.computations.newest(MAX_LISTED_OBJECTS)
     ]
     capsules = [
-        (_capsule_link(capsule), code(capsule.id), capsule.kind, _status(capsule), _time(capsule.created))
-        for capsule in emulator.store.capsules.newest(NEWEST)
+        (
+            _capsule_link(capsule),
+            code(capsule.id),
+            capsule.kind,
+            _format_status(capsule),
+            _format_time(capsule.created),
+        )
+        for capsule in emulator.store.capsules.newest(MAX_LISTED_OBJECTS)
     ]
     return page(
         "Code Ocean emulator",
@@ -63,101 +69,111 @@ async def index(request: Request) -> HTMLResponse:
 
 
 @router.get("/data-assets/{data_asset_id}")
-async def data_asset(request: Request, data_asset_id: str) -> HTMLResponse:
+async def data_asset_page(request: Request, data_asset_id: str) -> HTMLResponse:
     """Show a data asset."""
-    emulator = emulator_of(request)
+    emulator = get_emulator(request)
     asset = emulator.store.data_assets.get(data_asset_id)
     if asset is None:
-        return _missing("data asset", data_asset_id)
+        return _not_found_page("data asset", data_asset_id)
     now = emulator.now()
-    asset = asset.settled(now)
+    asset = asset.with_finished_transfer(now)
     state = asset.state(now)
-    payload = data_asset_payload(asset, now, emulator.directory.email_of(asset.owner))
-    contained = [(_asset_link_by_id(emulator, one["id"]), one["mount"]) for one in asset.contained]
-    files = _files(request, asset.location, asset.prefix) if state == "ready" else NOTHING
+    payload = data_asset_payload(asset, now, emulator.user_directory.get_email(asset.owner))
+    contained = [
+        (_asset_link_by_id(emulator, part["id"]), part["mount"]) for part in asset.contained_data_assets
+    ]
+    files = _files_table(request, asset.location, asset.prefix) if state == "ready" else EMPTY
     return page(
         asset.name,
         heading(asset.name, badge(state)),
-        table(_facts(asset, payload)),
+        table(_data_asset_rows(asset, payload)),
         section("Custom metadata", table(asset.custom_metadata.items())),
-        section("Provenance", _provenance(emulator, payload.get("provenance", {}))),
+        section("Provenance", _provenance_table(emulator, payload.get("provenance", {}))),
         section("Contains", table(contained, ("name", "mount"))),
         section("Files", files),
-        section("Permissions", _permissions(asset.permissions)),
+        section("Permissions", _permissions_table(asset.permissions)),
         refresh=state == "draft" or asset.transfer is not None,
     )
 
 
 @router.get("/capsule/{slug}/tree")
-async def capsule(request: Request, slug: str) -> HTMLResponse:
+async def capsule_page(request: Request, slug: str) -> HTMLResponse:
     """Show a capsule or pipeline and its runs."""
-    emulator = emulator_of(request)
+    emulator = get_emulator(request)
     now = emulator.now()
-    found = next((capsule for capsule in emulator.store.capsules.all() if capsule.slug == slug), None)
-    if found is None:
-        return _missing("capsule", slug)
-    runs = [run for run in emulator.store.computations.all() if run.capsule == found.id][:NEWEST]
-    facts = [
-        ("id", code(found.id)),
-        ("kind", found.kind),
-        ("status", _status(found)),
-        ("owner", emulator.directory.email_of(found.owner)),
-        ("description", found.description),
-        ("tags", tags(found.tags)),
-        ("commit", found.commit),
-        ("versions", [f"{one['major_version']}.{one['minor_version']}" for one in found.versions]),
+    capsule = next((item for item in emulator.store.capsules.all() if item.slug == slug), None)
+    if capsule is None:
+        return _not_found_page("capsule", slug)
+    runs = [run for run in emulator.store.computations.all() if run.capsule_id == capsule.id][
+        :MAX_LISTED_OBJECTS
     ]
-    attached = [(_asset_link_by_id(emulator, one["id"]), one["mount"]) for one in found.data_assets]
+    facts = [
+        ("id", code(capsule.id)),
+        ("kind", capsule.kind),
+        ("status", _format_status(capsule)),
+        ("owner", emulator.user_directory.get_email(capsule.owner)),
+        ("description", capsule.description),
+        ("tags", tags(capsule.tags)),
+        ("commit", capsule.commit),
+        (
+            "versions",
+            [f"{version['major_version']}.{version['minor_version']}" for version in capsule.versions],
+        ),
+    ]
+    attached = [(_asset_link_by_id(emulator, asset["id"]), asset["mount"]) for asset in capsule.data_assets]
     return page(
-        found.name,
-        heading(found.name),
+        capsule.name,
+        heading(capsule.name),
         table(facts),
         section("Data assets", table(attached, ("name", "mount"))),
-        *(_run(request, run, now) for run in runs),
-        section("Permissions", _permissions(found.permissions)),
-        refresh=any(not run.work.finished(now) and not run.cloud_workstation for run in runs),
+        *(_run_section(request, run, now) for run in runs),
+        section("Permissions", _permissions_table(capsule.permissions)),
+        refresh=any(not run.work.is_finished(now) and not run.cloud_workstation for run in runs),
     )
 
 
-def _missing(what: str, name: str) -> HTMLResponse:
-    return page("Not found", heading(f"There is no {what} {name}"), status=404)
+def _not_found_page(kind: str, name: str) -> HTMLResponse:
+    return page("Not found", heading(f"There is no {kind} {name}"), status=404)
 
 
-def _facts(asset: DataAsset, payload: dict[str, Any]) -> list[tuple[str, Any]]:
-    shown = ("type", "owner_email", "description", "mount", "files", "failure_reason", "transfer_error")
-    facts: list[tuple[str, Any]] = [("id", code(asset.id))]
-    facts += [(name.replace("_", " "), payload[name]) for name in shown if name in payload]
+def _data_asset_rows(asset: DataAsset, payload: dict[str, Any]) -> list[tuple[str, Any]]:
+    names = ("type", "owner_email", "description", "mount", "files", "failure_reason", "transfer_error")
+    rows: list[tuple[str, Any]] = [("id", code(asset.id))]
+    rows += [(name.replace("_", " "), payload[name]) for name in names if name in payload]
     if "size" in payload:
-        facts.append(("size", _size(payload["size"])))
-    facts += [("tags", tags(asset.tags)), ("created", _time(asset.created))]
+        rows.append(("size", _format_size(payload["size"])))
+    rows += [("tags", tags(asset.tags)), ("created", _format_time(asset.created))]
     if asset.last_transferred:
-        facts.append(("last transferred", _time(asset.last_transferred)))
+        rows.append(("last transferred", _format_time(asset.last_transferred)))
     if bucket := asset.source_bucket:
-        where = f"{bucket['origin']}: {bucket['bucket']}/{bucket['prefix']}"
-        facts.append(("source bucket", f"{where} (external)" if asset.external else where))
-    return facts
+        location = f"{bucket['origin']}: {bucket['bucket']}/{bucket['prefix']}"
+        rows.append(("source bucket", f"{location} (external)" if asset.is_external else location))
+    return rows
 
 
-def _run(request: Request, run: Computation, now: float) -> Markup:
+def _run_section(request: Request, run: Computation, now: float) -> Markup:
     title = Markup(f"{link(f'#{run.id}', run.name)} {_run_badge(run, now)}")
-    over = run.work.finished(now) or run.cloud_workstation
-    files = _files(request, run.location, "") if over else NOTHING
+    is_complete = run.work.is_finished(now) or run.cloud_workstation
+    files = _files_table(request, run.location, "") if is_complete else EMPTY
     body = table([("id", code(run.id))]) + (files or Markup("<p>No files.</p>"))
     return section(title, Markup(body), anchor=run.id)
 
 
-def _files(request: Request, location: str, prefix: str) -> Markup:
-    files = emulator_of(request).store.files.tree(location, prefix)
+def _files_table(request: Request, location: str, prefix: str) -> Markup:
+    files = get_emulator(request).store.files.list_files(location, prefix)
     return table(
         (
-            (link(signed_url(request, location, file.path, "inline"), file.relative), _size(file.size))
+            (
+                link(build_signed_url(request, location, file.path, "inline"), file.relative_path),
+                _format_size(file.size),
+            )
             for file in files
         ),
         ("file", "size"),
     )
 
 
-def _provenance(emulator: Emulator, provenance: dict[str, Any]) -> Markup:
+def _provenance_table(emulator: Emulator, provenance: dict[str, Any]) -> Markup:
     rows: list[tuple[str, str]] = []
     for name, value in provenance.items():
         match name:
@@ -172,7 +188,7 @@ def _provenance(emulator: Emulator, provenance: dict[str, Any]) -> Markup:
     return table(rows)
 
 
-def _permissions(permissions: Permissions) -> Markup:
+def _permissions_table(permissions: Permissions) -> Markup:
     payload = permissions_payload(permissions)
     users = [(user["email"], user["role"]) for user in payload["users"]]
     groups = [(f"group {group['group']}", group["role"]) for group in payload["groups"]]
@@ -193,7 +209,7 @@ def _capsule_link(capsule: Capsule) -> Markup:
 
 
 def _run_link(emulator: Emulator, run: Computation) -> str:
-    capsule = emulator.store.capsules.get(run.capsule)
+    capsule = emulator.store.capsules.get(run.capsule_id)
     return link(f"/capsule/{capsule.slug}/tree#{run.id}", run.name) if capsule else run.name
 
 
@@ -202,13 +218,13 @@ def _run_badge(run: Computation, now: float) -> Markup:
     return badge(run.end_status if state == "completed" and run.end_status else state)
 
 
-def _status(capsule: Capsule) -> str:
+def _format_status(capsule: Capsule) -> str:
     return capsule.status.replace("_", " ")
 
 
-def _size(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size:,} bytes"
 
 
-def _time(moment: float) -> str:
-    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(moment))
+def _format_time(timestamp: float) -> str:
+    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(timestamp))

@@ -1,1 +1,1 @@
-"""Submitting a job once: the operator, the runner of the protocol, and the two kinds of job."""
+"""Base class of the operators that submit a job, and the job types."""

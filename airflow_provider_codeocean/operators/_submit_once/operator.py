@@ -1,20 +1,22 @@
-"""What all operators that submit a job have in common: submit it once, wait for it, return it."""
+"""Base class of the operators that submit a job: submit it once, wait for it, return it."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from abc import abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
+from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import (
-    naming_what_ran_out_of_time,
-    no_retry_for_what_it_cannot_mend,
+    add_context_to_task_timeout,
+    fail_without_retry_on_permanent_errors,
 )
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
@@ -23,22 +25,19 @@ from airflow_provider_codeocean.api.errors import (
     NotFound,
     WaitTimeout,
 )
-from airflow_provider_codeocean.compat.state import durable_state
-from airflow_provider_codeocean.compat.tasks import overtaken
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.operators._submit_once.runner import attempt_of
-from airflow_provider_codeocean.outcomes import Verdict, as_xcom
-from airflow_provider_codeocean.polling.waits import CONTINUES, deadline_after
+from airflow_provider_codeocean.operators._submit_once.runner import TaskKilled, build_task_attempt
+from airflow_provider_codeocean.outcomes import Outcome, to_xcom
+from airflow_provider_codeocean.polling.waits import CONTINUES, compute_deadline
 from airflow_provider_codeocean.submission.commands import Submission
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, OnExisting
-from airflow_provider_codeocean.submission.protocol import SubmitOnce
 from airflow_provider_codeocean.triggers._on_kill import OnKill
 from airflow_provider_codeocean.validation import (
-    KnowsTemplates,
+    TemplateTrackingMixin,
     check_choice,
+    check_duration,
     check_flags,
-    check_seconds,
-    known_now,
+    static_value,
 )
 
 if TYPE_CHECKING:
@@ -46,55 +45,63 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_codeocean.deletion import Removed
+    from airflow_provider_codeocean.deletion import DeletionResult
     from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
     from airflow_provider_codeocean.outcomes import WaitEvent
     from airflow_provider_codeocean.polling.waits import Wait
-    from airflow_provider_codeocean.triggers._on_kill import CodeOceanOwnWaitTriggerBase
+    from airflow_provider_codeocean.triggers._on_kill import CodeOceanJobTriggerBase
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a killed task retries the deletion of its job: Airflow gives it about five.
-_LAST_WORDS = 3.0
+#: Seconds for which a killed task retries the deletion of its job: Airflow kills the process after about
+#: five.
+_ON_KILL_RETRY_SECONDS = 3.0
 
 
-class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
+class CodeOceanSubmitOnceBase(TemplateTrackingMixin, BaseOperator):
     """Submit a job once, wait until it has succeeded, and return it.
 
-    However often the task is killed and retried, it leaves one job: the job carries an idempotency key that
-    is derived from DAG, run, task, and map index, and the next attempt adopts the job. A failed job is never
-    adopted.
+    The job has an idempotency key, derived from the DAG, run, task, and map index. However often the task is
+    killed and retried, it leaves one job: the next attempt finds it by this key and adopts it. A failed job
+    is never adopted. Permanent errors (invalid input, missing permission) fail the task without retries.
+    While the task waits, it tolerates transient errors.
 
-    An error that a retry cannot fix (wrong input, no permission) fails the task permanently; any other error
-    keeps the task's retries. While the task waits, it tolerates a server that fails or does not respond.
+    The template methods have the names of Airflow's ``ResumableJobMixin``, but guarantee more. The mixin
+    submits a second job if the worker dies between the submission and saving the external id, and it requires
+    the task state of Airflow 3.3. This class saves a record before the submission and finds the job by its
+    key. So it also adopts the job after such a crash, after a lost response, without task state, and after a
+    Clear. It resumes deferred waits, keeps one job if two attempts overlap, and never adopts a job of another
+    task.
 
     :param codeocean_conn_id: id of the connection. (templated)
     :param wait_for_completion: wait until the job has ended; otherwise return it as soon as it can be read.
     :param deferrable: wait in the triggerer instead of in a worker; by default as Airflow is configured.
-    :param poll_interval: the most seconds between two polls, above 0: a young wait polls more often.
+    :param poll_interval: maximum seconds between two polls, above 0. Polls are more frequent at first.
     :param timeout: how long to wait, in seconds or as a timedelta, above 0. A shorter ``execution_timeout``
         of the task ends the wait as well. The job continues, and a retry waits for it again.
-    :param on_existing: what a task does that is cleared after it has submitted a job: ``adopt`` returns that
-        job again, with a warning, ``create`` submits another one, ``fail`` fails and names the job. A retry
-        adopts its job in any case. (templated)
+    :param on_existing: what a cleared task does if it has submitted a job before: ``adopt`` returns that job
+        again, with a warning; ``create`` submits another one; ``fail`` fails and names the job. A retry
+        always adopts its job. (templated)
     :param on_kill: what happens to a pending job if the task is killed, cleared, or marked as failed:
-        ``leave`` names it in the log and lets the next attempt adopt it, ``delete`` deletes it.
+        ``leave`` logs its id and lets the next attempt adopt it; ``delete`` deletes it.
     :param **kwargs: the arguments of every operator.
-    :cvar job_type: how the job is submitted and found again.
+    :cvar job_type: how to submit the job and find it by its key.
     :cvar wait_type: how to wait for it.
-    :cvar external_id_key: name of its id, in XCom and in the trigger's event.
-    :ivar deployment: address of the deployment, without a slash at the end, as soon as it is known.
+    :cvar trigger_type: how to wait for it in the triggerer.
+    :cvar external_id_key: name of the external id in XCom and in the trigger's event.
+    :ivar deployment_url: address of the deployment, without a slash at the end, while the task runs.
     """
 
     template_fields: Sequence[str] = ("on_existing", "codeocean_conn_id")
     codeocean_url: str | None = None
-    deployment: str = ""
+    deployment_url: str = ""
     job_type: ClassVar[type[SubmissionRunner[Any, Any]]]
     wait_type: ClassVar[type[Wait]]
+    trigger_type: ClassVar[Callable[..., CodeOceanJobTriggerBase]]
     external_id_key: ClassVar[str]
     _runner: SubmissionRunner[Any, Any] | None = None
-    _killed = False
-    _out_of_time = False
+    _killed: threading.Event | None = None
+    _has_timed_out = False
 
     def __init__(
         self,
@@ -113,241 +120,250 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
         check_flags(wait_for_completion=wait_for_completion, deferrable=deferrable)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = check_seconds("poll_interval", poll_interval)
-        self.timeout = check_seconds("timeout", timeout)
-        check_choice("on_existing", known_now(on_existing, instead="adopt"), get_args(OnExisting))
+        self.poll_interval = check_duration("poll_interval", poll_interval)
+        self.timeout = check_duration("timeout", timeout)
+        check_choice("on_existing", static_value(on_existing, placeholder="adopt"), get_args(OnExisting))
         self.on_existing = on_existing
         check_choice("on_kill", on_kill, get_args(OnKill))
-        self.when_killed: OnKill = on_kill  # on_kill itself is what Airflow calls
+        self.on_kill_action: OnKill = on_kill  # on_kill is a method of Airflow's operators
 
     @abstractmethod
     def build_params(self) -> Any:
-        """Build the parameters of the job, with all fields rendered.
-
-        :returns: the parameters.
-        :raises ValueError: if an argument is wrong, naming it.
-        """
+        """Build the parameters of the job from the rendered fields; raise ValueError if one is invalid."""
 
     @abstractmethod
-    def subject(self, params: Any) -> dict[str, Any]:
-        """Return the content that identifies the job, without secrets.
-
-        :param params: the parameters of the job.
-        :returns: JSON values.
-        """
+    def job_identity(self, params: Any) -> dict[str, Any]:
+        """Return the content that identifies the job, as JSON values without secrets."""
 
     @abstractmethod
-    def new_trigger(
-        self, external_id: str, deadline: float, submitted_at: float
-    ) -> CodeOceanOwnWaitTriggerBase:
-        """Return the trigger that waits for the job.
-
-        :param external_id: its id.
-        :param deadline: when to give up, in Unix seconds.
-        :param submitted_at: when the task submitted or adopted it, in Unix seconds.
-        :returns: the trigger.
-        """
+    def set_link(self, context: Context, hook: CodeOceanHook, external_id: str) -> str | None:
+        """Link to the job in the UI, and return the address of its page, if it has one."""
 
     @abstractmethod
-    def show(self, context: Context, deployment: str, external_id: str) -> str | None:
-        """Link to the job in the UI.
+    def record_outputs(self, context: Context, job: Any, *, has_succeeded: bool) -> None:
+        """Report the job, which is pending or has succeeded, to Airflow and to lineage."""
 
-        :param context: context of the running task.
-        :param deployment: address of the deployment, without a slash at the end.
-        :param external_id: its id.
-        :returns: the address of its page, if it has one.
-        """
-
-    @abstractmethod
-    def tell(self, context: Context, job: Any, *, done: bool) -> None:
-        """Report to Airflow and to lineage what the task has read and submitted.
-
-        :param context: context of the running task.
-        :param job: the job.
-        :param done: whether it has succeeded, and was not only submitted.
-        """
-
-    def checked_by_server(self, params: Any) -> Any:
-        """Check the parameters against the deployment, just before the job is submitted.
-
-        :param params: the parameters.
-        :returns: the parameters, as they are to be sent.
-        :raises ValueError: if one is wrong, naming it.
-        """
+    def validate_against_server(self, params: Any, hook: CodeOceanHook) -> Any:  # noqa: ARG002 - for subclasses
+        """Check the parameters just before the job is submitted, and return the parameters to send."""
         return params
 
-    def carrier_options(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return further arguments of the job's type.
-
-        :param context: context of the running task.
-        :returns: keyword arguments.
-        """
+    def job_options(self, context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - for subclasses
+        """Return further arguments of the job type."""
         return {}
 
     def stop_on_timeout(self) -> str:
-        """Stop the pending job of a task that has run out of time, if that is requested.
-
-        :returns: the result, as a sentence for the task's error; empty if the job continues.
-        """
+        """Stop the pending job if the user requested this, and return the result as a sentence."""
         return ""
 
+    @override
     def execute(self, context: Context) -> dict[str, Any]:
-        """Submit the job, unless an earlier attempt did, and wait for it if requested."""
         self.codeocean_url = ""
-        with self._failing_clearly():
-            params = self.build_params()
-            runner = self._new_runner(self._keys(context, params), params, context)
-            submission = self._start(runner)
-            wait = partial(self._wait, context, runner, submission)
-            return self._conclude(context, runner, submission, wait)
+        with self._open_runner(context) as runner:
+            submission = self.submit_job(runner)
+            job = self.poll_until_complete(runner, submission, context)
+            return self.get_job_result(runner, job, context)
 
     def execute_complete(  # noqa: PLR0917 - Airflow passes them by name
         self,
         context: Context,
         event: WaitEvent,
-        key: str = "",
+        idempotency_key: str = "",
         recheck_at: float = 0.0,
         adopted: bool = False,
         submitted_at: float = 0.0,
     ) -> dict[str, Any]:
-        """Conclude from the trigger's event and the job's current state."""
-        hook = CodeOceanHook(self.codeocean_conn_id)
+        """Resume after the deferral: read the job and return it, or continue to wait for another one."""
         external_id = str(dict(event)[self.external_id_key])
-        with self._failing_clearly():
-            self.deployment = hook.url
-            self.show(context, self.deployment, external_id)
-            # dag.test() loses all arguments but the event.
-            params = self.build_params()
-            keys = IdempotencyKeys(key) if key else self._keys(context, params)
-            runner = self._new_runner(keys, params, context)
-            runner.job, runner.submitted_at = self.job_type.model(id=external_id), submitted_at
+        # dag.test() passes the event only.
+        with self._open_runner(context, idempotency_key) as runner:
+            runner.job, runner.submitted_at = self.job_type.job_model(id=external_id), submitted_at
+            self.set_link(context, runner.hook, external_id)
             submission = Submission(runner.job, adopted, recheck_at, submitted_at)
-            wait: Callable[[], Any] = partial(hook.conclude, event, self._new_wait(submission, deadline=None))
-            if event["status"] == "timeout":
-                wait = self._stopping_on(WaitTimeout)(wait)
-            return self._conclude(context, runner, submission, wait)
+            job = self.poll_until_complete(runner, submission, context, event)
+            return self.get_job_result(runner, job, context)
 
+    def submit_job(self, runner: SubmissionRunner[Any, Any]) -> Submission[Any]:
+        """Submit the job, or adopt the job of an earlier attempt."""
+        with add_context_to_task_timeout(self._describe_job):
+            return runner.start()
+
+    def poll_until_complete(
+        self,
+        runner: SubmissionRunner[Any, Any],
+        submission: Submission[Any],
+        context: Context,
+        event: WaitEvent | None = None,
+    ) -> Any:
+        """Wait until the job has succeeded, and make sure that it is the only one.
+
+        If another attempt has submitted an older job, wait for that one instead.
+
+        :param runner: the runner.
+        :param submission: the job.
+        :param context: context of the running task.
+        :param event: the event of the trigger that has waited for the job, if any.
+        :returns: the job; pending if ``wait_for_completion`` is false.
+        :raises CodeOceanError: if the job failed or is gone, or the wait failed.
+        """
+        while True:
+            try:
+                if event is None:
+                    job = self._wait(runner, submission, context)
+                else:
+                    job = self._resolve_wait(runner, submission, event)
+            except NotFound as error:
+                submission = self._find_replacement(runner, submission, error)
+            except (ComputationFailed, DataAssetFailed):
+                kept_job = runner.confirm(submission) if submission.adopted else submission.job
+                if kept_job is not None and kept_job.id == submission.job.id:
+                    raise
+                submission = self._switch_to(runner, kept_job)
+            else:
+                kept_job = runner.confirm(replace(submission, job=job))
+                if kept_job is not None and kept_job.id == job.id:
+                    return kept_job
+                submission = self._switch_to(runner, kept_job)
+            event = None
+
+    def get_job_result(
+        self, runner: SubmissionRunner[Any, Any], job: Any, context: Context
+    ) -> dict[str, Any]:
+        """Report the job, and return its fields and the address of its page (``url``) for XCom."""
+        log.info("%s %s", runner.name, runner.describe(job))
+        runner.verify(job)
+        self.record_outputs(context, job, has_succeeded=runner.outcome(job) is Outcome.SUCCEEDED)
+        return to_xcom(job, self.codeocean_url or None)
+
+    @override
     def on_kill(self) -> None:
-        """Report the job, and delete it if requested; called by Airflow when it kills the task."""
-        self._killed = True
+        if self._killed is not None:
+            self._killed.set()
         runner = self._runner
-        if runner is None or self._out_of_time:
+        if runner is None or self._has_timed_out:
             return
-        what = self.job_type.what
         if runner.job is None:
             log.warning(
                 "Killed while a %s was being submitted: if it was, %s %s, and the next attempt adopts it",
-                what,
-                self.job_type.carries,
-                runner.key,
+                runner.noun,
+                runner.key_location,
+                runner.idempotency_key,
             )
-        elif self.when_killed == "leave":
-            log.warning("Killed: %s %s continues, and the next attempt adopts it", what, runner.job.id)
+        elif self.on_kill_action == "leave":
+            log.warning("Killed: %s %s continues, and the next attempt adopts it", runner.noun, runner.job.id)
         else:
-            self._delete(runner)
+            self._delete_job(runner)
 
-    def _keys(self, context: Context, params: Any) -> IdempotencyKeys:
-        on_existing: Any = self.on_existing or "adopt"  # a blank template stands for the default
+    @contextmanager
+    def _open_runner(
+        self, context: Context, idempotency_key: str = ""
+    ) -> Iterator[SubmissionRunner[Any, Any]]:
+        """Create the runner with an open client, convert errors, and handle a kill."""
+        hook = CodeOceanHook(self.codeocean_conn_id)
+        with self._convert_errors():
+            runner = self._create_runner(context, hook, idempotency_key)
+            with hook.open_client() as client:
+                self.deployment_url = client.url
+                try:
+                    yield runner
+                except TaskKilled:
+                    if runner.job and self.on_kill_action == "delete":
+                        self._delete_job(runner)
+                    raise
+
+    def _create_runner(
+        self, context: Context, hook: CodeOceanHook, idempotency_key: str = ""
+    ) -> SubmissionRunner[Any, Any]:
+        self._killed = threading.Event()
+        params = self.build_params()
+        attempt = build_task_attempt(context, self.retries or 0)
+        on_existing: Any = self.on_existing or "adopt"  # a template may render to an empty text
         check_choice("on_existing", on_existing, get_args(OnExisting))
-        return IdempotencyKeys.of(attempt_of(context, self.retries or 0), self.subject(params), on_existing)
-
-    def _new_runner(self, keys: IdempotencyKeys, params: Any, context: Context) -> SubmissionRunner[Any, Any]:
-        state = durable_state(context)
-        once = SubmitOnce[Any](
-            attempt_of(context, self.retries or 0),
-            keys,
-            has_durable_state=state is not None,
-            is_usable=lambda job: self.job_type.verdict(job) is not Verdict.FAILED,
-            is_own=lambda job: self.job_type.is_own(job, keys),
-        )
+        if idempotency_key:
+            keys = IdempotencyKeys(idempotency_key)
+        else:
+            keys = IdempotencyKeys.derive(attempt, self.job_identity(params), on_existing)
         self._runner = self.job_type(
-            CodeOceanHook(self.codeocean_conn_id),
-            once,
+            hook,
+            attempt,
+            keys,
             params,
-            state=state,
-            go_on=self._stop_if_killed,
-            overtaken=partial(overtaken, context),
-            check=self.checked_by_server,
-            **self.carrier_options(context),
+            context=context,
+            killed=self._killed,
+            validate=partial(self.validate_against_server, hook=hook),
+            **self.job_options(context),
         )
         return self._runner
 
-    def _start(self, runner: SubmissionRunner[Any, Any]) -> Submission[Any]:
-        with naming_what_ran_out_of_time(self._describe):
-            return runner.start()
-
-    def _conclude(
-        self,
-        context: Context,
-        runner: SubmissionRunner[Any, Any],
-        submission: Submission[Any],
-        wait: Callable[[], Any],
-    ) -> dict[str, Any]:
-        """Wait for the job, and if another attempt has submitted one as well, for the one that stays."""
-        while True:
-            try:
-                job = wait()
-            except NotFound as error:
-                submission = self._replace(runner, submission, error)
-            except (ComputationFailed, DataAssetFailed):
-                stays = runner.confirm(submission) if submission.adopted else submission.job
-                if stays is not None and stays.id == submission.job.id:
-                    raise
-                submission = self._continue_instead(runner, stays)
-            else:
-                stays = runner.confirm(replace(submission, job=job))
-                if stays is not None and stays.id == job.id:
-                    log.info("%s %s", self.job_type.what.capitalize(), runner.describe(stays))
-                    runner.verify(stays)
-                    self.tell(context, stays, done=self.job_type.verdict(stays) is Verdict.SUCCEEDED)
-                    return as_xcom(stays, self.codeocean_url or None)
-                submission = self._continue_instead(runner, stays)
-            wait = partial(self._wait, context, runner, submission)
-
-    def _replace(
+    def _find_replacement(
         self, runner: SubmissionRunner[Any, Any], submission: Submission[Any], error: NotFound
     ) -> Submission[Any]:
-        """Return another job in place of one that is gone. If there is none, the task keeps its retries."""
+        """Return another job with the key if the job is gone; if there is none, keep the task's retries."""
         try:
             replacement = runner.find_replacement()
         except CodeOceanError as failure:
-            if failure.transient:
+            if failure.is_transient:
                 raise
             replacement = None
         if replacement is None:
-            job = f"{self.job_type.what} {submission.job.id}"
             raise CodeOceanError(
-                f"The {job}, which this task submitted, is gone; a retry submits another one: {error}"
+                f"The {runner.noun} {submission.job.id}, which this task submitted, is gone; a retry submits "
+                f"another one: {error}"
             ) from error
         return replacement
 
-    def _continue_instead(self, runner: SubmissionRunner[Any, Any], stays: Any | None) -> Submission[Any]:
-        """Continue with the job of another attempt; if the adopted one is another task's, start again."""
-        if stays is None:
-            return self._start(runner)
-        return Submission(stays, adopted=True, submitted_at=runner.submitted_at or 0.0)
+    def _switch_to(self, runner: SubmissionRunner[Any, Any], kept_job: Any | None) -> Submission[Any]:
+        """Continue with the job of another attempt; without one, start again."""
+        if kept_job is None:
+            return self.submit_job(runner)
+        return Submission(kept_job, adopted=True, submitted_at=runner.submitted_at or 0.0)
 
-    def _wait(self, context: Context, runner: SubmissionRunner[Any, Any], submission: Submission[Any]) -> Any:
-        """Wait in this process, or leave it by deferring."""
-        job = submission.job
-        hook = CodeOceanHook(self.codeocean_conn_id)
+    def _wait(self, runner: SubmissionRunner[Any, Any], submission: Submission[Any], context: Context) -> Any:
+        """Wait in this process, or defer."""
+        job, hook = submission.job, runner.hook
         context["ti"].xcom_push(key=self.external_id_key, value=job.id)
-        self.deployment = hook.url
-        url = self.show(context, self.deployment, job.id)
-        log.info("%s %s: %s", self.job_type.what.capitalize(), runner.describe(job), url or "")
-        if self.job_type.verdict(job) is Verdict.SUCCEEDED:
+        url = self.set_link(context, hook, job.id)
+        log.info("%s %s: %s", runner.name, runner.describe(job), url or "")
+        if runner.outcome(job) is Outcome.SUCCEEDED:
             return job
         if not self.wait_for_completion:
-            return job if submission.adopted else hook.wait_until_visible(self._new_wait(submission, None))
-        deadline = deadline_after(
-            self.timeout, execution_timeout=self.execution_timeout, started=context["ti"].start_date
+            return job if submission.adopted else hook.wait_until_visible(self._build_wait(submission, None))
+        deadline = compute_deadline(
+            self.timeout, execution_timeout=self.execution_timeout, started_at=context["ti"].start_date
         )
-        if self.deferrable:
-            self._defer(context, runner, submission, deadline)
-        with self._stopping_on(WaitTimeout):
-            return hook.wait_for(self._new_wait(submission, deadline))
+        if not self.deferrable:
+            with self._stopping_on(WaitTimeout):
+                return hook.wait_for(self._build_wait(submission, deadline))
+        trigger = self.trigger_type(
+            **{self.external_id_key: job.id},
+            codeocean_conn_id=self.codeocean_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            on_kill=self.on_kill_action,
+            submitted_at=submission.submitted_at,
+        )
+        if not submission.recheck_at:  # the recheck requires a worker
+            trigger.enable_end_from_trigger(self, context)
+        return self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={
+                "idempotency_key": runner.idempotency_key,
+                "recheck_at": submission.recheck_at,
+                "adopted": submission.adopted,
+                "submitted_at": submission.submitted_at,
+            },
+            timeout=trigger.defer_timeout,
+        )
 
-    def _new_wait(self, submission: Submission[Any], deadline: float | None) -> Wait:
+    def _resolve_wait(
+        self, runner: SubmissionRunner[Any, Any], submission: Submission[Any], event: WaitEvent
+    ) -> Any:
+        """Return the job of a deferred wait, or raise the error of the wait."""
+        has_timed_out = event["status"] == "timeout"
+        with self._stopping_on(WaitTimeout) if has_timed_out else nullcontext():
+            return runner.hook.resolve_wait(event, self._build_wait(submission, None))
+
+    def _build_wait(self, submission: Submission[Any], deadline: float | None) -> Wait:
         return self.wait_type(
             submission.job.id,
             poll_interval=self.poll_interval,
@@ -355,84 +371,51 @@ class CodeOceanMakeOnceBase(KnowsTemplates, BaseOperator):
             submitted_at=submission.submitted_at,
         )
 
-    def _defer(
-        self,
-        context: Context,
-        runner: SubmissionRunner[Any, Any],
-        submission: Submission[Any],
-        deadline: float,
-    ) -> None:
-        trigger = self.new_trigger(submission.job.id, deadline, submission.submitted_at)
-        if not submission.recheck_at:  # which needs a worker
-            trigger.end_without_worker(self, context)
-        self.defer(
-            trigger=trigger,
-            method_name="execute_complete",
-            kwargs={
-                "key": runner.key,
-                "recheck_at": submission.recheck_at,
-                "adopted": submission.adopted,
-                "submitted_at": submission.submitted_at,
-            },
-            timeout=trigger.patience,
-        )
-
     @contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         try:
-            with self._stopping_on(AirflowTaskTimeout), no_retry_for_what_it_cannot_mend(self):
+            with self._stopping_on(AirflowTaskTimeout), fail_without_retry_on_permanent_errors(self):
                 yield
         except AirflowTaskTimeout:
-            self._out_of_time = True  # Airflow calls on_kill now, but a retry waits again
+            self._has_timed_out = True  # Airflow calls on_kill now, although a retry continues to wait
             raise
 
     @contextmanager
     def _stopping_on(self, timeout: type[BaseException]) -> Iterator[None]:
-        """Stop the job after a timeout, if that is requested, and add the result to the error.
+        """Stop the job after a timeout, if the user requested this, and add the result to the error.
 
-        If ``execution_timeout`` interrupts that after a :class:`WaitTimeout`, it is done once more: Airflow
-        interrupts a task only once.
+        If ``execution_timeout`` interrupts this after a :class:`WaitTimeout`, the outer context repeats it:
+        Airflow interrupts a task only once.
         """
         try:
             yield
         except timeout as error:
             message = str(error)
-            with naming_what_ran_out_of_time(lambda: message):
+            with add_context_to_task_timeout(lambda: message):
                 result = self.stop_on_timeout()
             if not result:
                 raise
             raise timeout(f"{message.replace(CONTINUES, '')} {result}") from error
 
-    def _describe(self) -> str:
-        """Return the state of the job, for the error of a task that ran out of time before it could wait."""
-        runner, what = self._runner, self.job_type.what
+    def _describe_job(self) -> str:
+        """Return the state of the job, for the error of a task that ran out of time before the wait."""
+        runner = self._runner
         if runner is None or runner.job is None:
-            key = runner.key if runner else "?"
-            return f"If it has submitted a {what}, {self.job_type.carries} {key}."
-        return f"{what.capitalize()} {runner.job.id} is {runner.job.state}.{CONTINUES}"
+            key = runner.idempotency_key if runner else "?"
+            return f"If it has submitted a {self.job_type.noun}, {self.job_type.key_location} {key}."
+        return f"{runner.name} {runner.job.id} is {runner.job.state}.{CONTINUES}"
 
-    def _stop_if_killed(self) -> None:
-        if not self._killed:
-            return
-        if self._runner and self._runner.job and self.when_killed == "delete":
-            self._delete(self._runner)
-        raise CodeOceanError("The task was killed")
-
-    def _delete(self, runner: SubmissionRunner[Any, Any]) -> None:
+    def _delete_job(self, runner: SubmissionRunner[Any, Any]) -> None:
         try:
-            removed = self._remove(runner, retry_budget=_LAST_WORDS)
+            result = self._delete_if_pending(runner, retry_budget=_ON_KILL_RETRY_SECONDS)
         except CodeOceanError as error:
-            log.warning("Killed: %s %s could not be deleted: %s", runner.what, _id_of(runner), error)
+            log.warning("Killed: %s %s could not be deleted: %s", runner.noun, runner.external_id, error)
         else:
-            log.warning("Killed: %s", removed)
+            log.warning("Killed: %s", result)
 
-    def _remove(self, runner: SubmissionRunner[Any, Any], **options: Any) -> Removed:
-        """Delete the job if it is pending, through a client with these options."""
+    def _delete_if_pending(self, runner: SubmissionRunner[Any, Any], **options: Any) -> DeletionResult:
+        """Delete the job with another client: the main one may be in use, and is slower to give up."""
         with CodeOceanHook(self.codeocean_conn_id).get_conn(**options) as client:
-            return self.job_type.remove(
-                client, _id_of(runner), even_if_done=False, submitted_at=runner.submitted_at
+            return runner.delete(
+                client, runner.external_id, only_if_pending=True, submitted_at=runner.submitted_at
             )
-
-
-def _id_of(runner: SubmissionRunner[Any, Any]) -> str:
-    return runner.job.id if runner.job else ""

@@ -28,10 +28,10 @@ from airflow_provider_codeocean.api.models.data_asset_params import (
     TransferParams,
 )
 from airflow_provider_codeocean.api.models.permissions import PermissionsParams
-from airflow_provider_codeocean.api.request import Effect
-from tests.api.fake_server import FakeServer, ask_sync, reply, succeed
+from airflow_provider_codeocean.api.request import Idempotency
+from tests.api.fake_server import FakeServer, call_sync, reply, succeed
 
-READ, REPEATABLE, ONCE = Effect.READ, Effect.REPEATABLE, Effect.ONCE
+READ, REPEATABLE, ONCE = Idempotency.SAFE, Idempotency.IDEMPOTENT, Idempotency.NON_IDEMPOTENT
 
 #: By name: method, path, what sending it does.
 DATA_ASSETS = {
@@ -91,10 +91,14 @@ def resources() -> dict[str, Resource[Any]]:
         return {name: value for name, value in vars(client).items() if isinstance(value, Resource)}
 
 
-def test_all_endpoints_and_no_others_are_declared():
+def test_endpoints_declared_match_the_expected_table():
     declared = {
         resource: {
-            name: (endpoint.method, re.sub("{.*?}", "{}", bound.root + endpoint.path), endpoint.effect)
+            name: (
+                endpoint.method,
+                re.sub("{.*?}", "{}", bound.path_prefix + endpoint.path),
+                endpoint.idempotency,
+            )
             for name, endpoint in bound.endpoints().items()
         }
         for resource, bound in resources().items()
@@ -250,7 +254,7 @@ SENT = {
 }
 
 
-def test_every_endpoint_is_compared_with_the_sdk():
+def test_sdk_comparison_covers_every_endpoint():
     assert {name: set(sent) for name, sent in SENT.items()} == {
         name: set(declared) for name, declared in DECLARED.items() if name != "pipelines"
     }
@@ -260,7 +264,7 @@ def test_every_endpoint_is_compared_with_the_sdk():
 @pytest.mark.parametrize(
     ("resource", "name"), [(resource, name) for resource, sent in SENT.items() for name in sent]
 )
-def test_it_is_sent_as_the_sdk_sends_it(resource, name):
+def test_endpoint_sends_the_same_request_as_the_sdk(resource, name):
     ours, theirs = SENT[resource][name]
     sent = request_of_this_client(resource, ours)
     assert sent == request_of_the_sdk(resource, theirs)
@@ -270,7 +274,7 @@ def test_it_is_sent_as_the_sdk_sends_it(resource, name):
 
 
 @pytest.mark.parametrize("name", SENT_CAPSULES)
-def test_pipelines_are_served_as_capsules_are(name):
+def test_pipeline_endpoint_sends_the_capsule_request(name):
     sent = request_of_this_client("pipelines", SENT_CAPSULES[name][0])
     same = request_of_this_client("capsules", SENT_CAPSULES[name][0])
     assert sent == {**same, "path": same["path"].replace("/capsules", "/pipelines")}
@@ -286,16 +290,16 @@ def test_pipelines_are_served_as_capsules_are(name):
         (lambda client: client.data_assets.get_file_urls("a1", "a/b&c=ü"), "path=a%2Fb%26c%3D%C3%BC"),
     ],
 )
-def test_queries_on_the_wire(use, query):
+def test_endpoint_query_is_encoded_as_expected(use, query):
     server = FakeServer(succeed)
-    ask_sync(server, use)
+    call_sync(server, use)
     assert server.requests[0].url.query.decode() == query
 
 
 def request_of_this_client(resource, use):
     server = FakeServer(reply(503))
     with pytest.raises(ServerError):
-        ask_sync(server, lambda client: use(getattr(client, resource)), retry_budget=0)
+        call_sync(server, lambda client: use(getattr(client, resource)), retry_budget=0)
     request = server.requests[0]
     return described(request.method, str(request.url), request.content)
 

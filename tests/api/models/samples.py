@@ -43,7 +43,7 @@ from airflow_provider_codeocean.api.models.permissions import GroupPermission, P
 from airflow_provider_codeocean.api.models.search import Page
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.api.models.base import Payload
+    from airflow_provider_codeocean.api.models.base import ResponseModel
 
 PROVENANCE = {
     "commit": "9f1c2d",
@@ -185,7 +185,7 @@ USER = {"email": "ada@example.com", "role": "editor"}
 GROUP = {"group": "lab", "role": "discoverable"}
 
 #: A complete payload of every model.
-SAMPLES: dict[type[Payload], dict[str, Any]] = {
+SAMPLE_PAYLOADS: dict[type[ResponseModel], dict[str, Any]] = {
     DataAsset: DATA_ASSET,
     Provenance: PROVENANCE,
     SourceBucket: SOURCE_BUCKET,
@@ -254,15 +254,15 @@ any_json = st.recursive(
 )
 
 
-def objects(model: type[Payload]) -> st.SearchStrategy[dict[str, Any]]:
+def payloads_for(model: type[ResponseModel]) -> st.SearchStrategy[dict[str, Any]]:
     """Objects with the fields of a model, under any of their names, holding anything."""
-    names = st.sampled_from([*model.model_fields, *model.former_names])
-    keys = names | names.map(camel) | any_text
-    values = any_json | st.sampled_from(list(SAMPLES[model].values()))
+    names = st.sampled_from([*model.model_fields, *model.legacy_names])
+    keys = names | names.map(to_camel_case) | any_text
+    values = any_json | st.sampled_from(list(SAMPLE_PAYLOADS[model].values()))
     return st.dictionaries(keys, values, max_size=8)
 
 
-def camel(name: str) -> str:
+def to_camel_case(name: str) -> str:
     """The name of a field as 2.x servers wrote it: ``sizeInBytes``."""
     first, *others = name.split("_")
     return first + "".join(map(str.title, others))

@@ -108,15 +108,15 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("ours", "theirs"), FIELDS, ids=lambda model: model.__name__)
-def test_fields(ours: type[BaseModel], theirs: type):
+def test_model_fields_match_the_sdk(ours: type[BaseModel], theirs: type):
     assert set(ours.model_fields) == {field.name for field in dataclasses.fields(theirs)}
 
 
 @pytest.mark.parametrize(("ours", "theirs"), VALUES, ids=lambda enum: enum.__name__)
-def test_values(ours: type[StrEnum], theirs: type[StrEnum]):
+def test_enum_values_match_the_sdk(ours: type[StrEnum], theirs: type[StrEnum]):
     assert {str(value) for value in ours} == {value.value for value in theirs}
 
 
-def test_what_the_sdk_still_calls_private_is_what_the_token_owner_created():
+def test_ownership_omits_the_deprecated_sdk_value():
     assert {str(value) for value in search.Ownership} == {"created", "shared"}
     assert {value.value for value in sdk_components.Ownership} == {"private", "created", "shared"}

@@ -12,24 +12,29 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from airflow_provider_codeocean.api import models
-from airflow_provider_codeocean.api.models.base import Params, Payload, read_integer, read_number
+from airflow_provider_codeocean.api.models.base import (
+    RequestModel,
+    ResponseModel,
+    lenient_int,
+    lenient_number,
+)
 from airflow_provider_codeocean.api.models.capsule import Capsule
 from airflow_provider_codeocean.api.models.computation import Parameter
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
 from airflow_provider_codeocean.api.models.search import Page
-from tests.api.models.samples import SAMPLES, any_json, camel, objects
+from tests.api.models.samples import SAMPLE_PAYLOADS, any_json, payloads_for, to_camel_case
 
 PAGES = {Page[DataAsset], Page[Capsule]}
 #: Fields of the payload's own keys, which are nobody's names.
 FREE = {"custom_metadata", "submission", "article", "general"}
 
 every_model = pytest.mark.parametrize(
-    ("model", "sample"), SAMPLES.items(), ids=[model.__name__ for model in SAMPLES]
+    ("model", "sample"), SAMPLE_PAYLOADS.items(), ids=[model.__name__ for model in SAMPLE_PAYLOADS]
 )
 every_field = pytest.mark.parametrize(
     ("model", "name"),
-    [(model, name) for model in SAMPLES for name in model.model_fields],
+    [(model, name) for model in SAMPLE_PAYLOADS for name in model.model_fields],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 
@@ -39,34 +44,34 @@ def subclasses(base: type[BaseModel]) -> set[type[BaseModel]]:
     return below.union(*map(subclasses, below))
 
 
-def test_every_model_has_a_sample():
+def test_samples_cover_every_model():
     for module in pkgutil.iter_modules(models.__path__, f"{models.__name__}."):
         importlib.import_module(module.name)
-    declared = {model for model in subclasses(Payload) if model.__module__.startswith(models.__name__)}
-    assert {model for model in declared if not issubclass(model, Page)} | PAGES == set(SAMPLES)
+    declared = {model for model in subclasses(ResponseModel) if model.__module__.startswith(models.__name__)}
+    assert {model for model in declared if not issubclass(model, Page)} | PAGES == set(SAMPLE_PAYLOADS)
 
 
 @every_model
-class TestWhatServersSend:
-    def test_a_complete_payload_reads_as_it_is(self, model, sample):
+class TestPayloads:
+    def test_complete_payload_round_trips(self, model, sample):
         assert set(sample) == set(model.model_fields)
         assert model.model_validate(sample).model_dump(mode="json") == sample
 
-    def test_an_empty_payload_reads_as_all_absent(self, model, sample):
+    def test_empty_payload_reads_all_fields_as_absent(self, model, sample):
         empty = model.model_validate({})
         assert all(getattr(empty, name) in (None, "", [], {}) for name in model.model_fields)
 
-    def test_numbers_may_be_strings(self, model, sample):
+    def test_payload_with_numbers_as_strings_is_read(self, model, sample):
         assert model.model_validate(with_numbers_as_strings(sample)) == model.model_validate(sample)
 
-    def test_keys_may_be_in_camel_case(self, model, sample):
+    def test_payload_with_camel_case_keys_is_read(self, model, sample):
         assert model.model_validate(with_camel_keys(sample)) == model.model_validate(sample)
 
-    def test_unknown_fields_are_kept(self, model, sample):
+    def test_payload_unknown_fields_are_kept(self, model, sample):
         unknown = {"new_field": {"deep": [1, None]}, "Other-Field": "x", "model_config": 1, "copy": 2}
         assert model.model_validate(sample | unknown).model_dump(mode="json") == sample | unknown
 
-    def test_what_has_unknown_fields_within_keeps_them(self, model, sample):
+    def test_payload_nested_unknown_fields_are_kept(self, model, sample):
         nested = {name: value for name, value in sample.items() if name not in FREE and is_nested(value)}
         for name, value in nested.items():
             grown = [{**value[0], "new": 1}] if isinstance(value, list) else {**value, "new": 1}
@@ -74,28 +79,30 @@ class TestWhatServersSend:
 
     @settings(max_examples=20)
     @given(data=st.data())
-    def test_any_object_is_read_and_reads_the_same_again(self, model, sample, data):
-        read = model.model_validate(data.draw(objects(model))).model_dump(mode="json")
+    def test_payload_with_any_values_round_trips(self, model, sample, data):
+        read = model.model_validate(data.draw(payloads_for(model))).model_dump(mode="json")
         again = model.model_validate(read).model_dump(mode="json")
         assert repr(again) == repr(read)  # NaN equals nothing, but is written the same
 
-    def test_deep_nesting_is_read(self, model, sample):
+    def test_payload_with_deep_nesting_is_read(self, model, sample):
         deep = json.loads("[" * 900 + "]" * 900)
         for name in (*model.model_fields, "new_field"):
             model.model_validate({name: deep})
 
 
 @every_field
-class TestOneOddField:
+class TestOddField:
     @pytest.fixture
     def absent(self, model, name):
         """The sample without the field."""
-        return model.model_validate({key: value for key, value in SAMPLES[model].items() if key != name})
+        return model.model_validate(
+            {key: value for key, value in SAMPLE_PAYLOADS[model].items() if key != name}
+        )
 
-    def test_null_reads_as_absent(self, model, name, absent):
-        assert model.model_validate({**SAMPLES[model], name: None}) == absent
+    def test_null_field_reads_as_absent(self, model, name, absent):
+        assert model.model_validate({**SAMPLE_PAYLOADS[model], name: None}) == absent
 
-    def test_whatever_it_holds_all_others_are_read(self, model, name, absent):
+    def test_odd_field_leaves_other_fields_readable(self, model, name, absent):
         for odd in (
             None,
             True,
@@ -111,17 +118,17 @@ class TestOneOddField:
             {},
             [{}, 1],
         ):
-            read = model.model_validate({**SAMPLES[model], name: odd})
+            read = model.model_validate({**SAMPLE_PAYLOADS[model], name: odd})
             assert read.model_copy(update={name: getattr(absent, name)}) == absent
 
 
 @pytest.mark.parametrize("value", [None, True, 3, "text", [], ["text"], [[]]])
-def test_a_payload_is_an_object(value):
+def test_payload_that_is_not_an_object_is_rejected(value):
     with pytest.raises(ValidationError):
         DataAsset.model_validate(value)
 
 
-class TestNamesOfOlderServers:
+class TestFormerNames:
     @pytest.mark.parametrize(
         "payload",
         [
@@ -133,19 +140,19 @@ class TestNamesOfOlderServers:
             {"sizeInBytes": 5, "size_in_bytes": None},
         ],
     )
-    def test_the_name_of_today_wins_unless_it_holds_nothing(self, payload):
+    def test_current_name_wins_unless_it_is_null(self, payload):
         assert DataAsset.model_validate(payload).size == 5
 
-    def test_a_former_name_leaves_no_unknown_field_behind(self):
+    def test_former_name_is_not_kept_as_unknown_field(self):
         assert DataAsset.model_validate({"size": 5, "sizeInBytes": 7}).model_extra == {}
 
-    def test_what_is_only_like_a_name_stays_as_it_is(self):
+    def test_similar_name_is_kept_as_unknown_field(self):
         assert DataAsset.model_validate({"lastUsedBy": "ada"}).model_extra == {"lastUsedBy": "ada"}
 
 
 @given(value=any_json)
-def test_a_number_is_finite_and_an_integer_whole(value):
-    number, integer = read_number(value), read_integer(value)
+def test_lenient_number_of_any_value_is_finite_or_none(value):
+    number, integer = lenient_number(value), lenient_int(value)
     assert (number is None) == (integer is None)
     assert number is None or (abs(number) < float("inf") and int(number) == integer)
 
@@ -154,13 +161,13 @@ def test_a_number_is_finite_and_an_integer_whole(value):
     ("sent", "number", "integer"),
     [("12", 12, 12), (" 12 ", 12, 12), ("1.5", 1.5, 1), (1.5, 1.5, 1), ("1e3", 1000, 1000), (-0.5, -0.5, 0)],
 )
-def test_numbers(sent, number, integer):
-    assert (read_number(sent), read_integer(sent)) == (number, integer)
+def test_lenient_number_parses_numeric_text(sent, number, integer):
+    assert (lenient_number(sent), lenient_int(sent)) == (number, integer)
 
 
 @pytest.mark.parametrize("sent", [None, True, "", "many", "nan", "-inf", "9" * 5000, [1], {"value": 1}])
-def test_what_is_no_number(sent):
-    assert read_number(sent) is None
+def test_lenient_number_of_other_value_is_none(sent):
+    assert lenient_number(sent) is None
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ def test_what_is_no_number(sent):
         (["5"], None),
     ],
 )
-def test_texts(sent, text):
+def test_text_field_converts_scalars(sent, text):
     assert Parameter.model_validate({"value": sent}).value == text
 
 
@@ -183,17 +190,17 @@ def test_texts(sent, text):
     ("sent", "flag"),
     [(True, True), ("true", True), ("False", False), (0, False), (1, True), (2, None), ("yes", None)],
 )
-def test_flags(sent, flag):
+def test_boolean_field_converts_usual_spellings(sent, flag):
     assert Page[DataAsset].model_validate({"has_more": sent}).has_more is flag
 
 
-def test_one_instead_of_a_list_is_a_list_of_one():
+def test_list_field_wraps_single_value():
     asset = DataAsset.model_validate({"tags": "ephys", "contained_data_assets": {"id": "a2"}})
     assert asset.tags == ["ephys"]
     assert [contained.id for contained in asset.contained_data_assets] == ["a2"]
 
 
-def test_what_cannot_be_read_is_left_out_of_a_list():
+def test_list_field_drops_unreadable_items():
     asset = DataAsset.model_validate(
         {"tags": ["a", None, {}, 3], "contained_data_assets": [None, {"id": "a2"}]}
     )
@@ -201,20 +208,20 @@ def test_what_cannot_be_read_is_left_out_of_a_list():
     assert [contained.id for contained in asset.contained_data_assets] == ["a2"]
 
 
-def test_keys_that_are_no_text_are_read_as_text():
+def test_payload_keys_with_surrogates_are_replaced():
     asset = DataAsset.model_validate({"\ud800": 1, "custom_metadata": {"\udfff": 2}})
     assert asset.model_extra == {"?": 1}
     assert asset.custom_metadata == {"?": 2}
 
 
-def test_payloads_and_parameters_do_not_change():
+def test_models_are_frozen_after_validation():
     for model in (DataAsset.model_validate({"id": "a1"}), AttachParams(id="a1")):
         with pytest.raises(ValidationError, match="frozen"):
             model.id = "a2"
 
 
-def test_parameters_take_nothing_unknown():
-    for params in subclasses(Params):
+def test_request_models_forbid_unknown_fields():
+    for params in subclasses(RequestModel):
         assert params.model_config["extra"] == "forbid"
 
 
@@ -232,5 +239,7 @@ def with_numbers_as_strings(value):
 
 def with_camel_keys(value):
     if isinstance(value, dict):
-        return {camel(key): item if key in FREE else with_camel_keys(item) for key, item in value.items()}
+        return {
+            to_camel_case(key): item if key in FREE else with_camel_keys(item) for key, item in value.items()
+        }
     return [with_camel_keys(item) for item in value] if isinstance(value, list) else value

@@ -19,11 +19,11 @@ from airflow_provider_codeocean.api.models.capsule import Capsule, CapsuleStatus
         ("", None),
     ],
 )
-def test_status(sent, status):
+def test_capsule_status_in_any_spelling_is_normalized(sent, status):
     assert Capsule.model_validate({"status": sent}).status == status
 
 
-def test_the_shape_of_2_x_reads_as_that_of_today():
+def test_capsule_in_2_x_format_equals_current_format():
     modern = {"id": "c1", "status": "release", "slug": "123", "tags": ["ephys"], "release_capsule": "c9"}
     older = {
         "id": "c1",
@@ -35,9 +35,9 @@ def test_the_shape_of_2_x_reads_as_that_of_today():
     assert Capsule.model_validate(older) == Capsule.model_validate(modern)
 
 
-def test_keywords_of_null_are_no_tags():
+def test_capsule_with_null_keywords_has_no_tags():
     assert Capsule.model_validate({"keywords": None}).tags == []
 
 
-def test_a_synchronisation_that_did_nothing_says_nothing():
+def test_git_sync_of_empty_payload_has_no_values():
     assert GitSync.model_validate({}) == GitSync(pushed=None, pulled=None, new_branch=None)

@@ -16,22 +16,22 @@ from airflow_provider_codeocean.api.models.computation import (
     RunDataAsset,
     RunParams,
 )
-from tests.api.models.params import assert_survives_json, folders, ids, maybe, names
+from tests.api.models.strategies import assert_survives_json, folders, ids, names, optional
 
 
-def test_a_run_that_ended():
+def test_computation_in_any_letter_case_is_read():
     run = Computation.model_validate({"state": "Completed", "end_status": "SUCCEEDED", "exit_code": "0"})
     assert run.state is ComputationState.COMPLETED
     assert run.end_status is ComputationEndStatus.SUCCEEDED
     assert run.exit_code == 0
 
 
-def test_a_run_of_an_older_server_says_no_more_than_its_state():
+def test_computation_of_older_server_has_only_its_state():
     run = Computation.model_validate({"id": "c1", "state": "completed", "end_status": "", "exit_code": None})
     assert (run.end_status, run.exit_code, run.owner) == (None, None, None)
 
 
-def test_the_value_of_a_parameter_is_text_and_not_looked_into():
+def test_computation_parameter_value_is_read_as_text():
     run = Computation.model_validate({"parameters": [{"value": '{"a": [1]}'}, {"name": "n", "value": 0.5}]})
     assert [parameter.value for parameter in run.parameters] == ['{"a": [1]}', "0.5"]
 
@@ -42,8 +42,8 @@ def test_the_value_of_a_parameter_is_text_and_not_looked_into():
         ({}, "exactly one of capsule_id and pipeline_id"),
         ({"capsule_id": "c", "pipeline_id": "p"}, "exactly one of capsule_id and pipeline_id"),
         ({"capsule_id": "  "}, "capsule_id"),
-        ({"capsule_id": "c", "processes": []}, "processes goes with pipeline_id only"),
-        ({"capsule_id": "c", "nextflow_profile": "p"}, "nextflow_profile goes with pipeline_id only"),
+        ({"capsule_id": "c", "processes": []}, "processes requires pipeline_id"),
+        ({"capsule_id": "c", "nextflow_profile": "p"}, "nextflow_profile requires pipeline_id"),
         ({"capsule_id": "c", "version": 0}, "version"),
         ({"capsule_id": "c", "data_assets": [{"mount": "m"}]}, r"data_assets\.0\.id"),
         ({"capsule_id": "c", "parameters": [1.5]}, r"parameters\.0"),
@@ -52,7 +52,7 @@ def test_the_value_of_a_parameter_is_text_and_not_looked_into():
         ({"capsule_id": "c", "cpu": 4}, "cpu"),
     ],
 )
-def test_a_wrong_run_is_refused(wrong, message):
+def test_run_params_with_invalid_values_are_rejected(wrong, message):
     with pytest.raises(ValidationError, match=message):
         RunParams.model_validate(wrong)
 
@@ -60,13 +60,15 @@ def test_a_wrong_run_is_refused(wrong, message):
 named = st.lists(st.builds(NamedParameter, param_name=names, value=st.text()), max_size=2)
 values = st.lists(st.text(), max_size=2)
 common = {
-    "version": maybe(st.integers(min_value=1)),
-    "resume_run_id": maybe(ids),
-    "data_assets": maybe(st.lists(st.builds(RunDataAsset, id=ids, mount=maybe(folders)), max_size=2)),
-    "parameters": maybe(values),
-    "named_parameters": maybe(named),
+    "version": optional(st.integers(min_value=1)),
+    "resume_run_id": optional(ids),
+    "data_assets": optional(st.lists(st.builds(RunDataAsset, id=ids, mount=optional(folders)), max_size=2)),
+    "parameters": optional(values),
+    "named_parameters": optional(named),
 }
-processes = st.builds(ProcessParams, name=names, parameters=maybe(values), named_parameters=maybe(named))
+processes = st.builds(
+    ProcessParams, name=names, parameters=optional(values), named_parameters=optional(named)
+)
 
 
 @given(
@@ -74,10 +76,10 @@ processes = st.builds(ProcessParams, name=names, parameters=maybe(values), named
     | st.builds(
         RunParams,
         pipeline_id=ids,
-        nextflow_profile=maybe(names),
-        processes=maybe(st.lists(processes, max_size=2)),
+        nextflow_profile=optional(names),
+        processes=optional(st.lists(processes, max_size=2)),
         **common,
     )
 )
-def test_a_right_run_survives_json(params):
+def test_run_params_round_trip_through_json(params):
     assert_survives_json(params)

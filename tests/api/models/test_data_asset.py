@@ -13,7 +13,7 @@ from airflow_provider_codeocean.api.models.data_asset import (
 from tests.api.models.samples import DATA_ASSET
 
 
-def test_the_shape_of_2_x_reads_as_that_of_today():
+def test_data_asset_in_2_x_format_equals_current_format():
     modern = {
         "id": "asset-1",
         "created": 1641420832,
@@ -60,12 +60,12 @@ def test_the_shape_of_2_x_reads_as_that_of_today():
 
 @pytest.mark.parametrize("state", DataAssetState)
 @pytest.mark.parametrize("shape", ["{}", "DATA_ASSET_STATE_{}", "data_asset_state_{}", " {} "])
-def test_states(state, shape):
+def test_data_asset_state_in_any_spelling_is_normalized(state, shape):
     for sent in (shape.format(state), shape.format(state.upper()), shape.format(state.title())):
         assert DataAsset.model_validate({"state": sent}).state is state
 
 
-def test_types_and_origins():
+def test_data_asset_type_and_origin_with_prefix_are_normalized():
     asset = DataAsset.model_validate(
         {"type": "DATA_ASSET_TYPE_RESULT", "source_bucket": {"origin": "DATA_ASSET_ORIGIN_GCP"}}
     )
@@ -75,18 +75,18 @@ def test_types_and_origins():
 
 
 @pytest.mark.parametrize("unknown", ["thawing", "DATA_ASSET_STATE_THAWING", "Ready to go", "  "])
-def test_unknown_values_are_kept_as_they_came(unknown):
+def test_data_asset_unknown_state_and_type_are_kept(unknown):
     asset = DataAsset.model_validate({"state": unknown, "type": unknown})
     assert (asset.state, asset.type) == (unknown, unknown)
     assert not isinstance(asset.state, DataAssetState)
 
 
 @pytest.mark.parametrize("absent", [None, "", {}, [], True])
-def test_a_state_of_no_text_is_absent(absent):
+def test_data_asset_state_that_is_not_text_is_absent(absent):
     assert DataAsset.model_validate({"state": absent}).state is None
 
 
-def test_the_bucket_of_an_internal_result_is_empty():
+def test_data_asset_internal_result_has_empty_bucket():
     bucket = {"origin": "local", "bucket": "", "prefix": ""}
     source = DataAsset.model_validate(
         {**DATA_ASSET, "sourceBucket": bucket, "source_bucket": None}
@@ -95,11 +95,11 @@ def test_the_bucket_of_an_internal_result_is_empty():
     assert (source.origin, source.bucket, source.prefix, source.external) == ("local", "", "", None)
 
 
-def test_times_may_have_fractions_and_sizes_not():
+def test_data_asset_times_keep_fractions_and_sizes_are_whole():
     asset = DataAsset.model_validate({"created": 1718000000.25, "last_used": "1718000000.5", "size": "12.0"})
     assert (asset.created, asset.last_used, asset.size) == (1718000000.25, 1718000000.5, 12)
 
 
-def test_custom_metadata_is_left_as_it_is():
+def test_data_asset_custom_metadata_is_unchanged():
     values = {"sizeInBytes": "12", "Last Used": None, "acquired": 1717000000, "list": [1, "a"]}
     assert DataAsset.model_validate({"custom_metadata": values}).custom_metadata == values

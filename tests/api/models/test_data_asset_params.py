@@ -30,7 +30,7 @@ from airflow_provider_codeocean.api.models.data_asset_params import (
     Target,
     TransferParams,
 )
-from tests.api.models.params import assert_survives_json, buckets, folders, ids, maybe, names, numbers
+from tests.api.models.strategies import assert_survives_json, buckets, folders, ids, names, numbers, optional
 
 ABOUT = {"name": "n", "tags": [], "mount": "m"}
 COMPUTATION = {"computation": {"id": "c1"}}
@@ -63,14 +63,14 @@ def wrong(model, **cases):
             empty_tag=({**ABOUT, "tags": ["a", ""], "source": AWS}, r"tags\.1"),
             one_tag=({**ABOUT, "tags": "a", "source": AWS}, "tags"),
             empty_mount=({**ABOUT, "mount": "", "source": AWS}, "mount"),
-            target_of_a_bucket=({**ABOUT, "source": AWS, "target": TARGET}, "target goes with a computation"),
+            target_of_a_bucket=({**ABOUT, "source": AWS, "target": TARGET}, "target requires a computation"),
             target_of_a_combination=(
                 {**ABOUT, "data_asset_ids": ["a"], "target": TARGET},
-                "target goes with a computation",
+                "target requires a computation",
             ),
             lineage_of_a_computation=(
                 {**ABOUT, "source": COMPUTATION, "results_info": {"capsule_id": "c"}},
-                "results_info goes with aws",
+                "results_info requires aws",
             ),
             metadata_of_nothing=({**ABOUT, "source": AWS, "custom_metadata": {"": 1}}, "custom_metadata"),
             metadata_of_true=(
@@ -132,12 +132,12 @@ def wrong(model, **cases):
         ),
     ],
 )
-def test_wrong_parameters_are_refused(model, parameters, message):
+def test_params_with_invalid_values_are_rejected(model, parameters, message):
     with pytest.raises(ValidationError, match=message):
         model.model_validate(parameters)
 
 
-def test_what_was_given_stands_in_no_error():
+def test_params_error_omits_the_values():
     with pytest.raises(ValidationError) as caught:
         DataAssetParams.model_validate({**ABOUT, "source": {"gcp": {"client_secret": "s3cret"}}})
     assert "gcp.bucket" in str(caught.value)
@@ -147,24 +147,24 @@ def test_what_was_given_stands_in_no_error():
 class TestSecret:
     source = GCPSource(bucket="lab", client_id="key-1", client_secret="s3cret")
 
-    def test_it_is_shown_nowhere(self):
+    def test_secret_in_repr_or_dump_is_hidden(self):
         params = DataAssetParams(**ABOUT, source=Source(gcp=self.source))
         for shown in (self.source, params):
             assert "s3cret" not in f"{shown!r} {shown!s} {shown.model_dump()!r}"
 
-    def test_it_is_sent(self):
+    def test_secret_in_request_body_is_included(self):
         params = DataAssetParams(**ABOUT, source=Source(gcp=self.source))
         assert params.to_json()["source"] == {
             "gcp": {"bucket": "lab", "client_id": "key-1", "client_secret": "s3cret"}
         }
 
 
-def test_what_is_none_is_not_sent_and_what_is_empty_is():
+def test_params_omit_none_and_send_empty_values():
     params = DataAssetUpdateParams(name=None, description="", tags=[], mount=None, custom_metadata={})
     assert params.to_json() == {"description": "", "tags": [], "custom_metadata": {}}
 
 
-def test_blanks_around_names_are_not_sent():
+def test_params_names_are_stripped():
     params = DataAssetParams(name=" n ", tags=[" t "], mount=" m ", data_asset_ids=[" a "])
     assert params.to_json() == {"name": "n", "tags": ["t"], "mount": "m", "data_asset_ids": ["a"]}
 
@@ -177,44 +177,44 @@ class TestDates:
             datetime(2024, 6, 10, 8, 13, 20, 999999, tzinfo=timezone(timedelta(hours=2))),
         ],
     )
-    def test_they_are_sent_as_unix_seconds(self, date):
+    def test_date_is_sent_as_unix_seconds(self, date):
         params = DataAssetUpdateParams(custom_metadata={"acquired": date, "all": [date]})
         assert params.to_json() == {"custom_metadata": {"acquired": 1718000000, "all": [1718000000]}}
 
-    def test_one_without_a_time_zone_is_refused(self):
+    def test_date_without_time_zone_is_rejected(self):
         with pytest.raises(ValidationError, match="must have a time zone"):
             DataAssetUpdateParams(custom_metadata={"acquired": datetime(2024, 6, 10)})  # noqa: DTZ001
 
 
-def test_values_of_custom_metadata_keep_their_type():
+def test_params_custom_metadata_values_keep_their_types():
     values = {"text": "12", "whole": 12, "broken": 12.0, "large": 2**70, "many": ["a", 1, 0.5]}
     sent = DataAssetUpdateParams(custom_metadata=values).to_json()["custom_metadata"]
     assert json.dumps(sent) == json.dumps(values)
 
 
 @pytest.mark.parametrize("name", ["n", "s3-results", "lab_results.2024", "b" * 222])
-def test_names_of_buckets(name):
+def test_target_with_valid_bucket_name_is_accepted(name):
     assert AWSTarget(bucket=name).bucket == name
 
 
 flags = st.booleans()
-prefixes = maybe(st.text(max_size=8).filter(lambda text: not text.startswith("/")))
-paths = maybe(st.text("ab /", max_size=8))
+prefixes = optional(st.text(max_size=8).filter(lambda text: not text.startswith("/")))
+paths = optional(st.text("ab /", max_size=8))
 aws = st.builds(
     AWSSource,
     bucket=buckets,
     prefix=prefixes,
-    endpoint_name=maybe(names),
-    keep_on_external_storage=maybe(flags),
-    public=maybe(flags),
+    endpoint_name=optional(names),
+    keep_on_external_storage=optional(flags),
+    public=optional(flags),
 ) | st.builds(AWSSource, prefix=folders, use_input_bucket=st.just(value=True))
 gcp = st.builds(GCPSource, bucket=buckets, prefix=prefixes) | st.builds(
     GCPSource, bucket=buckets, client_id=names, client_secret=st.text(min_size=1)
 )
-workstation = st.builds(CloudWorkstationSource, id=ids, path=names, run_script=maybe(names))
+workstation = st.builds(CloudWorkstationSource, id=ids, path=names, run_script=optional(names))
 run = st.builds(ComputationSource, id=ids, path=paths)
 target = st.builds(
-    Target, aws=st.builds(AWSTarget, bucket=buckets, prefix=prefixes, endpoint_name=maybe(names))
+    Target, aws=st.builds(AWSTarget, bucket=buckets, prefix=prefixes, endpoint_name=optional(names))
 )
 parameters = st.lists(
     st.builds(ResultParameter, name=prefixes, param_name=prefixes, value=prefixes), max_size=2
@@ -222,11 +222,11 @@ parameters = st.lists(
 lineage = st.builds(
     ResultsInfo,
     pipeline_id=ids,
-    version=maybe(st.integers(min_value=1)),
-    data_assets=maybe(st.lists(ids, max_size=2)),
-    parameters=maybe(parameters),
-    processes=maybe(
-        st.lists(st.builds(ResultProcess, name=names, capsule_id=ids, public=maybe(flags)), max_size=2)
+    version=optional(st.integers(min_value=1)),
+    data_assets=optional(st.lists(ids, max_size=2)),
+    parameters=optional(parameters),
+    processes=optional(
+        st.lists(st.builds(ResultProcess, name=names, capsule_id=ids, public=optional(flags)), max_size=2)
     ),
 )
 scalars = names | numbers
@@ -234,8 +234,8 @@ about = {
     "name": names,
     "tags": st.lists(names, max_size=3),
     "mount": folders,
-    "description": maybe(st.text()),
-    "custom_metadata": maybe(st.dictionaries(names, scalars | st.lists(scalars, max_size=2), max_size=2)),
+    "description": optional(st.text()),
+    "custom_metadata": optional(st.dictionaries(names, scalars | st.lists(scalars, max_size=2), max_size=2)),
 }
 data_assets = (
     st.builds(
@@ -243,20 +243,20 @@ data_assets = (
         **about,
         source=st.builds(Source, gcp=gcp) | st.builds(Source, cloud_workstation=workstation),
     )
-    | st.builds(DataAssetParams, **about, source=st.builds(Source, aws=aws), results_info=maybe(lineage))
-    | st.builds(DataAssetParams, **about, source=st.builds(Source, computation=run), target=maybe(target))
+    | st.builds(DataAssetParams, **about, source=st.builds(Source, aws=aws), results_info=optional(lineage))
+    | st.builds(DataAssetParams, **about, source=st.builds(Source, computation=run), target=optional(target))
     | st.builds(DataAssetParams, **about, data_asset_ids=st.lists(ids, min_size=1, max_size=3))
 )
 searches = st.builds(
     DataAssetSearchParams,
-    query=maybe(st.text()),
-    type=maybe(st.sampled_from(DataAssetType)),
-    origin=maybe(st.sampled_from(DataAssetSearchOrigin)),
+    query=optional(st.text()),
+    type=optional(st.sampled_from(DataAssetType)),
+    origin=optional(st.sampled_from(DataAssetSearchOrigin)),
     sort_field=st.sampled_from(DataAssetSortField),
     sort_order=st.sampled_from(["asc", "desc"]),
 )
 
 
-@given(data_assets | searches | st.builds(TransferParams, target=target, force=maybe(flags)))
-def test_right_parameters_survive_json(params):
+@given(data_assets | searches | st.builds(TransferParams, target=target, force=optional(flags)))
+def test_params_round_trip_through_json(params):
     assert_survives_json(params)

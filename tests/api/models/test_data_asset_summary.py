@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
-from airflow_provider_codeocean.api.models.data_asset_summary import GlancePage
+from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | numbers | st.text()
@@ -30,9 +30,9 @@ lines = st.fixed_dictionaries(
 
 
 @given(st.lists(lines))
-def test_a_line_reads_as_the_data_asset_does(found):
+def test_summary_of_any_result_equals_the_data_asset(found):
     content = json.dumps({"has_more": False, "results": found}).encode()
-    for glance, line in zip(GlancePage.from_bytes(content).results, found, strict=True):
+    for glance, line in zip(DataAssetSummaryPage.from_bytes(content).results, found, strict=True):
         asset = DataAsset.model_validate(line)
         assert (glance.id, glance.state, glance.created) == (asset.id, asset.state, asset.created)
         assert (glance.last_transferred, glance.transfer_error) == (
@@ -44,11 +44,13 @@ def test_a_line_reads_as_the_data_asset_does(found):
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b'{"has_more": true}', b'{"has_more": false, "results": [7]}', b"<html>"]
 )
-def test_what_is_no_page_is_said(content):
+def test_summary_page_of_invalid_content_raises_value_error(content):
     with pytest.raises(ValueError):  # noqa: PT011 - whatever the text
-        GlancePage.from_bytes(content)
+        DataAssetSummaryPage.from_bytes(content)
 
 
-def test_unknown_fields_and_the_next_token():
-    page = GlancePage.from_bytes(b'{"has_more": true, "next_token": "n", "results": [], "total": 9}')
+def test_summary_page_ignores_unknown_fields():
+    page = DataAssetSummaryPage.from_bytes(
+        b'{"has_more": true, "next_token": "n", "results": [], "total": 9}'
+    )
     assert (page.has_more, page.next_token, page.results) == (True, "n", [])

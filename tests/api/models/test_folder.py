@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_codeocean.api.models.folder import Folder, FolderItemType, FolderParams
 
 
-def test_items():
+def test_folder_items_of_each_type_are_read():
     folder = Folder.model_validate(
         {"items": [{"name": "tables", "type": "folder"}, {"name": "a.csv", "type": "file", "size": "12"}]}
     )
@@ -15,9 +15,9 @@ def test_items():
     ]
 
 
-def test_an_item_without_a_type():
+def test_folder_item_with_empty_type_has_none():
     assert Folder.model_validate({"items": [{"name": "a.csv", "type": ""}]}).items[0].type is None
 
 
-def test_the_root_is_sent_as_an_empty_path():
+def test_folder_params_default_sends_an_empty_path():
     assert FolderParams().to_json() == {"path": ""}

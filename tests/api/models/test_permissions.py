@@ -16,10 +16,10 @@ from airflow_provider_codeocean.api.models.permissions import (
     UserGrant,
     UserRole,
 )
-from tests.api.models.params import assert_survives_json, maybe, names
+from tests.api.models.strategies import assert_survives_json, names, optional
 
 
-def test_roles_of_today_and_of_tomorrow():
+def test_permissions_unknown_role_is_kept():
     permissions = Permissions.model_validate(
         {"users": [{"email": "ada@example.com", "role": "Owner"}, {"role": "auditor"}], "everyone": "none"}
     )
@@ -44,12 +44,12 @@ def test_roles_of_today_and_of_tomorrow():
         ({"everybody": "viewer"}, "everybody"),
     ],
 )
-def test_wrong_permissions_are_refused(wrong, message):
+def test_permissions_params_with_invalid_values_are_rejected(wrong, message):
     with pytest.raises(ValidationError, match=message):
         PermissionsParams.model_validate(wrong)
 
 
-def test_none_as_a_role_is_sent():
+def test_permissions_params_role_named_none_is_sent():
     assert PermissionsParams(everyone=EveryoneRole.NONE).to_json() == {"everyone": "none"}
 
 
@@ -60,11 +60,11 @@ groups = st.builds(GroupGrant, group=names, role=st.sampled_from(GroupRole))
 @given(
     st.builds(
         PermissionsParams,
-        users=maybe(st.lists(users, max_size=2, unique_by=lambda user: user.email.lower())),
-        groups=maybe(st.lists(groups, max_size=2, unique_by=lambda group: group.group.lower())),
+        users=optional(st.lists(users, max_size=2, unique_by=lambda user: user.email.lower())),
+        groups=optional(st.lists(groups, max_size=2, unique_by=lambda group: group.group.lower())),
         everyone=st.sampled_from(EveryoneRole),
-        share_assets=maybe(st.booleans()),
+        share_assets=optional(st.booleans()),
     )
 )
-def test_right_permissions_survive_json(params):
+def test_permissions_params_round_trip_through_json(params):
     assert_survives_json(params)

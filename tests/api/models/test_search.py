@@ -19,7 +19,7 @@ from airflow_provider_codeocean.api.models.search import (
     SearchParams,
     SortOrder,
 )
-from tests.api.models.params import assert_survives_json, maybe, names, numbers
+from tests.api.models.strategies import assert_survives_json, names, numbers, optional
 
 
 @pytest.mark.parametrize(
@@ -50,23 +50,23 @@ from tests.api.models.params import assert_survives_json, maybe, names, numbers
         (FilterRange, {"min": float("nan")}, "finite"),
     ],
 )
-def test_a_wrong_search_is_refused(model, wrong, message):
+def test_search_params_with_invalid_values_are_rejected(model, wrong, message):
     with pytest.raises(ValidationError, match=message):
         model.model_validate(wrong)
 
 
 @pytest.mark.parametrize("limit", [1, 1000])
-def test_the_ends_of_the_limit(limit):
+def test_search_params_limit_at_its_bounds_is_accepted(limit):
     assert SearchParams(limit=limit).to_json() == {"limit": limit}
 
 
-def test_a_range_may_be_open_and_may_be_one_point():
+def test_filter_range_open_or_single_point_is_accepted():
     assert FilterRange(min=1).to_json() == {"min": 1}
     assert FilterRange(max=1).to_json() == {"max": 1}
     assert FilterRange(min=1, max=1).to_json() == {"min": 1, "max": 1}
 
 
-def test_whole_numbers_are_sent_whole():
+def test_search_filter_integers_are_sent_as_integers():
     params = SearchParams(
         filters=[
             SearchFilter(key="acquired", range=FilterRange(min=1700000000, max=0x7FFFFFFFFFFFFFFF)),
@@ -83,7 +83,7 @@ def test_whole_numbers_are_sent_whole():
 ranges = st.tuples(numbers, numbers).map(sorted).map(lambda ends: FilterRange(min=ends[0], max=ends[1]))
 scalars = names | numbers
 filters = (
-    st.builds(SearchFilter, key=names, value=scalars, exclude=maybe(st.booleans()))
+    st.builds(SearchFilter, key=names, value=scalars, exclude=optional(st.booleans()))
     | st.builds(SearchFilter, key=names, values=st.lists(scalars, min_size=1, max_size=3))
     | st.builds(SearchFilter, key=names, range=ranges | st.builds(FilterRange, max=numbers))
 )
@@ -92,24 +92,24 @@ filters = (
 @given(
     st.builds(
         CapsuleSearchParams,
-        query=maybe(st.text()),
-        offset=maybe(st.integers(min_value=0)),
-        limit=maybe(st.integers(1, 1000)),
-        next_token=maybe(names),
+        query=optional(st.text()),
+        offset=optional(st.integers(min_value=0)),
+        limit=optional(st.integers(1, 1000)),
+        next_token=optional(names),
         sort_field=st.sampled_from(CapsuleSortField),
         sort_order=st.sampled_from(SortOrder),
-        ownership=maybe(st.sampled_from(Ownership)),
-        favorite=maybe(st.booleans()),
-        archived=maybe(st.booleans()),
-        status=maybe(st.sampled_from(CapsuleStatus)),
-        filters=maybe(st.lists(filters, max_size=2)),
+        ownership=optional(st.sampled_from(Ownership)),
+        favorite=optional(st.booleans()),
+        archived=optional(st.booleans()),
+        status=optional(st.sampled_from(CapsuleStatus)),
+        filters=optional(st.lists(filters, max_size=2)),
     )
 )
-def test_a_right_search_survives_json(params):
+def test_search_params_round_trip_through_json(params):
     assert_survives_json(params)
 
 
-def test_a_page_of_an_older_server():
+def test_page_of_older_server_is_read():
     page = Page[DataAsset].model_validate({"hasMore": "true", "results": [{"id": "a1", "sizeInBytes": 3}]})
     assert page.has_more is True
     assert page.next_token is None
@@ -117,5 +117,5 @@ def test_a_page_of_an_older_server():
 
 
 @pytest.mark.parametrize("results", [None, [], "none", [None, 1]])
-def test_a_page_without_results(results):
+def test_page_without_readable_results_is_empty(results):
     assert Page[DataAsset].model_validate({"has_more": False, "results": results}).results == []

@@ -10,7 +10,7 @@ from crash_observed import Observed
 
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
-from airflow_provider_codeocean.outcomes import as_xcom
+from airflow_provider_codeocean.outcomes import to_xcom
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 
@@ -33,7 +33,9 @@ class PlainCapture(BaseOperator):
             asset = client.data_assets.create(DataAssetParams.model_validate(params))
             if self.deferrable:
                 self.defer(
-                    trigger=CodeOceanDataAssetTrigger(asset.id, self.codeocean_conn_id, poll_interval=0.5),
+                    trigger=CodeOceanDataAssetTrigger(
+                        asset.id, codeocean_conn_id=self.codeocean_conn_id, poll_interval=0.5
+                    ),
                     method_name="execute_complete",
                 )
             while asset.state == "draft":
@@ -41,14 +43,14 @@ class PlainCapture(BaseOperator):
                 asset = client.data_assets.get(asset.id)
         if asset.state != "ready":
             raise AirflowException(asset.failure_reason)
-        return as_xcom(asset, "")
+        return to_xcom(asset, "")
 
     def execute_complete(self, context, event):
         """Conclude from the event."""
         if event["status"] != "success":
             raise AirflowException(event["message"])
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            return as_xcom(client.data_assets.get(event["data_asset_id"]), "")
+            return to_xcom(client.data_assets.get(event["data_asset_id"]), "")
 
 
 class ObservedCapture(Observed, PlainCapture):

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAGS = Path(__file__).parent / "dags"
-RUN_SECONDS = 1800.0
-_MISMATCH = "state attribute is"
+RUN_TIMEOUT_SECONDS = 1800.0
+_MISMATCH_MESSAGE = "state attribute is"
 
 
 @contextmanager
-def load(processes: int) -> Iterator[None]:
+def keep_cores_busy(processes: int) -> Iterator[None]:
     """Keep cores busy.
 
     :param processes: how many.
@@ -52,7 +52,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, EmulatorProcess(Path(name)) as emulator:
         folder = Path(name)
-        emulator.call("PUT", "/_emulator/transitions", {"assets": {"seconds": 3}})
+        emulator.call_api("PUT", "/_emulator/transitions", {"assets": {"seconds": 3}})
         with RealAirflow(
             folder / "airflow",
             dags_folder=DAGS,
@@ -63,8 +63,8 @@ def main() -> int:
         ) as airflow:
             airflow.wait_for_dag("short_deferrals")
             started_at = time.monotonic()
-            with load(arguments.load):
-                run = airflow.run("short_deferrals", timeout=RUN_SECONDS)
+            with keep_cores_busy(arguments.load):
+                run = airflow.run("short_deferrals", timeout=RUN_TIMEOUT_SECONDS)
             seconds = time.monotonic() - started_at
             log = airflow.component_log("scheduler").read_text(errors="replace")
             version = ".".join(map(str, airflow.version))
@@ -72,7 +72,7 @@ def main() -> int:
     print("| Airflow | Captures | Busy cores | Failed | Reported by the scheduler | Seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     print(
-        f"| {version} | {arguments.tasks} | {arguments.load} | {failed} | {log.count(_MISMATCH)} "
+        f"| {version} | {arguments.tasks} | {arguments.load} | {failed} | {log.count(_MISMATCH_MESSAGE)} "
         f"| {seconds:.0f} |"
     )
     return int(failed > 0)

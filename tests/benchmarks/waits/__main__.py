@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.environment import free_ports
+from scripts.environment import find_free_ports
 from scripts.waiting import wait_until
 from tests.benchmarks.waits.certificate import make_certificate
-from tests.benchmarks.waits.contestants import CAP, CONTESTANTS
-from tests.benchmarks.waits.measured import call
+from tests.benchmarks.waits.contestant_process import call_server
+from tests.benchmarks.waits.contestants import CONTESTANTS, TIMEOUT_SECONDS
 from tests.benchmarks.waits.report import Result, plots, table
 
 if TYPE_CHECKING:
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parents[3] / "docs"
 _HEADING = """# Benchmark: ways to wait
 
-N data assets become ready at random between 5 and 35 s after all waits have begun; each is to be looked at
-every 5 s. [What it costs](waiting.md#what-it-costs) says more about the setting, and shows the plots. Made by
-`python -m tests.benchmarks.waits --docs`."""
+N data assets become ready at random, between 5 and 35 s after all waits have started. Each is polled every 5
+s. [How waiting works](waiting.md#cost) describes the setup and shows the plots. `python -m
+tests.benchmarks.waits --docs` writes this page."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """One row of runs.
 
-    :param n: how many data assets.
-    :param rate: requests a second that the server allows; 0 for all.
-    :param tls: over TLS.
+    :param asset_count: how many data assets.
+    :param requests_per_second: requests a second that the server allows; 0 for all.
+    :param uses_tls: over TLS.
     """
 
-    n: int
-    rate: int = 0
-    tls: bool = False
+    asset_count: int
+    requests_per_second: int = 0
+    uses_tls: bool = False
 
 
 SETTINGS = (
@@ -54,8 +54,8 @@ SETTINGS = (
     Setting(1000),
     Setting(5000),
     Setting(10000),
-    Setting(1000, rate=50),
-    Setting(1000, tls=True),
+    Setting(1000, requests_per_second=50),
+    Setting(1000, uses_tls=True),
 )
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for setting in SETTINGS:
-            for name in CONTESTANTS if setting.n <= arguments.most else ():
+            for name in CONTESTANTS if setting.asset_count <= arguments.most else ():
                 if arguments.only in (None, name):
                     results.append(measure(name, setting, Path(folder)))
                     print(results[-1], flush=True)
@@ -89,47 +89,67 @@ def measure(name: str, setting: Setting, folder: Path) -> Result:
     environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     environment |= {"AIRFLOW_HOME": str(folder / "airflow"), "PYTHONWARNINGS": "ignore"}
     tls: list[str] = []
-    if setting.tls:
+    if setting.uses_tls:
         certificate, key = make_certificate(folder)
         tls = [str(certificate), str(key)]
         environment |= {"SSL_CERT_FILE": str(certificate), "REQUESTS_CA_BUNDLE": str(certificate)}
-    with serving(setting, tls) as url:
-        program = [sys.executable, "-m", "tests.benchmarks.waits.measured", name, str(setting.n), "7", url]
+    with run_server(setting, tls) as url:
+        program = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.waits.contestant_process",
+            name,
+            str(setting.asset_count),
+            "7",
+            url,
+        ]
         try:
             done = subprocess.run(
-                program, env=environment, capture_output=True, text=True, timeout=CAP + 120, check=True
+                program,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_SECONDS + 120,
+                check=True,
             )
         except subprocess.TimeoutExpired:
-            figures: dict[str, Any] = {"failed": setting.n}
+            figures: dict[str, Any] = {"failed": setting.asset_count}
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"{name} ended with an error:\n{error.stderr[-3000:]}") from error
         else:
             figures = json.loads(done.stdout.splitlines()[-1])
-        figures["server"] = call(f"{url}/bench/stats")
-    return Result(name, setting.n, setting.rate, setting.tls, figures)
+        figures["server"] = call_server(f"{url}/bench/stats")
+    return Result(name, setting.asset_count, setting.requests_per_second, setting.uses_tls, figures)
 
 
 @contextmanager
-def serving(setting: Setting, tls: Sequence[str] = ()) -> Iterator[str]:
+def run_server(setting: Setting, tls: Sequence[str] = ()) -> Iterator[str]:
     """Run a server.
 
     :param setting: how.
     :param tls: the files of its certificate and key; none serves without TLS.
     :yields: its address.
     """
-    (port,) = free_ports(1)
-    program = [sys.executable, "-m", "tests.benchmarks.waits.server", str(port), str(setting.rate), *tls]
+    (port,) = find_free_ports(1)
+    program = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.waits.server",
+        str(port),
+        str(setting.requests_per_second),
+        *tls,
+    ]
     url = f"{'https' if tls else 'http'}://localhost:{port}"
 
     def answers() -> bool:
         try:
-            return bool(call(f"{url}/bench/stats"))
+            return bool(call_server(f"{url}/bench/stats"))
         except OSError:
             return False
 
     with subprocess.Popen(program) as process:
         try:
-            wait_until(answers, awaited="the server", timeout=30)
+            wait_until(answers, description="the server", timeout=30)
             yield url
         finally:
             process.terminate()

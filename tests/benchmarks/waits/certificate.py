@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def make_certificate(folder: Path, *, lasts: dt.timedelta = dt.timedelta(days=1)) -> tuple[Path, Path]:
+def make_certificate(folder: Path, *, lifetime: dt.timedelta = dt.timedelta(days=1)) -> tuple[Path, Path]:
     """Make a certificate that signs itself.
 
     :param folder: where to.
-    :param lasts: how long from now on it is valid; less than nothing makes one that has expired.
+    :param lifetime: how long from now on it is valid; less than nothing makes one that has expired.
     :returns: the files of the certificate and of its key.
     """
     key = ec.generate_private_key(ec.SECP256R1())
@@ -31,7 +31,7 @@ def make_certificate(folder: Path, *, lasts: dt.timedelta = dt.timedelta(days=1)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + lasts)
+        .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 TOKEN = "cop_benchmark"
 #: Seconds between two looks, and for all waits together.
-INTERVAL, CAP = 5.0, 180.0
-_PROBE = 0.1
+POLL_INTERVAL_SECONDS, TIMEOUT_SECONDS = 5.0, 180.0
+_LOOP_PROBE_SECONDS = 0.1
 
 
-def ours(url: str) -> Run:
+def provider_trigger(url: str) -> Run:
     """Return this provider's trigger."""
     extra = {"verify": os.environ.get("SSL_CERT_FILE", "true")}
     os.environ["AIRFLOW_CONN_CODEOCEAN_DEFAULT"] = json.dumps(
@@ -33,7 +33,9 @@ def ours(url: str) -> Run:
     )
     from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
-    return _triggers(lambda asset_id: CodeOceanDataAssetTrigger(asset_id, poll_interval=INTERVAL))
+    return _run_triggers(
+        lambda asset_id: CodeOceanDataAssetTrigger(asset_id, poll_interval=POLL_INTERVAL_SECONDS)
+    )
 
 
 def http_trigger(url: str) -> Run:
@@ -45,15 +47,15 @@ def http_trigger(url: str) -> Run:
 
     def make(asset_id: str) -> Any:
         return HttpEventTrigger(
-            response_check_path="tests.benchmarks.waits.check.is_over",
+            response_check_path="tests.benchmarks.waits.response_check.is_over",
             http_conn_id="codeocean_http",
             auth_type="aiohttp.BasicAuth",
             method="GET",
             endpoint=f"api/v1/data_assets/{asset_id}",
-            poll_interval=INTERVAL,
+            poll_interval=POLL_INTERVAL_SECONDS,
         )
 
-    return _triggers(make)
+    return _run_triggers(make)
 
 
 def client_per_trigger(url: str) -> Run:
@@ -77,12 +79,12 @@ def client_per_trigger(url: str) -> Run:
                     if answer.json()["state"] in ("ready", "failed"):
                         yield TriggerEvent({"status": "success"})
                         return
-                    await asyncio.sleep(INTERVAL)
+                    await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
-    return _triggers(Trigger)
+    return _run_triggers(Trigger)
 
 
-def sdk(url: str) -> Run:
+def sdk_threads(url: str) -> Run:
     """Return the official SDK's wait, in a thread for each data asset: in Airflow, a worker for each."""
     import airflow.sdk
     from codeocean import CodeOcean
@@ -93,14 +95,16 @@ def sdk(url: str) -> Run:
         def wait(asset_id: str) -> None:
             asset = cast("DataAsset", type("_", (), {"id": asset_id}))
             try:
-                CodeOcean(url, TOKEN).data_assets.wait_until_ready(asset, polling_interval=INTERVAL)
+                CodeOcean(url, TOKEN).data_assets.wait_until_ready(
+                    asset, polling_interval=POLL_INTERVAL_SECONDS
+                )
             except Exception as error:  # noqa: BLE001 - it is counted
                 notice(asset_id, type(error).__name__)
             else:
                 notice(asset_id, None)
 
         threads = [threading.Thread(target=wait, args=(asset_id,), daemon=True) for asset_id in ids]
-        until = time.monotonic() + CAP
+        until = time.monotonic() + TIMEOUT_SECONDS
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -111,14 +115,14 @@ def sdk(url: str) -> Run:
 
 
 CONTESTANTS: dict[str, Callable[[str], Run]] = {
-    "this provider": ours,
+    "this provider": provider_trigger,
     "HttpTrigger": http_trigger,
     "a client per trigger": client_per_trigger,
-    "SDK in threads": sdk,
+    "SDK in threads": sdk_threads,
 }
 
 
-def _triggers(make: Callable[[str], Any]) -> Run:
+def _run_triggers(make: Callable[[str], Any]) -> Run:
     """Run triggers as a triggerer does: a task for each, in one event loop."""
 
     async def wait(trigger: Any, asset_id: str, notice: Notice) -> None:
@@ -134,14 +138,14 @@ def _triggers(make: Callable[[str], Any]) -> Run:
     async def watch_the_loop(late: list[float]) -> None:
         while True:
             begin = time.monotonic()
-            await asyncio.sleep(_PROBE)
-            late.append(time.monotonic() - begin - _PROBE)
+            await asyncio.sleep(_LOOP_PROBE_SECONDS)
+            late.append(time.monotonic() - begin - _LOOP_PROBE_SECONDS)
 
     async def all_of(waits: list[Coroutine[Any, Any, None]]) -> list[float]:
         late: list[float] = []
         watching = asyncio.create_task(watch_the_loop(late))
         tasks = [asyncio.create_task(each) for each in waits]
-        _, left = await asyncio.wait(tasks, timeout=CAP)
+        _, left = await asyncio.wait(tasks, timeout=TIMEOUT_SECONDS)
         for task in [*left, watching]:
             task.cancel()
         await asyncio.gather(*left, watching, return_exceptions=True)

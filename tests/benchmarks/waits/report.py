@@ -31,7 +31,7 @@ STYLE = Style(
     colors=("#1b6ac9", "#d9480f", "#868e96", "#5f3dc4"),
 )
 #: What the plots' axis shows.
-_SCALE = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_Y_LABELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Result:
     """What came of one run.
 
     :param name: the contestant.
-    :param n: how many data assets.
-    :param rate: requests a second that the server allowed; 0 for all.
-    :param tls: over TLS.
+    :param asset_count: how many data assets.
+    :param requests_per_second: requests a second that the server allowed; 0 for all.
+    :param uses_tls: over TLS.
     :param figures: what was measured; nothing where it did not end.
     """
 
     name: str
-    n: int
-    rate: int
-    tls: bool
+    asset_count: int
+    requests_per_second: int
+    uses_tls: bool
     figures: dict[str, Any]
 
     def __str__(self) -> str:
@@ -59,10 +59,13 @@ class Result:
         figures, server = self.figures, self.figures["server"]
         latency = figures.get("latency", [None] * 3)
         way = ", ".join(
-            [*([f"{self.rate} requests/s allowed"] if self.rate else []), *(["TLS"] if self.tls else [])]
+            [
+                *([f"{self.requests_per_second} requests/s allowed"] if self.requests_per_second else []),
+                *(["TLS"] if self.uses_tls else []),
+            ]
         )
         return [
-            f"{self.n:,}",
+            f"{self.asset_count:,}",
             way or "open",
             f"**{self.name}**" if self.name == "this provider" else self.name,
             _number(figures.get("cpu")),
@@ -84,7 +87,7 @@ def table(results: list[Result]) -> str:
 
 def plots(results: list[Result]) -> dict[str, str]:
     """Return plots as SVG, by name: CPU seconds, and how late an end is noticed, by number of waits."""
-    open_ones = [result for result in results if not result.rate and not result.tls]
+    open_ones = [result for result in results if not result.requests_per_second and not result.uses_tls]
     return {
         "waits_cpu": _plot(open_ones, "CPU seconds to wait for N data assets", lambda each: each.get("cpu")),
         "waits_latency": _plot(
@@ -96,7 +99,7 @@ def plots(results: list[Result]) -> dict[str, str]:
 
 
 def _plot(results: list[Result], title: str, value: Any) -> str:
-    counts = sorted({result.n for result in results})
+    counts = sorted({result.asset_count for result in results})
     chart = pygal.Line(
         style=STYLE,
         js=(),
@@ -108,12 +111,12 @@ def _plot(results: list[Result], title: str, value: Any) -> str:
         height=500,
         dots_size=5,
         margin_right=40,
-        y_labels=_SCALE,
+        y_labels=_Y_LABELS,
         formatter=lambda number: "" if number is None else f"{number:.3g}",
     )
     chart.x_labels = [f"{count:,}" for count in counts]
     for name in dict.fromkeys(result.name for result in results):
-        by_count = {result.n: value(result.figures) for result in results if result.name == name}
+        by_count = {result.asset_count: value(result.figures) for result in results if result.name == name}
         chart.add(name, [by_count.get(count) for count in counts])
     return str(chart.render(is_unicode=True, disable_xml_declaration=True))
 

@@ -23,50 +23,50 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 NEVER = float("inf")
 #: Status, body, and further headers.
-Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
+Response = tuple[int, bytes, list[tuple[bytes, bytes]]]
 
 
 @dataclass(slots=True)
 class Asset:
     """A data asset: when it is ready, and what is answered before and after.
 
-    :ivar is_shown: whether searches show it.
+    :ivar is_indexed: whether searches show it.
     """
 
     ready_in: float
     ready_at: float
     draft: bytes
     ready: bytes
-    is_shown: bool = True
+    is_indexed: bool = True
 
-    def body(self, now: float) -> bytes:
+    def payload_at(self, now: float) -> bytes:
         """Return what is answered now."""
         return self.ready if now >= self.ready_at else self.draft
 
     def read(self, now: float) -> bytes:
         """Return what is answered now. One that no search shows yet begins with its first reading."""
-        if not self.is_shown:
-            self.is_shown, self.ready_at = True, now + self.ready_in
-        return self.body(now)
+        if not self.is_indexed:
+            self.is_indexed, self.ready_at = True, now + self.ready_in
+        return self.payload_at(now)
 
 
 class Server:
     """The server, an ASGI application.
 
-    :param rate: requests a second that are allowed, with a second's worth at once; 0 allows all.
+    :param requests_per_second: allowed requests per second, with a burst of as many; 0 allows all.
     """
 
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
+    def __init__(self, requests_per_second: float) -> None:
+        self.requests_per_second = requests_per_second
         self.assets: dict[str, Asset] = {}
-        self.newest: list[Asset] = []
-        self.begin()
+        self.newest_assets: list[Asset] = []
+        self.reset_counters()
 
-    def begin(self) -> None:
+    def reset_counters(self) -> None:
         """Count from here."""
         self.requests: Counter[str] = Counter()
-        self.refused = self.connections = 0
-        self._tokens, self._refilled_at = self.rate, time.monotonic()
+        self.rejected = self.connections = 0
+        self._tokens, self._refilled_at = self.requests_per_second, time.monotonic()
         self._cpu = time.process_time()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -77,66 +77,74 @@ class Server:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, answer, extra = self.answer(scope["method"], scope["path"], body)
+        status, answer, extra = self.respond(scope["method"], scope["path"], body)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer)), *extra]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    def answer(self, method: str, path: str, body: bytes) -> Answer:
+    def respond(self, method: str, path: str, body: bytes) -> Response:
         """Return status, body and further headers."""
         match path.strip("/").split("/"):
             case ["bench", "assets"]:
-                answer: Answer = 200, self._make(**json.loads(body)), []
+                answer: Response = 200, self._create_assets(**json.loads(body)), []
             case ["bench", "start"]:
                 answer = 200, self._start(), []
             case ["bench", "stats"]:
                 answer = 200, self._stats(), []
             case ["api", "v1", "data_assets", "search"] if method == "POST":
-                answer = self._limited("search") or (200, self._search(json.loads(body)), [])
+                answer = self._apply_rate_limit("search") or (200, self._search(json.loads(body)), [])
             case ["api", "v1", "data_assets", asset_id] if asset_id in self.assets:
-                answer = self._limited("read") or (200, self.assets[asset_id].read(time.monotonic()), [])
+                answer = self._apply_rate_limit("read") or (
+                    200,
+                    self.assets[asset_id].read(time.monotonic()),
+                    [],
+                )
             case ["ready", asset_id] if asset_id in self.assets:
                 ready = time.monotonic() >= self.assets[asset_id].ready_at
-                answer = self._limited("read") or (200 if ready else 404, b"{}", [])
+                answer = self._apply_rate_limit("read") or (200 if ready else 404, b"{}", [])
             case _:
                 answer = 404, b'{"message":"not found"}', []
         return answer
 
-    def _limited(self, kind: str) -> Answer | None:
+    def _apply_rate_limit(self, kind: str) -> Response | None:
         self.requests[kind] += 1
-        if not self.rate:
+        if not self.requests_per_second:
             return None
         now = time.monotonic()
-        self._tokens = min(self.rate, self._tokens + (now - self._refilled_at) * self.rate)
+        self._tokens = min(
+            self.requests_per_second, self._tokens + (now - self._refilled_at) * self.requests_per_second
+        )
         self._refilled_at = now
         if self._tokens >= 1:
             self._tokens -= 1
             return None
-        self.refused += 1
+        self.rejected += 1
         return 429, b'{"message":"too many requests"}', [(b"retry-after", b"1")]
 
-    def _make(self, n: int, seed: int, first: float, last: float, begun: bool = True) -> bytes:
+    def _create_assets(
+        self, count: int, seed: int, first: float, last: float, starts_at_once: bool = True
+    ) -> bytes:
         chance = random.Random(seed)
         made = {}
-        for number in range(n):
+        for number in range(count):
             asset_id, ready_in = str(uuid.UUID(int=chance.getrandbits(128))), chance.uniform(first, last)
-            fields = _fields(asset_id, number, chance)
+            fields = _asset_fields(asset_id, number, chance)
             asset = Asset(
                 ready_in,
                 NEVER,
                 draft=json.dumps({**fields, "state": "draft"}).encode(),
                 ready=json.dumps({**fields, "state": "ready", "files": 12, "size": 34567}).encode(),
-                is_shown=begun,
+                is_indexed=starts_at_once,
             )
             self.assets[asset_id] = asset
-            self.newest.insert(0, asset)
+            self.newest_assets.insert(0, asset)
             made[asset_id] = ready_in
         return json.dumps(made).encode()
 
     def _start(self) -> bytes:
-        self.begin()
+        self.reset_counters()
         now = time.monotonic()
-        for asset in self.newest:
+        for asset in self.newest_assets:
             if asset.ready_at == NEVER:
                 asset.ready_at = now + asset.ready_in
         return json.dumps(now).encode()
@@ -145,8 +153,10 @@ class Server:
         now = time.monotonic()
         begin = int(params.get("next_token") or 0)
         end = begin + (params.get("limit") or 100)
-        more = end < len(self.newest)
-        results = b",".join([asset.body(now) for asset in self.newest[begin:end] if asset.is_shown])
+        more = end < len(self.newest_assets)
+        results = b",".join(
+            [asset.payload_at(now) for asset in self.newest_assets[begin:end] if asset.is_indexed]
+        )
         head = {"has_more": more, "next_token": str(end) if more else ""}
         return json.dumps(head).encode()[:-1] + b',"results":[' + results + b"]}"
 
@@ -155,16 +165,16 @@ class Server:
             {
                 "searches": self.requests["search"],
                 "readings": self.requests["read"],
-                "refused": self.refused,
+                "refused": self.rejected,
                 "connections": self.connections,
                 "cpu": time.process_time() - self._cpu,
             }
         ).encode()
 
 
-def _fields(asset_id: str, number: int, chance: random.Random) -> dict[str, Any]:
+def _asset_fields(asset_id: str, number: int, rng: random.Random) -> dict[str, Any]:
     """Return what a captured result of a lab looks like: about 900 bytes."""
-    ids = [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(5)]
+    ids = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(5)]
     return {
         "id": asset_id,
         "created": int(time.time()),
@@ -176,7 +186,7 @@ def _fields(asset_id: str, number: int, chance: random.Random) -> dict[str, Any]
         "tags": ["sorting", "nightly", f"subject-{number % 100}"],
         "last_used": 0,
         "provenance": {
-            "commit": f"{chance.getrandbits(160):040x}",
+            "commit": f"{rng.getrandbits(160):040x}",
             "run_script": "code/run",
             "docker_image": ids[1],
             "capsule": ids[2],

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from scripts.real_airflow import RealAirflow
-from tests.benchmarks.waits.__main__ import Setting, serving
+from tests.benchmarks.waits.__main__ import Setting, run_server
+from tests.benchmarks.waits.contestant_process import call_server
 from tests.benchmarks.waits.contestants import TOKEN
-from tests.benchmarks.waits.measured import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 DAGS = Path(__file__).parent / "dags"
 LABELS = {"deferrable": "deferrable, from workers", "worker_free": "**`start_from_trigger=True`**"}
 #: How many waits of each warm Airflow up.
-WARM_UP = 4
+WARM_UP_TASKS = 4
 #: Seconds for a run.
-PATIENCE = 1800.0
+RUN_TIMEOUT_SECONDS = 1800.0
 #: What each process of a task writes into its log first.
-_FIRST_LINE = "::group::Pre Execute"
+_TASK_LOG_MARKER = "::group::Pre Execute"
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Cost:
     """What one run cost.
 
     :param seconds: from its start to its end.
-    :param workers: processes that were started for tasks.
-    :param cpu: CPU seconds of each component, with all the processes that it started.
+    :param worker_processes: processes that were started for tasks.
+    :param cpu_seconds: CPU seconds of each component, with all the processes that it started.
     """
 
     seconds: float
-    workers: int
-    cpu: dict[str, float]
+    worker_processes: int
+    cpu_seconds: dict[str, float]
 
 
 def main() -> None:
@@ -54,11 +54,11 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, serving(Setting(arguments.tasks)) as url:
+    with tempfile.TemporaryDirectory() as name, run_server(Setting(arguments.tasks)) as url:
         folder = Path(name)
         ids = {
-            prefix + dag_id: _make(url, seed, n, arguments.seconds)
-            for number, (prefix, n) in enumerate((("warm_up_", WARM_UP), ("", arguments.tasks)))
+            prefix + dag_id: _create_assets(url, seed, n, arguments.seconds)
+            for number, (prefix, n) in enumerate((("warm_up_", WARM_UP_TASKS), ("", arguments.tasks)))
             for seed, dag_id in enumerate(LABELS, start=2 * number)
         }
         (folder / "ids.json").write_text(json.dumps(ids))
@@ -71,12 +71,14 @@ def main() -> None:
             parallelism=4,
         ) as airflow:
             costs = {dag_id: measure(airflow, dag_id) for dag_id in ids}
-    _print(arguments.tasks, arguments.seconds, {dag_id: costs[dag_id] for dag_id in LABELS})
+    _print_table(arguments.tasks, arguments.seconds, {dag_id: costs[dag_id] for dag_id in LABELS})
 
 
-def _make(url: str, seed: int, n: int, seconds: float) -> list[str]:
+def _create_assets(url: str, seed: int, n: int, seconds: float) -> list[str]:
     return list(
-        call(f"{url}/bench/assets", {"n": n, "seed": seed, "first": seconds, "last": seconds, "begun": False})
+        call_server(
+            f"{url}/bench/assets", {"n": n, "seed": seed, "first": seconds, "last": seconds, "begun": False}
+        )
     )
 
 
@@ -88,40 +90,42 @@ def measure(airflow: RealAirflow, dag_id: str) -> Cost:
     :returns: what it cost.
     """
     airflow.wait_for_dag(dag_id)
-    before, began = _cpu(airflow), time.monotonic()
-    run = airflow.run(dag_id, timeout=PATIENCE)
-    seconds, after = time.monotonic() - began, _cpu(airflow)
+    before, began = _cpu_by_component(airflow), time.monotonic()
+    run = airflow.run(dag_id, timeout=RUN_TIMEOUT_SECONDS)
+    seconds, after = time.monotonic() - began, _cpu_by_component(airflow)
     if run.state != "success":
         raise RuntimeError(f"{dag_id} has {run.state}")
     logs = airflow.task_logs(dag_id, run.run_id)
-    workers = sum(path.read_text(errors="replace").count(_FIRST_LINE) for path in logs)
+    workers = sum(path.read_text(errors="replace").count(_TASK_LOG_MARKER) for path in logs)
     return Cost(seconds, workers, {name: after[name] - before[name] for name in after})
 
 
-def _cpu(airflow: RealAirflow) -> dict[str, float]:
+def _cpu_by_component(airflow: RealAirflow) -> dict[str, float]:
     """CPU seconds of each component until now, with those of the processes that have ended."""
-    return {name: sum(_times(airflow, name)) for name in airflow.components}
+    return {name: sum(_process_cpu_seconds(airflow, name)) for name in airflow.components}
 
 
-def _times(airflow: RealAirflow, component: str) -> Iterator[float]:
-    for process in airflow.tree(component):
+def _process_cpu_seconds(airflow: RealAirflow, component: str) -> Iterator[float]:
+    for process in airflow.living_processes(component):
         try:
             yield sum(process.cpu_times()[:4])
         except psutil.NoSuchProcess:
             continue
 
 
-def _print(tasks: int, seconds: float, costs: dict[str, Cost]) -> None:
-    components = list(next(iter(costs.values())).cpu)
+def _print_table(tasks: int, seconds: float, costs: dict[str, Cost]) -> None:
+    components = list(next(iter(costs.values())).cpu_seconds)
     columns = (f"{tasks} mapped waits of {seconds:g} s", "Seconds", "Worker processes", "CPU s", *components)
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for dag_id, cost in costs.items():
-        cpu = " | ".join(f"{value:.0f}" for value in (sum(cost.cpu.values()), *cost.cpu.values()))
-        print(f"| {LABELS[dag_id]} | {cost.seconds:.0f} | {cost.workers} | {cpu} |")
+        cpu = " | ".join(
+            f"{value:.0f}" for value in (sum(cost.cpu_seconds.values()), *cost.cpu_seconds.values())
+        )
+        print(f"| {LABELS[dag_id]} | {cost.seconds:.0f} | {cost.worker_processes} | {cpu} |")
     classic, ours = costs.values()
     print(
         f"{classic.seconds / ours.seconds:.1f} times sooner, "
-        f"{sum(classic.cpu.values()) / sum(ours.cpu.values()):.1f} times less CPU"
+        f"{sum(classic.cpu_seconds.values()) / sum(ours.cpu_seconds.values()):.1f} times less CPU"
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG
-from crash_observed import Observed
+from crash_observed import CrashHooksMixin
 
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 
 
-class ObservedCapture(Observed, CodeOceanCaptureResultOperator):
+class ObservedCapture(CrashHooksMixin, CodeOceanCaptureResultOperator):
     """The operator, observed."""
 
 

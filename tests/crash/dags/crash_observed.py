@@ -8,7 +8,7 @@ from pathlib import Path
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
 
-class Observed:
+class CrashHooksMixin:
     """Mixin of an operator: tells its process ids, and asks Code Ocean something at two more points.
 
     The emulator can hold these requests, and with them the process.
@@ -23,9 +23,9 @@ class Observed:
         report.with_suffix(".draft").write_text(f"{os.getpid()} {os.getppid()}")
         report.with_suffix(".draft").rename(report)
         with CodeOceanHook(self.codeocean_conn_id).get_conn() as client:
-            self.ask(client)
+            self.send_probe(client)
 
-    def ask(self, client):
+    def send_probe(self, client):
         """Ask something before anything else."""
         client.computations.get(self.computation_id)
 

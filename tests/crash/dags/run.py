@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG
-from crash_observed import Observed
+from crash_observed import CrashHooksMixin
 
 from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
 
 
-class ObservedRun(Observed, CodeOceanRunCapsuleOperator):
+class ObservedRun(CrashHooksMixin, CodeOceanRunCapsuleOperator):
     """The operator, observed."""
 
-    def ask(self, client):
+    def send_probe(self, client):
         """Ask something before anything else."""
         client.capsules.get(self.capsule_id)
 

@@ -1,4 +1,4 @@
-"""Captures, in each way that a DAG can ask for one. All take the computation from the run's configuration."""
+"""Captures in each mode. The computation comes from the run's configuration."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 from airflow.providers.common.compat.sdk import task
 
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
 COMPUTATION = "{{ params.computation_id }}"
 PARAMS = {"computation_id": "", "computation_ids": [], "bucket": "", "name": "n"}
 DAGS: list[Any] = []
 
-WAYS: dict[str, dict[str, Any]] = {
+WAIT_MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "in_worker": {"deferrable": False},
     "without_waiting": {"wait_for_completion": False},
 }
 
-dag = partial(one_of, DAGS, params=PARAMS)
+dag = partial(build_dag, DAGS, params=PARAMS)
 
-for way, arguments in WAYS.items():
-    with dag(f"capture_{way}"):
+for mode, arguments in WAIT_MODES.items():
+    with dag(f"capture_{mode}"):
         CodeOceanCaptureResultOperator(
             task_id="capture",
             computation_id=COMPUTATION,
@@ -38,7 +38,7 @@ for way, arguments in WAYS.items():
             **arguments,
         )
 
-    with dag(f"capture_external_{way}"):
+    with dag(f"capture_external_{mode}"):
         CodeOceanCaptureResultOperator(
             task_id="capture",
             computation_id=COMPUTATION,

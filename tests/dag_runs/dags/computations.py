@@ -1,4 +1,4 @@
-"""Runs of capsules and pipelines, and all else that is done with computations."""
+"""Runs of capsules and pipelines, and the other operations on computations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from airflow_provider_codeocean.operators.computation import (
     CodeOceanRunCapsuleOperator,
     CodeOceanRunPipelineOperator,
 )
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
-TEXTS = ("capsule_id", "pipeline_id", "computation_id", "data_asset_id", "mode")
-PARAMS: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), "processes": {}}
-WAYS: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
+TEXT_PARAMS = ("capsule_id", "pipeline_id", "computation_id", "data_asset_id", "mode")
+PARAMS: dict[str, Any] = {**dict.fromkeys(TEXT_PARAMS, ""), "processes": {}}
+WAIT_MODES: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
 DAGS: list[Any] = []
-# What is an object in the configuration stays one.
-dag = partial(one_of, DAGS, params=PARAMS, render_template_as_native_obj=True)
+# Objects in the configuration stay objects.
+dag = partial(build_dag, DAGS, params=PARAMS, render_template_as_native_obj=True)
 
-for way, arguments in WAYS.items():
-    with dag(f"run_capsule_{way}"):
+for mode, arguments in WAIT_MODES.items():
+    with dag(f"run_capsule_{mode}"):
         CodeOceanRunCapsuleOperator(
             task_id="act",
             capsule_id="{{ params.capsule_id }}",
@@ -34,7 +34,7 @@ for way, arguments in WAYS.items():
             **RETRIES,
         )
 
-    with dag(f"run_pipeline_{way}"):
+    with dag(f"run_pipeline_{mode}"):
         CodeOceanRunPipelineOperator(
             task_id="act",
             pipeline_id="{{ params.pipeline_id }}",
@@ -44,7 +44,7 @@ for way, arguments in WAYS.items():
             **RETRIES,
         )
 
-    with dag(f"run_twice_{way}"):
+    with dag(f"run_twice_{mode}"):
         CodeOceanRunCapsuleOperator(
             task_id="act",
             capsule_id="{{ params.capsule_id }}",

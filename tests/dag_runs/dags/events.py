@@ -1,4 +1,4 @@
-"""DAGs that asset watchers start. Tests start them: what the events say makes no difference."""
+"""DAGs that asset watchers start. Tests can start them too, because the DAGs do not read the events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 CAPSULE = os.environ.get("CODEOCEAN_CAPSULE_ID", "c1")
-HERE = {"retries": 0, "poll_interval": 0.01}
+TASK_ARGUMENTS = {"retries": 0, "poll_interval": 0.01}
 
 DAGS = []
 if AIRFLOW_V_3_0_PLUS:
@@ -23,7 +23,7 @@ if AIRFLOW_V_3_0_PLUS:
             capture={"tags": ["finished"], "on_no_results": "fail"},
             share_with={"everyone": "viewer"},
             limit=3,
-            task_arguments=HERE,
+            operator_kwargs=TASK_ARGUMENTS,
             deferrable=False,
         ),
     ]

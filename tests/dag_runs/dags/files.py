@@ -1,4 +1,4 @@
-"""Listing and downloading, each in a DAG of its own; the run's configuration says what."""
+"""One DAG per operation on files. The arguments come from the run's configuration."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from airflow_provider_codeocean.operators.files import (
     CodeOceanDownloadFilesOperator,
     CodeOceanListFilesOperator,
 )
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
 PARAMS: dict[str, Any] = {**dict.fromkeys(("id", "target", "path"), ""), "pattern": None}
-WHICH: dict[str, Any] = {"path": "{{ params.path }}", "pattern": "{{ params.pattern }}"}
+FILE_SELECTION: dict[str, Any] = {"path": "{{ params.path }}", "pattern": "{{ params.pattern }}"}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
 DAGS: list[Any] = []
-# What is an object in the configuration stays one.
-dag = partial(one_of, DAGS, params=PARAMS, render_template_as_native_obj=True)
+# Objects in the configuration stay objects.
+dag = partial(build_dag, DAGS, params=PARAMS, render_template_as_native_obj=True)
 
-for whose in ("data_asset_id", "computation_id"):
-    arguments: dict[str, Any] = {whose: "{{ params.id }}", **WHICH, **RETRIES}
-    with dag(f"list_{whose}"):
+for id_argument in ("data_asset_id", "computation_id"):
+    arguments: dict[str, Any] = {id_argument: "{{ params.id }}", **FILE_SELECTION, **RETRIES}
+    with dag(f"list_{id_argument}"):
         CodeOceanListFilesOperator(task_id="act", **arguments)
-    with dag(f"download_{whose}"):
+    with dag(f"download_{id_argument}"):
         CodeOceanDownloadFilesOperator(task_id="act", target="{{ params.target }}", **arguments)
 
 for on_empty in ("return", "skip", "fail"):

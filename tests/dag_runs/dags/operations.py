@@ -1,4 +1,4 @@
-"""What can be done with data assets, each in a DAG of its own; the run's configuration says what with."""
+"""One DAG per operation on data assets. The arguments come from the run's configuration."""
 
 from __future__ import annotations
 
@@ -24,19 +24,24 @@ from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataA
 from airflow_provider_codeocean.sensors.computation import CodeOceanComputationSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 from airflow_provider_codeocean.sensors.transfer import CodeOceanTransferSensor
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
 ASSET = "{{ params.data_asset_id }}"
-TEXTS = ("data_asset_id", "computation_id", "capsule_id", "bucket", "prefix", "query", "email", "group")
-PARAMS: dict[str, Any] = {**dict.fromkeys(TEXTS, ""), "source": {}, "metadata": {}, "last_transferred": None}
-WAYS: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
+TEXT_PARAMS = ("data_asset_id", "computation_id", "capsule_id", "bucket", "prefix", "query", "email", "group")
+PARAMS: dict[str, Any] = {
+    **dict.fromkeys(TEXT_PARAMS, ""),
+    "source": {},
+    "metadata": {},
+    "last_transferred": None,
+}
+WAIT_MODES: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
 DAGS: list[Any] = []
-# What is an object in the configuration stays one.
-dag = partial(one_of, DAGS, params=PARAMS, render_template_as_native_obj=True)
+# Objects in the configuration stay objects.
+dag = partial(build_dag, DAGS, params=PARAMS, render_template_as_native_obj=True)
 
-for way, arguments in WAYS.items():
-    with dag(f"create_{way}"):
+for mode, arguments in WAIT_MODES.items():
+    with dag(f"create_{mode}"):
         CodeOceanCreateDataAssetOperator(
             task_id="act",
             name="made of files",
@@ -48,12 +53,12 @@ for way, arguments in WAYS.items():
             **RETRIES,
         )
 
-    with dag(f"combine_{way}"):
+    with dag(f"combine_{mode}"):
         CodeOceanCreateDataAssetOperator(
             task_id="act", name="combined", data_asset_ids=[ASSET], poll_interval=0.05, **arguments, **RETRIES
         )
 
-    with dag(f"transfer_{way}"):
+    with dag(f"transfer_{mode}"):
         CodeOceanTransferDataAssetOperator(
             task_id="act",
             data_asset_id=ASSET,
@@ -64,7 +69,7 @@ for way, arguments in WAYS.items():
             **RETRIES,
         )
 
-    with dag(f"sense_transfer_{way}"):
+    with dag(f"sense_transfer_{mode}"):
         CodeOceanTransferSensor(
             task_id="act",
             data_asset_id=ASSET,
@@ -75,7 +80,7 @@ for way, arguments in WAYS.items():
             **RETRIES,
         )
 
-    with dag(f"sense_computation_{way}"):
+    with dag(f"sense_computation_{mode}"):
         CodeOceanComputationSensor(
             task_id="act",
             computation_id="{{ params.computation_id }}",
@@ -85,7 +90,7 @@ for way, arguments in WAYS.items():
             **RETRIES,
         )
 
-    with dag(f"sense_search_{way}"):
+    with dag(f"sense_search_{mode}"):
         CodeOceanDataAssetSearchSensor(
             task_id="act", query="{{ params.query }}", poke_interval=0.05, timeout=60, **arguments, **RETRIES
         )
@@ -125,7 +130,7 @@ with dag("permissions"):
 for on_empty in ("return", "skip", "fail"):
     with dag(f"search_{on_empty}"):
         CodeOceanSearchDataAssetsOperator(
-            task_id="act", query="{{ params.query }}", on_empty=on_empty, only_ids=True, retries=0
+            task_id="act", query="{{ params.query }}", on_empty=on_empty, return_ids=True, retries=0
         )
 with dag("search_in_trouble"):
     CodeOceanSearchDataAssetsOperator(task_id="act", query="{{ params.query }}", **RETRIES)

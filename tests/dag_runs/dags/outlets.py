@@ -1,4 +1,4 @@
-"""Tasks that make or move data assets, and have outlets of both kinds."""
+"""Tasks that create or transfer data assets, with outlets of both kinds."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from airflow_provider_codeocean.operators.data_asset import (
     CodeOceanCreateDataAssetOperator,
 )
 from airflow_provider_codeocean.operators.transfer import CodeOceanTransferDataAssetOperator
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
 PARAMS = {"computation_id": "", "data_asset_id": "", "capsule_id": "", "bucket": "", "ids": []}
-WAYS: dict[str, dict[str, Any]] = {
+WAIT_MODES: dict[str, dict[str, Any]] = {
     "deferred": {"deferrable": True},
     "in_worker": {"deferrable": False},
     "without_waiting": {"wait_for_completion": False},
 }
 DAGS: list[Any] = []
-dag = partial(one_of, DAGS, params=PARAMS)
+dag = partial(build_dag, DAGS, params=PARAMS)
 
-for way, arguments in WAYS.items():
-    with dag(f"announce_capture_{way}") as made:
+for mode, arguments in WAIT_MODES.items():
+    with dag(f"announce_capture_{mode}") as announcing:
         CodeOceanCaptureResultOperator(
             task_id="act",
             computation_id="{{ params.computation_id }}",
             capsule_id="{{ params.capsule_id }}",
             name="announced",
             target={"bucket": "{{ params.bucket }}", "prefix": "/announced/"},
-            outlets=[AssetAlias(f"alias of {made.dag_id}"), Asset(f"x-test://{made.dag_id}")],
+            outlets=[AssetAlias(f"alias of {announcing.dag_id}"), Asset(f"x-test://{announcing.dag_id}")],
             poll_interval=0.05,
             **arguments,
         )
 
-    with dag(f"announce_transfer_{way}") as made:
+    with dag(f"announce_transfer_{mode}") as announcing:
         CodeOceanTransferDataAssetOperator(
             task_id="act",
             data_asset_id="{{ params.data_asset_id }}",
             target={"bucket": "{{ params.bucket }}"},
-            outlets=[AssetAlias(f"alias of {made.dag_id}"), Asset(f"x-test://{made.dag_id}")],
+            outlets=[AssetAlias(f"alias of {announcing.dag_id}"), Asset(f"x-test://{announcing.dag_id}")],
             poll_interval=0.05,
             **arguments,
         )

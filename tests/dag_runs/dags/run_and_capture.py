@@ -1,4 +1,4 @@
-"""Runs of capsules and pipelines whose results are captured, shared and moved."""
+"""Runs of capsules and pipelines whose results are captured, shared, and transferred."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 from airflow.providers.common.compat.sdk import task_group
 
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
-TEXTS = ("capsule_id", "pipeline_id", "email", "bucket")
-SOON = {"poll_interval": 0.05}
+TEXT_PARAMS = ("capsule_id", "pipeline_id", "email", "bucket")
+SHORT_POLL = {"poll_interval": 0.05}
 DAGS: list[Any] = []
-dag = partial(one_of, DAGS, params=dict.fromkeys(TEXTS, ""))
+dag = partial(build_dag, DAGS, params=dict.fromkeys(TEXT_PARAMS, ""))
 
-for way, deferrable in (("deferred", True), ("in_worker", False)):
-    with dag(f"run_and_capture_{way}"):
+for mode, deferrable in (("deferred", True), ("in_worker", False)):
+    with dag(f"run_and_capture_{mode}"):
         CodeOceanRunAndCaptureTaskGroup(
             "sort",
             capsule_id="{{ params.capsule_id }}",
             name="sorted on {{ ds }}",
-            run={"parameters": {"threshold": 5}, **SOON},
-            capture={"tags": ["sorted"], **SOON},
-            share={"users": [{"email": "{{ params.email }}", "role": "viewer"}]},
-            transfer={"target": {"bucket": "{{ params.bucket }}"}, **SOON},
-            task_arguments={"retries": 6, "retry_delay": 0, "timeout": 60, "on_kill": "leave"},
+            run={"parameters": {"threshold": 5}, **SHORT_POLL},
+            capture={"tags": ["sorted"], **SHORT_POLL},
+            share_with={"users": [{"email": "{{ params.email }}", "role": "viewer"}]},
+            transfer={"target": {"bucket": "{{ params.bucket }}"}, **SHORT_POLL},
+            operator_kwargs={"retries": 6, "retry_delay": 0, "timeout": 60, "on_kill": "leave"},
             deferrable=deferrable,
         )
 
 with dag("pipeline_and_capture"):
     CodeOceanRunAndCaptureTaskGroup(
-        pipeline_id="{{ params.pipeline_id }}", name="processed", run=SOON, capture=SOON
+        pipeline_id="{{ params.pipeline_id }}", name="processed", run=SHORT_POLL, capture=SHORT_POLL
     )
 
 with dag("run_and_capture_named_by_results"):
     CodeOceanRunAndCaptureTaskGroup(
         capsule_id="{{ params.capsule_id }}",
         name="no name",
-        run=SOON,
-        capture={"name_file": "data_description.json", **SOON},
+        run=SHORT_POLL,
+        capture={"name_file": "data_description.json", **SHORT_POLL},
     )
 
 with dag("run_and_capture_many"):
@@ -50,8 +50,8 @@ with dag("run_and_capture_many"):
         CodeOceanRunAndCaptureTaskGroup(
             capsule_id="{{ params.capsule_id }}",
             name="sorted {{ ti.map_index }}",
-            run={"parameters": parameters, **SOON},
-            capture=SOON,
+            run={"parameters": parameters, **SHORT_POLL},
+            capture=SHORT_POLL,
         )
 
     sort.expand(parameters=[["1"], ["2"]])

@@ -1,11 +1,11 @@
-"""Sensors, in each of their modes. All take the data asset from the run's configuration."""
+"""Sensors in each mode. The data asset comes from the run's configuration."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
-from tests.dag_runs.one_of_many import one_of
+from tests.dag_runs.dag_factory import build_dag
 
 DAGS: list[Any] = []
 MODES: dict[str, dict[str, Any]] = {
@@ -23,7 +23,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 
 for mode, arguments in MODES.items():
     for outcome, more in OUTCOMES.items():
-        with one_of(DAGS, f"sense_{mode}{outcome}", params={"data_asset_id": ""}):
+        with build_dag(DAGS, f"sense_{mode}{outcome}", params={"data_asset_id": ""}):
             CodeOceanDataAssetSensor(
                 task_id="sense",
                 data_asset_id="{{ params.data_asset_id }}",

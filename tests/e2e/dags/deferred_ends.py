@@ -10,7 +10,7 @@ from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsule
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 
-DEFERRED: dict[str, Any] = {"deferrable": True, "poll_interval": 1, "timeout": 120, "retries": 0}
+DEFERRED_ARGUMENTS: dict[str, Any] = {"deferrable": True, "poll_interval": 1, "timeout": 120, "retries": 0}
 PARAMS = {"computation": "", "capsule": ""}
 
 
@@ -33,7 +33,7 @@ with DAG("deferred_ends", schedule=None, params=PARAMS):
             task_id=task_id,
             computation_id="{{ params.computation }}",
             name=task_id,
-            **DEFERRED,
+            **DEFERRED_ARGUMENTS,
             **arguments,
         )
 
@@ -43,10 +43,10 @@ with DAG("deferred_ends", schedule=None, params=PARAMS):
     capture("outlet", outlets=[Asset("test://deferred-ends")])
     capture("callback", on_success_callback=do_nothing)
     mapped = CodeOceanCaptureResultOperator.partial(
-        task_id="mapped", computation_id="{{ params.computation }}", **DEFERRED
+        task_id="mapped", computation_id="{{ params.computation }}", **DEFERRED_ARGUMENTS
     ).expand(name=["first", "second"])
     id_of_each(mapped.output)
-    CodeOceanRunCapsuleOperator(task_id="run", capsule_id="{{ params.capsule }}", **DEFERRED)
+    CodeOceanRunCapsuleOperator(task_id="run", capsule_id="{{ params.capsule }}", **DEFERRED_ARGUMENTS)
     CodeOceanDataAssetSensor(
         task_id="sensor",
         data_asset_id="{{ ti.xcom_pull(task_ids='not_waited_for')['id'] }}",

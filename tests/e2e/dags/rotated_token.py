@@ -7,12 +7,12 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 
-ROTATED = {"codeocean_conn_id": "rotated", "timeout": 240}
-SENSED = {"data_asset_id": "{{ params.data_asset_id }}", "poke_interval": 2, **ROTATED}
+ROTATED_ARGUMENTS = {"codeocean_conn_id": "rotated", "timeout": 240}
+SENSOR_ARGUMENTS = {"data_asset_id": "{{ params.data_asset_id }}", "poke_interval": 2, **ROTATED_ARGUMENTS}
 
 with DAG("rotated_token", schedule=None, params={"computation_id": "", "data_asset_id": ""}):
-    CodeOceanDataAssetSensor(task_id="deferred", deferrable=True, **SENSED)
-    CodeOceanDataAssetSensor(task_id="in_worker", deferrable=False, **SENSED)
+    CodeOceanDataAssetSensor(task_id="deferred", deferrable=True, **SENSOR_ARGUMENTS)
+    CodeOceanDataAssetSensor(task_id="in_worker", deferrable=False, **SENSOR_ARGUMENTS)
     CodeOceanCaptureResultOperator(
         task_id="captured",
         computation_id="{{ params.computation_id }}",
@@ -20,5 +20,5 @@ with DAG("rotated_token", schedule=None, params={"computation_id": "", "data_ass
         tags=["rotated"],
         deferrable=True,
         poll_interval=2,
-        **ROTATED,
+        **ROTATED_ARGUMENTS,
     )

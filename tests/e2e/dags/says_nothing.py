@@ -22,19 +22,27 @@ PARAMS = {
     "target": "",
     "marker": "",
 }
-CAPTURE: dict[str, Any] = {
+CAPTURE_ARGUMENTS: dict[str, Any] = {
     "computation_id": "{{ params.computation_id }}",
     "name": "{{ params.marker }}",
     "poll_interval": 0.5,
 }
 #: The host of each refuses in its own way.
-BAD = ("codeocean_wrong_token", "codeocean_untrusted", "codeocean_repeats_headers", "codeocean_redirects")
+FAILING_CONN_IDS = (
+    "codeocean_wrong_token",
+    "codeocean_untrusted",
+    "codeocean_repeats_headers",
+    "codeocean_redirects",
+)
 
 with DAG("says_nothing", schedule=None, params=PARAMS, default_args={"retries": 0}):
     CodeOceanCaptureResultOperator(
-        task_id="capture_sync", deferrable=False, codeocean_conn_id="codeocean_in_database", **CAPTURE
+        task_id="capture_sync",
+        deferrable=False,
+        codeocean_conn_id="codeocean_in_database",
+        **CAPTURE_ARGUMENTS,
     )
-    CodeOceanCaptureResultOperator(task_id="capture_deferred", deferrable=True, **CAPTURE)
+    CodeOceanCaptureResultOperator(task_id="capture_deferred", deferrable=True, **CAPTURE_ARGUMENTS)
     CodeOceanDataAssetSensor(
         task_id="start_in_triggerer",
         data_asset_id="{{ params.data_asset_id }}",
@@ -49,9 +57,9 @@ with DAG("says_nothing", schedule=None, params=PARAMS, default_args={"retries": 
     CodeOceanDownloadFilesOperator(
         task_id="download", computation_id="{{ params.computation_id }}", target="{{ params.target }}"
     )
-    for conn_id in BAD:
+    for conn_id in FAILING_CONN_IDS:
         CodeOceanCaptureResultOperator(
-            task_id=f"sync_{conn_id}", deferrable=False, codeocean_conn_id=conn_id, **CAPTURE
+            task_id=f"sync_{conn_id}", deferrable=False, codeocean_conn_id=conn_id, **CAPTURE_ARGUMENTS
         )
         CodeOceanDataAssetSensor(
             task_id=f"deferred_{conn_id}",

@@ -6,14 +6,14 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_codeocean.operators.data_asset import CodeOceanCaptureResultOperator
 
-WAYS = {
+ARGUMENTS_BY_DAG = {
     "delete_in_worker": {"on_kill": "delete", "deferrable": False},
     "adopt": {"on_existing": "adopt"},
     "create": {"on_existing": "create"},
     "fail": {"on_existing": "fail"},
 }
 
-for name, arguments in WAYS.items():
+for name, arguments in ARGUMENTS_BY_DAG.items():
     with DAG(f"user_actions_{name}", schedule=None, params={"computation_id": "", "name": ""}):
         CodeOceanCaptureResultOperator(
             task_id="capture",

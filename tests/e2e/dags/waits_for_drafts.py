@@ -19,7 +19,7 @@ class DraftOperator(BaseOperator):
 
     def __init__(self, *, on_kill: Any, number: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.when_killed = on_kill
+        self.on_kill_action = on_kill
         self.number = number
 
     def execute(self, context: Any) -> None:
@@ -35,7 +35,7 @@ class DraftOperator(BaseOperator):
         asset = hook.client.data_assets.create(DataAssetParams.model_validate(params))
         ti.xcom_push(key="data_asset_id", value=asset.id)
         trigger = CodeOceanDataAssetTrigger(
-            asset.id, poll_interval=0.2, deadline=time.time() + 600, on_kill=self.when_killed
+            asset.id, poll_interval=0.2, deadline=time.time() + 600, on_kill=self.on_kill_action
         )
         self.defer(trigger=trigger, method_name="resume")
 

@@ -11,7 +11,7 @@ from airflow_provider_codeocean.sensors.computation import CodeOceanComputationS
 from airflow_provider_codeocean.sensors.data_asset import CodeOceanDataAssetSensor
 from airflow_provider_codeocean.sensors.search import CodeOceanDataAssetSearchSensor
 
-IN_TRIGGERER: dict[str, Any] = {"start_from_trigger": True, "poke_interval": 1, "timeout": 120}
+START_FROM_TRIGGER: dict[str, Any] = {"start_from_trigger": True, "poke_interval": 1, "timeout": 120}
 PARAMS = {
     "ready": Param(type="array"),  # without a default, over which a triggerer can end
     "failing": "",
@@ -19,7 +19,7 @@ PARAMS = {
     "computation": "",
     "name": "",
 }
-READY = {"data_asset_id": "{{ params.ready[0] }}", **IN_TRIGGERER}
+READY_ASSET = {"data_asset_id": "{{ params.ready[0] }}", **START_FROM_TRIGGER}
 
 with DAG("worker_free", schedule=None, params=PARAMS):
 
@@ -44,34 +44,38 @@ with DAG("worker_free", schedule=None, params=PARAMS):
         return [asset["id"] for asset in assets]
 
     ids, one = ready(), first()
-    templated = CodeOceanDataAssetSensor(task_id="templated", **READY)
+    templated = CodeOceanDataAssetSensor(task_id="templated", **READY_ASSET)
     types(templated.output)
-    CodeOceanDataAssetSensor(task_id="from_xcom", data_asset_id=one, **IN_TRIGGERER)
+    CodeOceanDataAssetSensor(task_id="from_xcom", data_asset_id=one, **START_FROM_TRIGGER)
     one >> CodeOceanDataAssetSensor(
         task_id="pulled",
         data_asset_id="{{ ti.xcom_pull(task_ids='first', map_indexes=-1) }}",
-        **IN_TRIGGERER,
+        **START_FROM_TRIGGER,
     )
-    mapped = CodeOceanDataAssetSensor.partial(task_id="mapped", **IN_TRIGGERER).expand(data_asset_id=ids)
+    mapped = CodeOceanDataAssetSensor.partial(task_id="mapped", **START_FROM_TRIGGER).expand(
+        data_asset_id=ids
+    )
     ids_of(mapped.output)
-    CodeOceanComputationSensor.partial(task_id="mapped_templates", **IN_TRIGGERER).expand(
+    CodeOceanComputationSensor.partial(task_id="mapped_templates", **START_FROM_TRIGGER).expand(
         computation_id=["{{ params.computation }}", "{{ dag_run.conf['computation'] }}"]
     )
-    found = CodeOceanDataAssetSearchSensor(task_id="found", query="name:{{ params.name }}", **IN_TRIGGERER)
+    found = CodeOceanDataAssetSearchSensor(
+        task_id="found", query="name:{{ params.name }}", **START_FROM_TRIGGER
+    )
     id_of.expand(asset=found.output)
 
-    CodeOceanDataAssetSensor(task_id="quiet", do_xcom_push=False, **READY)
-    CodeOceanDataAssetSensor(task_id="outlet", outlets=[Asset("test://worker-free")], **READY)
+    CodeOceanDataAssetSensor(task_id="quiet", do_xcom_push=False, **READY_ASSET)
+    CodeOceanDataAssetSensor(task_id="outlet", outlets=[Asset("test://worker-free")], **READY_ASSET)
     CodeOceanDataAssetSensor(
         task_id="tried_again",
         codeocean_conn_id="{{ 'codeocean_default' if ti.try_number > 1 else 'not_there_at_first' }}",
         retries=1,
         retry_delay=timedelta(seconds=1),
-        **READY,
+        **READY_ASSET,
     )
-    FAILING = {**READY, "data_asset_id": "{{ params.failing }}"}
+    FAILING = {**READY_ASSET, "data_asset_id": "{{ params.failing }}"}
     CodeOceanDataAssetSensor(task_id="skipped", soft_fail=True, **FAILING)
     CodeOceanDataAssetSensor(task_id="failed", retries=1, retry_delay=timedelta(seconds=1), **FAILING)
     CodeOceanDataAssetSensor(
-        task_id="late", **{**READY, "data_asset_id": "{{ params.slow }}", "timeout": 3, "retries": 1}
+        task_id="late", **{**READY_ASSET, "data_asset_id": "{{ params.slow }}", "timeout": 3, "retries": 1}
     )

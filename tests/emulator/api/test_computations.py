@@ -5,27 +5,27 @@ import json
 import pytest
 
 from airflow_provider_codeocean.emulator import Policy, Transitions
-from airflow_provider_codeocean.emulator.domain.run_results import DERIVED_NAME
-from tests.emulator.helpers import START, expect, refusal
+from airflow_provider_codeocean.emulator.domain.run_results import DERIVED_ASSET_NAME
+from tests.emulator.in_process import START_TIME, expect_error, expect_status
 
 
 async def run(deployment, capsule: str = "CODEOCEAN_CAPSULE_ID", **params):
     kind = "pipeline_id" if capsule == "CODEOCEAN_PIPELINE_ID" else "capsule_id"
-    return expect(
+    return expect_status(
         await deployment.user.post("computations", json={kind: deployment.env[capsule], **params}), 200
     )
 
 
 async def read(deployment, computation_id: str):
-    return expect(await deployment.user.get(f"computations/{computation_id}"), 200)
+    return expect_status(await deployment.user.get(f"computations/{computation_id}"), 200)
 
 
-async def test_a_run_goes_through_its_states(deploy):
+async def test_run_passes_through_its_states(deploy):
     deployment = deploy(transitions=Transitions.all(Policy(seconds=10)))
     started = await run(deployment)
     assert started == {
         "id": started["id"],
-        "created": int(START),
+        "created": int(START_TIME),
         "name": "Run 0000000",
         "owner": started["owner"],
         "owner_email": "user@emulator.test",
@@ -49,18 +49,18 @@ async def test_a_run_goes_through_its_states(deploy):
     assert shown["exit_code"] == 0
 
 
-async def test_a_run_can_wait_for_reads_of_itself(deploy):
+async def test_run_with_read_policy_completes_after_reads(deploy):
     deployment = deploy(transitions=Transitions.all(Policy(reads=3)))
     started = await run(deployment)
     path = f"capsules/{deployment.env['CODEOCEAN_CAPSULE_ID']}/computations"
     for _ in range(5):
-        listed = expect(await deployment.user.get(path), 200)
+        listed = expect_status(await deployment.user.get(path), 200)
         assert listed[0]["state"] == "initializing"
     states = [(await read(deployment, started["id"]))["state"] for _ in range(4)]
     assert states == ["initializing", "running", "running", "completed"]
 
 
-async def test_a_run_that_ends_with_an_error_has_completed(deployment):
+async def test_run_of_failing_capsule_has_state_completed(deployment):
     ended = await read(deployment, (await run(deployment, "CODEOCEAN_FAILING_CAPSULE_ID"))["id"])
     assert (ended["state"], ended["end_status"], ended["exit_code"], ended["has_results"]) == (
         "completed",
@@ -68,11 +68,11 @@ async def test_a_run_that_ends_with_an_error_has_completed(deployment):
         1,
         True,
     )
-    items = expect(await deployment.user.post(f"computations/{ended['id']}/results"), 200)["items"]
+    items = expect_status(await deployment.user.post(f"computations/{ended['id']}/results"), 200)["items"]
     assert [item["name"] for item in items] == ["output"]
 
 
-async def test_a_run_that_crashes_has_failed(deploy):
+async def test_run_of_crashing_capsule_has_state_failed(deploy):
     deployment = deploy(capsules=[{"name": "Crash", "runs": {"crash": True, "results": "none"}}])
     deployment.env["CRASH"] = next(c.id for c in deployment.store.capsules.all() if c.name == "Crash")
     ended = await read(deployment, (await run(deployment, "CRASH"))["id"])
@@ -80,10 +80,12 @@ async def test_a_run_that_crashes_has_failed(deploy):
     assert not ended["has_results"]
     assert "end_status" not in ended
     assert "exit_code" not in ended
-    assert expect(await deployment.user.post(f"computations/{ended['id']}/results"), 200) == {"items": []}
+    assert expect_status(await deployment.user.post(f"computations/{ended['id']}/results"), 200) == {
+        "items": []
+    }
 
 
-async def test_the_slow_capsule_takes_its_time(deployment):
+async def test_run_of_slow_capsule_completes_after_30_seconds(deployment):
     slow = (await run(deployment, "CODEOCEAN_SLOW_CAPSULE_ID"))["id"]
     deployment.clock.advance(20)
     assert (await read(deployment, slow))["state"] == "running"
@@ -91,7 +93,7 @@ async def test_the_slow_capsule_takes_its_time(deployment):
     assert (await read(deployment, slow))["state"] == "completed"
 
 
-async def test_data_assets_and_parameters_of_a_run_are_shown(deployment):
+async def test_run_shows_its_data_assets_and_parameters(deployment):
     asset = deployment.env["CODEOCEAN_DATA_ASSET_ID"]
     started = await run(
         deployment,
@@ -113,12 +115,12 @@ async def test_data_assets_and_parameters_of_a_run_are_shown(deployment):
         {"name": "Probe", "param_name": "probe", "value": "A"},
         {"name": "", "param_name": "own", "value": "1"},
     ]
-    assert (await deployment.read(asset))["last_used"] == int(START)
+    assert (await deployment.read_data_asset(asset))["last_used"] == int(START_TIME)
     default_mount = await run(deployment, data_assets=[{"id": asset, "mount": None}])
-    assert default_mount["data_assets"][0]["mount"] == (await deployment.read(asset))["mount"]
+    assert default_mount["data_assets"][0]["mount"] == (await deployment.read_data_asset(asset))["mount"]
 
 
-async def test_attached_data_assets_are_inputs_unless_others_take_their_place(deployment):
+async def test_run_uses_attached_assets_unless_mounts_are_replaced(deployment):
     reference, own = (
         deployment.env["CODEOCEAN_RELEASED_DATA_ASSET_ID"],
         deployment.env["CODEOCEAN_DATA_ASSET_ID"],
@@ -133,7 +135,7 @@ async def test_attached_data_assets_are_inputs_unless_others_take_their_place(de
     assert instead["data_assets"] == [{"id": own, "mount": "reference_atlas"}]
 
 
-async def test_a_pipeline_shows_its_processes(deployment):
+async def test_run_of_a_pipeline_shows_its_processes(deployment):
     processes = [{"name": "sort", "named_parameters": [{"param_name": "threshold", "value": "4"}]}]
     started = await run(deployment, "CODEOCEAN_PIPELINE_ID", processes=processes)
     assert started["processes"] == [
@@ -163,21 +165,21 @@ async def test_a_pipeline_shows_its_processes(deployment):
         ({"capsule_id": "$CODEOCEAN_CAPSULE_ID", "parameters": [1]}, 400, "parameters.0"),
     ],
 )
-async def test_what_cannot_be_run_is_refused(deployment, params, status, named):
+async def test_run_with_invalid_parameters_is_rejected(deployment, params, status, named):
     body = {k: deployment.env[v[1:]] if str(v).startswith("$") else v for k, v in params.items()}
-    assert named in refusal(await deployment.user.post("computations", json=body), status)
+    assert named in expect_error(await deployment.user.post("computations", json=body), status)
 
 
-async def test_a_draft_cannot_be_an_input(deploy):
+async def test_run_with_draft_input_is_rejected(deploy):
     deployment = deploy(transitions=Transitions.all(Policy(seconds=5)))
-    asset = await deployment.create()
+    asset = await deployment.create_data_asset()
     body = {"capsule_id": deployment.env["CODEOCEAN_CAPSULE_ID"], "data_assets": [{"id": asset["id"]}]}
-    assert "not ready" in refusal(await deployment.user.post("computations", json=body), 400)
+    assert "not ready" in expect_error(await deployment.user.post("computations", json=body), 400)
 
 
 async def test_results_are_listed_with_and_without_a_body(deployment):
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results"
-    root = expect(await deployment.user.post(path), 200)
+    root = expect_status(await deployment.user.post(path), 200)
     assert [(item["name"], item["type"]) for item in root["items"]] == [
         ("figures", "folder"),
         ("tables", "folder"),
@@ -185,58 +187,58 @@ async def test_results_are_listed_with_and_without_a_body(deployment):
         ("summary.json", "file"),
     ]
     for body in ({}, {"path": None}, {"path": ""}, {"path": "/"}):
-        assert expect(await deployment.user.post(path, json=body), 200) == root
+        assert expect_status(await deployment.user.post(path, json=body), 200) == root
     bare = await deployment.user.post(path, headers={"Content-Type": "application/json"})
-    assert expect(bare, 200) == root
-    tables = expect(await deployment.user.post(path, json={"path": "tables"}), 200)["items"]
+    assert expect_status(bare, 200) == root
+    tables = expect_status(await deployment.user.post(path, json={"path": "tables"}), 200)["items"]
     assert [item["path"] for item in tables] == ["tables/units.csv"]
-    assert "none" in refusal(await deployment.user.post(path, json={"path": "none"}), 404)
-    refusal(await deployment.user.post(path, json={"path": "output"}), 404)
+    assert "none" in expect_error(await deployment.user.post(path, json={"path": "none"}), 404)
+    expect_error(await deployment.user.post(path, json={"path": "output"}), 404)
 
 
-async def test_results_of_a_run_that_goes_on_are_not_there_yet(deploy):
+async def test_results_of_unfinished_run_are_rejected(deploy):
     deployment = deploy(transitions=Transitions.all(Policy(seconds=5)))
     started = await run(deployment)
-    assert "no results yet" in refusal(
+    assert "no results yet" in expect_error(
         await deployment.user.post(f"computations/{started['id']}/results"), 400
     )
 
 
-async def test_the_results_say_what_the_data_is(deployment):
+async def test_results_include_a_data_description(deployment):
     started = await run(deployment, "CODEOCEAN_DATA_DESCRIPTION_CAPSULE_ID")
     path = f"computations/{started['id']}/results/urls"
-    url = expect(await deployment.user.get(path, params={"path": "data_description.json"}), 200)[
+    url = expect_status(await deployment.user.get(path, params={"path": "data_description.json"}), 200)[
         "download_url"
     ]
     description = json.loads((await deployment.web.get(url)).content)
     assert description["data_level"] == "derived"
-    assert description["name"] == DERIVED_NAME
+    assert description["name"] == DERIVED_ASSET_NAME
 
 
-async def test_a_run_is_renamed(deployment):
+async def test_rename_changes_the_name(deployment):
     computation = deployment.env["CODEOCEAN_COMPUTATION_ID"]
     response = await deployment.user.patch(f"computations/{computation}", params={"name": "better"})
     assert (response.status_code, response.content) == (204, b"")
     assert (await read(deployment, computation))["name"] == "better"
-    assert "name" in refusal(await deployment.user.patch(f"computations/{computation}"), 400)
+    assert "name" in expect_error(await deployment.user.patch(f"computations/{computation}"), 400)
 
 
-async def test_a_run_is_deleted_while_it_goes_on(deployment):
+async def test_delete_of_running_computation_succeeds(deployment):
     started = await run(deployment, "CODEOCEAN_SLOW_CAPSULE_ID")
     response = await deployment.user.delete(f"computations/{started['id']}")
     assert (response.status_code, response.content) == (204, b"")
-    refusal(await deployment.user.get(f"computations/{started['id']}"), 404)
+    expect_error(await deployment.user.get(f"computations/{started['id']}"), 404)
     path = f"capsules/{deployment.env['CODEOCEAN_SLOW_CAPSULE_ID']}/computations"
-    assert expect(await deployment.user.get(path), 200) == []
+    assert expect_status(await deployment.user.get(path), 200) == []
 
 
-async def test_the_workstation_runs_and_takes_data_assets(deployment):
+async def test_workstation_attach_and_detach_change_its_data_assets(deployment):
     workstation = deployment.env["CODEOCEAN_WORKSTATION_ID"]
     shown = await read(deployment, workstation)
     assert (shown["state"], shown["cloud_workstation"]) == ("running", True)
-    asset = await deployment.create()
+    asset = await deployment.create_data_asset()
     path = f"computations/{workstation}/data_assets"
-    attached = expect(await deployment.user.post(path, json=[{"id": asset["id"], "mount": None}]), 200)
+    attached = expect_status(await deployment.user.post(path, json=[{"id": asset["id"], "mount": None}]), 200)
     assert attached == [
         {
             "id": asset["id"],
@@ -251,11 +253,11 @@ async def test_the_workstation_runs_and_takes_data_assets(deployment):
     for slash in ("/", ""):
         response = await deployment.user.request("DELETE", path + slash, json=[asset["id"]])
         assert (response.status_code, response.content) == (204, b"") or slash == ""
-    assert "not attached" in refusal(response, 400)
+    assert "not attached" in expect_error(response, 400)
     assert "data_assets" not in await read(deployment, workstation)
 
 
-async def test_an_ordinary_run_takes_no_data_assets(deployment):
+async def test_attach_to_ordinary_computation_is_rejected(deployment):
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/data_assets"
-    assert "workstation" in refusal(await deployment.user.post(path, json=[]), 400)
-    assert "workstation" in refusal(await deployment.user.request("DELETE", f"{path}/", json=[]), 400)
+    assert "workstation" in expect_error(await deployment.user.post(path, json=[]), 400)
+    assert "workstation" in expect_error(await deployment.user.request("DELETE", f"{path}/", json=[]), 400)

@@ -4,9 +4,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from airflow_provider_codeocean.emulator.api.downloads import content_type
-from airflow_provider_codeocean.emulator.state.signing import Signer
-from tests.emulator.helpers import START, expect, refusal
+from airflow_provider_codeocean.emulator.api.downloads import guess_content_type
+from airflow_provider_codeocean.emulator.state.signing import UrlSigner
+from tests.emulator.in_process import START_TIME, expect_error, expect_status
 
 FIGURE = "figures/firing rate \u2013 unit #1 (50 %).svg"
 ODD_NAMES = ["a b", "äöß", "a#b?c", "100%", "%41", "a+b&c=d", "q'\"", ";x", "emoji 🧠"]
@@ -17,12 +17,12 @@ async def urls(deployment):
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results/urls"
 
     async def get(file: str) -> dict[str, str]:
-        return expect(await deployment.user.get(path, params={"path": file}), 200)
+        return expect_status(await deployment.user.get(path, params={"path": file}), 200)
 
     return get
 
 
-async def test_a_file_is_downloaded_without_credentials(deployment, urls):
+async def test_download_needs_no_credentials(deployment, urls):
     both = await urls("tables/units.csv")
     for kind, disposition in (("download_url", "attachment"), ("view_url", "inline")):
         response = await deployment.web.get(both[kind], headers={"Accept-Encoding": "gzip"})
@@ -34,13 +34,13 @@ async def test_a_file_is_downloaded_without_credentials(deployment, urls):
         assert "content-encoding" not in response.headers
 
 
-async def test_the_old_endpoint_gives_the_download_url(deployment, urls):
+async def test_download_url_endpoint_returns_the_same_url(deployment, urls):
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results/download_url"
-    url = expect(await deployment.user.get(path, params={"path": "output"}), 200)["url"]
+    url = expect_status(await deployment.user.get(path, params={"path": "output"}), 200)["url"]
     assert url == (await urls("output"))["download_url"]
 
 
-async def test_a_name_survives_its_url(deployment, urls):
+async def test_download_of_name_with_special_characters_succeeds(deployment, urls):
     response = await deployment.web.get((await urls(FIGURE))["view_url"])
     assert response.content.startswith(b"<svg")
     assert response.headers["content-type"] == "image/svg+xml; charset=utf-8"
@@ -48,19 +48,19 @@ async def test_a_name_survives_its_url(deployment, urls):
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-async def test_every_name_survives(deployment, name):
+async def test_download_of_any_name_returns_its_content(deployment, name):
     deployment.store.files.put(
         f"run-{deployment.env['CODEOCEAN_COMPUTATION_ID']}", f"odd/{name}", name.encode()
     )
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results"
-    [item] = expect(await deployment.user.post(path, json={"path": "odd"}), 200)["items"]
-    url = expect(await deployment.user.get(f"{path}/urls", params={"path": item["path"]}), 200)[
+    [item] = expect_status(await deployment.user.post(path, json={"path": "odd"}), 200)["items"]
+    url = expect_status(await deployment.user.get(f"{path}/urls", params={"path": item["path"]}), 200)[
         "download_url"
     ]
     assert (await deployment.web.get(url)).content == name.encode()
 
 
-async def test_a_url_is_good_for_its_file_and_for_a_while(deployment, urls):
+async def test_signed_url_that_is_changed_or_expired_is_rejected(deployment, urls):
     url = (await urls("output"))["download_url"]
     for wrong in (
         url.replace("output", "summary.json"),
@@ -69,19 +69,21 @@ async def test_a_url_is_good_for_its_file_and_for_a_while(deployment, urls):
         url[:-1] + ("0" if url[-1] != "0" else "1"),
         url.split("?", maxsplit=1)[0],
     ):
-        assert "signature" in refusal(await deployment.web.get(wrong), 403)
-    assert int(parse_qs(urlsplit(url).query)["expires"][0]) == START + deployment.emulator.config.url_ttl
+        assert "signature" in expect_error(await deployment.web.get(wrong), 403)
+    assert int(parse_qs(urlsplit(url).query)["expires"][0]) == START_TIME + deployment.emulator.config.url_ttl
     deployment.clock.advance(deployment.emulator.config.url_ttl)
     expect_bytes = await deployment.web.get(url)
     assert expect_bytes.status_code == 200
     deployment.clock.advance(1)
-    assert "expired" in refusal(await deployment.web.get(url), 403)
+    assert "expired" in expect_error(await deployment.web.get(url), 403)
 
 
-async def test_a_file_can_be_gone(deployment, urls):
+async def test_download_of_deleted_file_is_not_found(deployment, urls):
     url = (await urls("output"))["download_url"]
-    expect(await deployment.user.delete(f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}"), 204)
-    assert "gone" in refusal(await deployment.web.get(url), 404)
+    expect_status(
+        await deployment.user.delete(f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}"), 204
+    )
+    assert "gone" in expect_error(await deployment.web.get(url), 404)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ async def test_a_file_can_be_gone(deployment, urls):
         ("bytes=-9999", 0, None),
     ],
 )
-async def test_a_part_can_be_downloaded(deployment, urls, wanted, start, end):
+async def test_download_with_range_returns_the_part(deployment, urls, wanted, start, end):
     url = (await urls("output"))["download_url"]
     whole = await deployment.web.get(url)
     part = await deployment.web.get(url, headers={"Range": wanted, "If-Range": whole.headers["etag"]})
@@ -106,45 +108,45 @@ async def test_a_part_can_be_downloaded(deployment, urls, wanted, start, end):
 
 
 @pytest.mark.parametrize("wanted", ["bytes=-", "lines=1-2", "bytes=1-2,4-5", "bytes=x-"])
-async def test_a_range_that_is_none_is_ignored(deployment, urls, wanted):
+async def test_download_with_invalid_range_returns_the_whole_file(deployment, urls, wanted):
     url = (await urls("output"))["download_url"]
     assert (await deployment.web.get(url, headers={"Range": wanted})).status_code == 200
 
 
-async def test_a_part_of_another_version_is_not_given(deployment, urls):
+async def test_download_range_of_other_version_returns_the_whole_file(deployment, urls):
     url = (await urls("output"))["download_url"]
     response = await deployment.web.get(url, headers={"Range": "bytes=0-3", "If-Range": '"other"'})
     assert response.status_code == 200
 
 
-async def test_a_part_beyond_the_end_is_refused(deployment, urls):
+async def test_download_range_beyond_the_end_is_rejected(deployment, urls):
     url = (await urls("output"))["download_url"]
     size = len((await deployment.web.get(url)).content)
     response = await deployment.web.get(url, headers={"Range": f"bytes={size}-"})
     assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{size}")
 
 
-async def test_head_tells_the_size(deployment, urls):
+async def test_head_request_returns_the_size(deployment, urls):
     url = (await urls("output"))["download_url"]
     head, get = await deployment.web.head(url), await deployment.web.get(url)
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(get.content)))
 
 
 @pytest.mark.parametrize(("path", "status"), [("", 400), ("/", 400), ("none", 404), ("tables", 404)])
-async def test_only_files_have_urls(deployment, path, status):
+async def test_urls_of_a_path_that_is_no_file_are_rejected(deployment, path, status):
     base = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results/urls"
-    assert "path" in refusal(await deployment.user.get(base, params={"path": path}), status)
-    assert "path" in refusal(await deployment.user.get(base), 400)
+    assert "path" in expect_error(await deployment.user.get(base, params={"path": path}), status)
+    assert "path" in expect_error(await deployment.user.get(base), 400)
 
 
-def test_content_types():
-    assert content_type("output") == "text/plain; charset=utf-8"
-    assert content_type("a.json") == "application/json; charset=utf-8"
-    assert content_type("a.png") == "image/png"
-    assert content_type("a.unknown-thing") == "application/octet-stream"
+def test_guess_content_type_by_file_extension():
+    assert guess_content_type("output") == "text/plain; charset=utf-8"
+    assert guess_content_type("a.json") == "application/json; charset=utf-8"
+    assert guess_content_type("a.png") == "image/png"
+    assert guess_content_type("a.unknown-thing") == "application/octet-stream"
 
 
-def test_signatures_depend_on_the_secret():
+def test_url_signer_signature_depends_on_the_secret():
     signed = ("location", "path", "inline", 1)
-    assert Signer("a").signature(*signed) != Signer("b").signature(*signed)
-    assert not Signer("a").valid("ünïcode", *signed)
+    assert UrlSigner("a").compute_signature(*signed) != UrlSigner("b").compute_signature(*signed)
+    assert not UrlSigner("a").is_valid("ünïcode", *signed)

@@ -12,25 +12,25 @@ permissions = st.builds(
 )
 
 
-def test_the_highest_role_counts():
+def test_role_for_several_grants_is_the_highest():
     given_roles = Permissions(users={"ada": "viewer"}, groups={"lab": "editor"}, everyone="discoverable")
-    assert given_roles.role_of("ada", []) is Role.VIEWER
-    assert given_roles.role_of("ada", ["lab"]) is Role.EDITOR
-    assert given_roles.role_of("bob", []) is Role.DISCOVERABLE
-    assert Permissions().role_of("ada", ["lab"]) is Role.NONE
+    assert given_roles.role_for("ada", []) is Role.VIEWER
+    assert given_roles.role_for("ada", ["lab"]) is Role.EDITOR
+    assert given_roles.role_for("bob", []) is Role.DISCOVERABLE
+    assert Permissions().role_for("ada", ["lab"]) is Role.NONE
 
 
-def test_private_means_nobody_else():
-    assert Permissions(users={"ada": "owner"}).private
-    assert not Permissions(users={"ada": "owner", "bob": "viewer"}).private
-    assert not Permissions(users={"ada": "owner"}, groups={"lab": "viewer"}).private
-    assert not Permissions(users={"ada": "owner"}, everyone="viewer").private
+def test_is_private_with_any_other_grant_is_false():
+    assert Permissions(users={"ada": "owner"}).is_private
+    assert not Permissions(users={"ada": "owner", "bob": "viewer"}).is_private
+    assert not Permissions(users={"ada": "owner"}, groups={"lab": "viewer"}).is_private
+    assert not Permissions(users={"ada": "owner"}, everyone="viewer").is_private
 
 
 @given(before=permissions, added=permissions)
-def test_merging_adds_and_changes_but_removes_nobody(before: Permissions, added: Permissions):
-    merged = before.merged(users=added.users, groups=added.groups, everyone=None)
+def test_merged_with_adds_and_changes_but_removes_no_roles(before: Permissions, added: Permissions):
+    merged = before.merged_with(users=added.users, groups=added.groups, everyone=None)
     assert merged.users == {**before.users, **added.users}
     assert merged.groups == {**before.groups, **added.groups}
     assert merged.everyone == before.everyone
-    assert before.merged(users={}, groups={}, everyone=added.everyone).everyone == added.everyone
+    assert before.merged_with(users={}, groups={}, everyone=added.everyone).everyone == added.everyone

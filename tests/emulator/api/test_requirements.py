@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.emulator.helpers import expect, refusal
+from tests.emulator.in_process import expect_error, expect_status
 
 
 @pytest.mark.fault("A15")
@@ -20,17 +20,17 @@ async def test_create_with_results_info_names_one_of_capsule_and_pipeline(deploy
         "results_info": {"run_script": "x", **info},
     }
     answer = await deployment.user.post("data_assets", json=body)
-    assert "results_info: either capsule_id or pipeline_id" in refusal(answer, 400)
+    assert "results_info: either capsule_id or pipeline_id" in expect_error(answer, 400)
 
 
 @pytest.mark.fault("A15")
 @pytest.mark.parametrize("kind", ["capsule", "pipeline"])
 async def test_run_resumes_only_a_run_of_the_same_capsule(deployment, kind):
     body = {f"{kind}_id": deployment.env[f"CODEOCEAN_{kind.upper()}_ID"]}
-    run = expect(await deployment.user.post("computations", json=body), 200)
-    expect(await deployment.user.post("computations", json={**body, "resume_run_id": run["id"]}), 200)
+    run = expect_status(await deployment.user.post("computations", json=body), 200)
+    expect_status(await deployment.user.post("computations", json={**body, "resume_run_id": run["id"]}), 200)
     other = {"capsule_id": deployment.env["CODEOCEAN_SLOW_CAPSULE_ID"], "resume_run_id": run["id"]}
-    assert "resume_run_id" in refusal(await deployment.user.post("computations", json=other), 400)
+    assert "resume_run_id" in expect_error(await deployment.user.post("computations", json=other), 400)
 
 
 @pytest.mark.fault("A15")
@@ -41,38 +41,38 @@ async def test_run_of_a_pipeline_ignores_parameters_that_name_no_process(deploym
         "named_parameters": [{"param_name": "threshold", "value": "7"}],
         "processes": [{"name": "sort", "parameters": ["8"]}],
     }
-    started = expect(await deployment.user.post("computations", json=body), 200)
+    started = expect_status(await deployment.user.post("computations", json=body), 200)
     assert "parameters" not in started
     assert [one["value"] for one in started["processes"][0]["parameters"]] == ["8"]
 
 
 async def test_run_of_a_pipeline_replaces_internal_with_internal_only(deployment):
-    external = await deployment.create(
+    external = await deployment.create_data_asset(
         source={
             "aws": {"bucket": deployment.env["CODEOCEAN_PUBLIC_BUCKET"], "keep_on_external_storage": True}
         }
     )
     attachment = {"id": external["id"], "mount": "reference_atlas"}
     body = {"pipeline_id": deployment.env["CODEOCEAN_PIPELINE_ID"], "data_assets": [attachment]}
-    assert "reference_atlas" in refusal(await deployment.user.post("computations", json=body), 400)
+    assert "reference_atlas" in expect_error(await deployment.user.post("computations", json=body), 400)
     attachment["id"] = deployment.env["CODEOCEAN_DATA_ASSET_ID"]
-    expect(await deployment.user.post("computations", json=body), 200)
+    expect_status(await deployment.user.post("computations", json=body), 200)
 
 
 async def test_run_of_a_pipeline_that_fails_has_exit_code_1(deploy):
     deployment = deploy(capsules=[{"name": "Broken", "kind": "pipeline", "runs": {"exit_code": 137}}])
     broken = next(one for one in deployment.store.capsules.all() if one.name == "Broken")
-    started = expect(await deployment.user.post("computations", json={"pipeline_id": broken.id}), 200)
-    ended = expect(await deployment.user.get(f"computations/{started['id']}"), 200)
+    started = expect_status(await deployment.user.post("computations", json={"pipeline_id": broken.id}), 200)
+    ended = expect_status(await deployment.user.get(f"computations/{started['id']}"), 200)
     assert (ended["end_status"], ended["exit_code"]) == ("failed", 1)
 
 
 async def test_run_of_a_release_names_no_owner(deployment):
     capsule = deployment.store.capsules.get(deployment.env["CODEOCEAN_CAPSULE_ID"])
-    started = expect(
-        await deployment.user.post("computations", json={"capsule_id": capsule.release_capsule}), 200
+    started = expect_status(
+        await deployment.user.post("computations", json={"capsule_id": capsule.release_capsule_id}), 200
     )
-    for shown in (started, expect(await deployment.user.get(f"computations/{started['id']}"), 200)):
+    for shown in (started, expect_status(await deployment.user.get(f"computations/{started['id']}"), 200)):
         assert shown["owner"] == "release"
         assert "owner_email" not in shown
 
@@ -86,46 +86,48 @@ async def test_mount_outside_the_data_folder_is_rejected(deployment, mount):
     asset = deployment.env["CODEOCEAN_DATA_ASSET_ID"]
     capsule = deployment.env["CODEOCEAN_CAPSULE_ID"]
     body = {"name": "n", "tags": [], "mount": mount, "data_asset_ids": [asset]}
-    assert "mount" in refusal(await deployment.user.post("data_assets", json=body), 400)
-    assert "mount" in refusal(await deployment.admin.put(f"data_assets/{asset}", json={"mount": mount}), 400)
+    assert "mount" in expect_error(await deployment.user.post("data_assets", json=body), 400)
+    assert "mount" in expect_error(
+        await deployment.admin.put(f"data_assets/{asset}", json={"mount": mount}), 400
+    )
     attachments = [{"id": asset, "mount": mount}]
     run = {"capsule_id": capsule, "data_assets": attachments}
-    assert "mount" in refusal(await deployment.user.post("computations", json=run), 400)
+    assert "mount" in expect_error(await deployment.user.post("computations", json=run), 400)
     attach = await deployment.admin.post(f"capsules/{capsule}/data_assets", json=attachments)
-    assert "mount" in refusal(attach, 400)
+    assert "mount" in expect_error(attach, 400)
 
 
 @pytest.mark.parametrize("mount", ["foo", "a/b", "...", "with blanks", "m" * 255])
 async def test_mount_in_the_data_folder_is_accepted(deployment, mount):
-    assert (await deployment.create(mount=mount))["mount"] == mount
+    assert (await deployment.create_data_asset(mount=mount))["mount"] == mount
 
 
 @pytest.mark.fault("N7")
 async def test_name_of_5000_characters_is_rejected(deployment):
     asset = deployment.env["CODEOCEAN_DATA_ASSET_ID"]
     body = {"name": "n" * 5000, "tags": [], "mount": "m", "data_asset_ids": [asset]}
-    assert "name" in refusal(await deployment.user.post("data_assets", json=body), 400)
-    assert "name" in refusal(
+    assert "name" in expect_error(await deployment.user.post("data_assets", json=body), 400)
+    assert "name" in expect_error(
         await deployment.admin.put(f"data_assets/{asset}", json={"name": "n" * 5000}), 400
     )
     run = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}"
-    assert "name" in refusal(await deployment.user.patch(run, params={"name": "n" * 5000}), 400)
+    assert "name" in expect_error(await deployment.user.patch(run, params={"name": "n" * 5000}), 400)
 
 
 @pytest.mark.fault("D10")
 @pytest.mark.parametrize("kind", ["capsule", "pipeline"])
-async def test_search_by_data_asset_id_finds_what_uses_it(deployment, kind):
+async def test_search_by_data_asset_id_finds_capsules_that_use_it(deployment, kind):
     asset, path = deployment.env["CODEOCEAN_DATA_ASSET_ID"], f"{kind}s"
     user = deployment.env[f"CODEOCEAN_{kind.upper()}_ID"]
 
     async def found() -> list[str]:
-        page = expect(await deployment.user.post(f"{path}/search", json={"query": asset}), 200)
+        page = expect_status(await deployment.user.post(f"{path}/search", json={"query": asset}), 200)
         return [one["id"] for one in page["results"]]
 
     assert await found() == []
-    expect(await deployment.admin.post(f"{path}/{user}/data_assets", json=[{"id": asset}]), 200)
+    expect_status(await deployment.admin.post(f"{path}/{user}/data_assets", json=[{"id": asset}]), 200)
     assert await found() == [user]
-    expect(await deployment.admin.request("DELETE", f"{path}/{user}/data_assets/", json=[asset]), 204)
+    expect_status(await deployment.admin.request("DELETE", f"{path}/{user}/data_assets/", json=[asset]), 204)
     assert await found() == []
 
 

@@ -23,7 +23,7 @@ def write(tmp_path):
     return write
 
 
-def test_a_file_sets_what_it_names_and_leaves_the_rest(write):
+def test_load_config_keeps_defaults_of_omitted_options(write):
     config = load_config(
         write({"search_lag": 2, "transitions": {"assets": {"reads": 3}}, "users": [{"email": "a@b"}]})
     )
@@ -50,17 +50,17 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest(write):
         ("{", "config.json"),
     ],
 )
-def test_what_is_wrong_is_named(write, content, named):
+def test_load_config_invalid_file_error_names_the_problem(write, content, named):
     with pytest.raises(ConfigError, match=named):
         load_config(write(content))
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_load_config_missing_file_error_names_it(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.json"):
         load_config(tmp_path / "none.json")
 
 
-def test_one_policy_for_everything():
+def test_transitions_all_sets_each_policy():
     transitions = Transitions.all(Policy(reads=2))
     assert {transitions.assets, transitions.computations, transitions.transfers, transitions.releases} == {
         Policy(reads=2)

@@ -10,10 +10,14 @@ import sys
 import pytest
 
 from airflow_provider_codeocean.emulator.domain.config import ConfigError, EmulatorConfig
-from airflow_provider_codeocean.emulator.seeding.env_file import environment, landmarks, write_env_file
+from airflow_provider_codeocean.emulator.seeding.env_file import (
+    env_variables,
+    get_well_known_ids,
+    write_env_file,
+)
 from airflow_provider_codeocean.emulator.server.app import create_app
 from scripts.emulator_process import read_env_file
-from tests.emulator.helpers import AT_ONCE, expect
+from tests.emulator.in_process import INSTANT, expect_status
 
 VARIABLES = {
     "CODEOCEAN_URL",
@@ -38,7 +42,7 @@ VARIABLES = {
 }
 
 
-def test_the_environment_names_all_there_is(deployment):
+def test_environment_variables_are_complete(deployment):
     assert set(deployment.env) == VARIABLES
     assert all(deployment.env.values())
 
@@ -46,36 +50,40 @@ def test_the_environment_names_all_there_is(deployment):
 @pytest.mark.parametrize(
     "capsule", ["CODEOCEAN_CAPSULE_ID", "CODEOCEAN_DATA_DESCRIPTION_CAPSULE_ID", "CODEOCEAN_PIPELINE_ID"]
 )
-async def test_both_users_can_run_what_is_named(deployment, capsule):
+async def test_seeded_capsules_can_be_run_by_both_users(deployment, capsule):
     kind = "pipeline_id" if "PIPELINE" in capsule else "capsule_id"
     for client in (deployment.user, deployment.admin):
-        run = expect(await client.post("computations", json={kind: deployment.env[capsule]}), 200)
-        items = expect(await client.post(f"computations/{run['id']}/results"), 200)["items"]
+        run = expect_status(await client.post("computations", json={kind: deployment.env[capsule]}), 200)
+        items = expect_status(await client.post(f"computations/{run['id']}/results"), 200)["items"]
         assert {item["type"] for item in items} == {"file", "folder"}
         source = {"computation": {"id": deployment.env["CODEOCEAN_COMPUTATION_ID"]}}
-        assert (await deployment.read((await deployment.create(client, source=source))["id"]))[
-            "state"
-        ] == "ready"
+        assert (
+            await deployment.read_data_asset(
+                (await deployment.create_data_asset(client, source=source))["id"]
+            )
+        )["state"] == "ready"
 
 
 @pytest.mark.parametrize("bucket", ["PUBLIC", "PRIVATE"])
-async def test_the_buckets_hold_examples(deployment, bucket):
+async def test_seeded_buckets_contain_example_files(deployment, bucket):
     source = {"aws": {"bucket": deployment.env[f"CODEOCEAN_{bucket}_BUCKET"], "prefix": "example_datasets"}}
-    assert (await deployment.read((await deployment.create(source=source))["id"]))["files"] == 5
+    assert (await deployment.read_data_asset((await deployment.create_data_asset(source=source))["id"]))[
+        "files"
+    ] == 5
 
 
-async def test_buckets_of_the_configuration_are_there_too(deploy):
+async def test_configured_bucket_is_readable_and_writable(deploy):
     deployment = deploy(buckets=[{"name": "own", "objects": {"a/b": "c"}, "writable": True}])
-    asset = await deployment.create(source={"aws": {"bucket": "own"}})
-    assert (await deployment.read(asset["id"]))["size"] == 1
-    await deployment.capture(target={"aws": {"bucket": "own", "prefix": "results"}})
-    asset = await deployment.create(source={"aws": {"bucket": "own", "prefix": "results"}})
-    assert (await deployment.read(asset["id"]))["files"] == 4
+    asset = await deployment.create_data_asset(source={"aws": {"bucket": "own"}})
+    assert (await deployment.read_data_asset(asset["id"]))["size"] == 1
+    await deployment.capture_results(target={"aws": {"bucket": "own", "prefix": "results"}})
+    asset = await deployment.create_data_asset(source={"aws": {"bucket": "own", "prefix": "results"}})
+    assert (await deployment.read_data_asset(asset["id"]))["files"] == 4
 
 
-def test_a_restart_brings_everything_back(tmp_path):
+def test_restart_keeps_ids_tokens_and_capsules(tmp_path):
     config = EmulatorConfig(
-        transitions=AT_ONCE,
+        transitions=INSTANT,
         users=[{"email": "user@emulator.test", "tokens": [{}, {"scopes": []}]}],
         capsules=[{"name": "Own"}],
     )
@@ -84,31 +92,33 @@ def test_a_restart_brings_everything_back(tmp_path):
         emulator = create_app(config, state=tmp_path / "state").state.emulator
         tokens = [list(user.tokens) for user in emulator.store.users.all()]
         capsules = sorted(capsule.name for capsule in emulator.store.capsules.all())
-        secret = emulator.signer.signature("a", "b", "c", 1)
-        seen.append((environment(emulator, "u"), tokens, capsules, secret, len(emulator.store.computations)))
+        secret = emulator.url_signer.compute_signature("a", "b", "c", 1)
+        seen.append(
+            (env_variables(emulator, "u"), tokens, capsules, secret, len(emulator.store.computations))
+        )
         emulator.store.close()
     assert seen[0] == seen[1] == seen[2]
     assert seen[0][2].count("Own") == 1
 
 
-def test_what_was_written_into_a_bucket_is_not_overwritten_by_a_restart(tmp_path):
+def test_restart_does_not_overwrite_bucket_contents(tmp_path):
     emulator = create_app(state=tmp_path / "state").state.emulator
-    emulator.store.files.delete("bucket-codeocean-public-data")
+    emulator.store.files.delete_location("bucket-codeocean-public-data")
     emulator.store.close()
     emulator = create_app(state=tmp_path / "state").state.emulator
-    assert emulator.store.files.tree("bucket-codeocean-public-data", "") == []
+    assert emulator.store.files.list_files("bucket-codeocean-public-data", "") == []
     emulator.store.close()
 
 
-def test_the_owner_of_a_capsule_must_be_somebody():
+def test_capsule_with_unknown_owner_is_rejected():
     with pytest.raises(ConfigError, match="nobody@emulator"):
         create_app(EmulatorConfig(capsules=[{"name": "Own", "owner": "nobody@emulator.test"}]))
 
 
-def test_nothing_is_told_before_anything_is_planted():
+def test_well_known_ids_before_seeding_are_empty():
     from airflow_provider_codeocean.emulator.state.deployment import Emulator
 
-    assert landmarks(Emulator()) == {}
+    assert get_well_known_ids(Emulator()) == {}
 
 
 @pytest.mark.fault("N8")

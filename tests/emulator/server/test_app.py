@@ -4,11 +4,11 @@ import inspect
 
 import pytest
 
-from tests.emulator.helpers import expect, refusal
+from tests.emulator.in_process import expect_error, expect_status
 
 
-async def test_every_route_of_the_api_is_in_its_description(deployment):
-    described = expect(await deployment.web.get("openapi.json"), 200)
+async def test_openapi_description_lists_every_api_route(deployment):
+    described = expect_status(await deployment.web.get("openapi.json"), 200)
     paths = {(path, method) for path, methods in described["paths"].items() for method in methods}
     assert len(paths) == 12 + 9 + 2 * 13 + 1
     assert all(path.startswith("/api/v1/") for path, _ in paths)
@@ -23,7 +23,7 @@ def test_capsules_and_pipelines_have_the_same_endpoints(deployment):
     assert capsules == pipelines
 
 
-def test_no_endpoint_of_the_api_waits_for_a_thread(deployment):
+def test_api_endpoints_are_coroutine_functions(deployment):
     endpoints = [route.endpoint for route in deployment.app.routes if route.path.startswith("/api/v1/")]
     assert all(inspect.iscoroutinefunction(endpoint) for endpoint in endpoints)
 
@@ -32,20 +32,20 @@ def test_no_endpoint_of_the_api_waits_for_a_thread(deployment):
     ("method", "path", "status"),
     [("GET", "no/such/thing", 404), ("PATCH", "custom_metadata", 405), ("GET", "data_assets/", 404)],
 )
-async def test_what_leads_nowhere_is_refused_with_a_message(deployment, method, path, status):
-    refusal(await deployment.user.request(method, path), status)
+async def test_unknown_route_returns_error_with_message(deployment, method, path, status):
+    expect_error(await deployment.user.request(method, path), status)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1, 2]", b"null", b'"text"', b"\xff"])
-async def test_a_body_that_is_none_is_refused_with_a_message(deployment, content):
+async def test_invalid_body_returns_error_with_message(deployment, content):
     headers = {"Content-Type": "application/json"}
-    refusal(await deployment.user.post("data_assets", content=content, headers=headers), 400)
+    expect_error(await deployment.user.post("data_assets", content=content, headers=headers), 400)
 
 
-async def test_a_json_content_type_without_a_body_does_no_harm(deployment):
+async def test_json_content_type_without_body_is_accepted(deployment):
     path = f"data_assets/{deployment.env['CODEOCEAN_DATA_ASSET_ID']}"
-    expect(await deployment.user.get(path, headers={"Content-Type": "application/json"}), 200)
+    expect_status(await deployment.user.get(path, headers={"Content-Type": "application/json"}), 200)
 
 
 async def test_unknown_fields_of_newer_clients_are_ignored(deployment):
-    await deployment.create(invented="yes")
+    await deployment.create_data_asset(invented="yes")

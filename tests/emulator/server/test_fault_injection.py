@@ -60,7 +60,7 @@ def description(server: EmulatorServer) -> str:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 520])
-def test_a_status_is_answered_instead(server, client, asset, status):
+def test_status_fault_replaces_the_response(server, client, asset, status):
     fault(server, kind="status", status=status)
     response = rename(client, asset, f"status {status}")
     assert response.status_code == status
@@ -70,7 +70,7 @@ def test_a_status_is_answered_instead(server, client, asset, status):
     assert client.get(asset).status_code == 200
 
 
-def test_a_status_may_have_any_body(server, client, asset):
+def test_status_fault_returns_the_given_body(server, client, asset):
     fault(server, kind="status", body="try later")
     fault(server, kind="status", body=["a", "list"], status=403)
     text, listed = client.get(asset), client.get(asset)
@@ -79,7 +79,7 @@ def test_a_status_may_have_any_body(server, client, asset):
     assert (listed.status_code, listed.json()) == (403, ["a", "list"])
 
 
-def test_retry_after_comes_as_seconds_or_as_a_date(server, client, asset):
+def test_fault_retry_after_is_sent_as_seconds_or_date(server, client, asset):
     fault(server, kind="status", status=429, retry_after=7)
     fault(server, kind="html", retry_after="date")
     assert client.get(asset).headers["retry-after"] == "7"
@@ -87,7 +87,7 @@ def test_retry_after_comes_as_seconds_or_as_a_date(server, client, asset):
     assert 0 < date.timestamp() - time.time() <= 2
 
 
-def test_html_comes_instead_of_json(server, client, asset):
+def test_html_fault_replaces_the_json(server, client, asset):
     fault(server, kind="html")
     fault(server, kind="html", status=200)
     for status in (502, 200):
@@ -99,7 +99,7 @@ def test_html_comes_instead_of_json(server, client, asset):
 
 
 @pytest.mark.parametrize(("kind", "done"), [("close_before", False), ("close_after", True)])
-def test_the_connection_is_closed_without_an_answer(server, client, asset, kind, done):
+def test_close_fault_closes_the_connection_without_response(server, client, asset, kind, done):
     assert client.get(asset).status_code == 200
     fault(server, kind=kind, method="PUT")
     with pytest.raises(CLOSED):
@@ -109,7 +109,7 @@ def test_the_connection_is_closed_without_an_answer(server, client, asset, kind,
 
 
 @pytest.mark.parametrize("kind", ["close_before", "close_after"])
-def test_a_connection_that_was_kept_alive_ends_there(server, asset, kind):
+def test_close_fault_closes_a_kept_alive_connection(server, asset, kind):
     address = server.url.removeprefix("http://").split(":")
     request = f"GET /api/v1/{asset} HTTP/1.1\r\nHost: {address[0]}\r\n\r\n".encode()
     with socket.create_connection((address[0], int(address[1])), timeout=10) as connection:
@@ -121,14 +121,14 @@ def test_a_connection_that_was_kept_alive_ends_there(server, asset, kind):
             assert connection.recv(65536) == b""
 
 
-def test_a_slow_answer_comes_late(server, client, asset):
+def test_slow_fault_delays_the_response(server, client, asset):
     fault(server, kind="slow", delay=0.3)
     started = time.monotonic()
     assert client.get(asset).status_code == 200
     assert time.monotonic() - started >= 0.3
 
 
-def test_a_slow_body_comes_after_its_headers(server, client, asset):
+def test_slow_body_fault_delays_only_the_body(server, client, asset):
     fault(server, kind="slow_body", delay=0.4)
     with client.stream("GET", asset) as response:
         headers = time.monotonic()
@@ -149,7 +149,7 @@ def asked(server, asset):
         yield connection
 
 
-def test_slow_headers_come_piece_by_piece(server, request):
+def test_slow_headers_fault_sends_headers_in_pieces(server, request):
     fault(server, kind="slow_headers", delay=0.3, pieces=30)
     asked = request.getfixturevalue("asked")
     pieces = list(iter(lambda: asked.recv(65536), b""))
@@ -158,31 +158,31 @@ def test_slow_headers_come_piece_by_piece(server, request):
     assert pieces[-1].endswith(b"}")
 
 
-def test_slow_headers_are_followed_by_the_answer(server, client, asset):
+def test_slow_headers_fault_sends_the_response_afterwards(server, client, asset):
     fault(server, kind="slow_headers", delay=0.05, method="PUT")
     assert rename(client, asset, "slowly").json()["description"] == "slowly"
     assert client.get(asset).status_code == 200
 
 
-def test_who_goes_away_is_sent_no_more_headers(server, request):
+def test_slow_headers_fault_stops_when_the_client_disconnects(server, request):
     slow = fault(server, kind="slow_headers", delay=60, pieces=600)
     asked = request.getfixturevalue("asked")
     assert slow.wait(hits=1)
     asked.close()
     wait_until(
-        lambda: not server.emulator.traffic.open_connections, awaited="the connection's end", timeout=10
+        lambda: not server.emulator.traffic.open_connections, description="the connection's end", timeout=10
     )
 
 
 @pytest.mark.parametrize(("body", "sent"), [(None, ["unexpected"]), ({"id": 7}, {"id": 7})])
-def test_json_of_another_shape_comes_after_the_work(server, client, asset, body, sent):
+def test_wrong_shape_fault_applies_the_request(server, client, asset, body, sent):
     fault(server, kind="wrong_shape", method="PUT", body=body)
     response = rename(client, asset, f"shape {body}")
     assert (response.status_code, response.json()) == (200, sent)
     assert description(server) == f"shape {body}"
 
 
-def test_half_a_body_comes_before_the_end(server, client, asset):
+def test_half_body_fault_truncates_the_response(server, client, asset):
     fault(server, kind="half_body")
     with client.stream("PUT", asset, json={"description": "half"}) as response:
         assert response.status_code == 200
@@ -192,7 +192,7 @@ def test_half_a_body_comes_before_the_end(server, client, asset):
     assert client.get(asset).json()["description"] == "half"
 
 
-def test_a_download_that_breaks_off_can_be_resumed(server, client):
+def test_half_body_fault_in_a_download_can_be_resumed(server, client):
     results = f"computations/{server.env['CODEOCEAN_COMPUTATION_ID']}/results/urls"
     url = client.get(results, params={"path": "summary.json"}).json()["download_url"]
     whole = httpx.get(url).content
@@ -212,7 +212,7 @@ def test_a_download_that_breaks_off_can_be_resumed(server, client):
     assert bytes(received) + rest.content == whole
 
 
-def test_json_can_be_broken(server, client, asset):
+def test_invalid_json_fault_truncates_the_json(server, client, asset):
     fault(server, kind="invalid_json", method="PUT")
     fault(server, kind="invalid_json", method="PATCH")
     response = rename(client, asset, "broken")
@@ -225,7 +225,7 @@ def test_json_can_be_broken(server, client, asset):
     assert (response.status_code, response.text) == (200, "{")
 
 
-def test_a_body_can_be_missing(server, client, asset):
+def test_empty_fault_removes_the_body(server, client, asset):
     fault(server, kind="empty", times=2)
     response = rename(client, asset, "empty")
     assert (response.status_code, response.content) == (200, b"")
@@ -253,20 +253,20 @@ class Request(threading.Thread):
 
 
 @pytest.mark.parametrize(("kind", "done"), [("hold", True), ("hold_before", False)])
-def test_a_request_is_held_until_it_is_released(server, client, asset, kind, done):
+def test_hold_fault_holds_the_request_until_released(server, client, asset, kind, done):
     held = fault(server, kind=kind, method="PUT")
     request = Request(client, asset, kind)
     assert held.wait(held=1)
     assert request.status is None
     assert (description(server) == kind) is done
-    held.release()
+    held.release_requests()
     request.join(10)
     assert request.status == 200
     assert description(server) == kind
 
 
 @pytest.mark.parametrize(("kind", "done"), [("hold", True), ("hold_before", False)])
-def test_a_held_request_is_closed_with_its_rule(server, client, asset, kind, done):
+def test_hold_fault_removed_closes_the_held_request(server, client, asset, kind, done):
     held = fault(server, kind=kind, method="PUT")
     request = Request(client, asset, f"closed {kind}")
     assert held.wait(held=1)
@@ -276,21 +276,21 @@ def test_a_held_request_is_closed_with_its_rule(server, client, asset, kind, don
     assert (description(server) == f"closed {kind}") is done
 
 
-def test_a_client_that_goes_away_does_not_end_a_hold(server, asset):
+def test_hold_fault_continues_after_the_client_disconnects(server, asset):
     held = fault(server, kind="hold_before", method="PUT")
     auth = (server.env["CODEOCEAN_TOKEN"], "")
     with pytest.raises(httpx.ReadTimeout):
         httpx.put(f"{server.url}/api/v1/{asset}", json={"description": "late"}, auth=auth, timeout=0.3)
     assert held.held == 1
     assert description(server) != "late"
-    held.release()
+    held.release_requests()
     deadline = time.monotonic() + 10
     while description(server) != "late" and time.monotonic() < deadline:
         threading.Event().wait(0.005)
     assert description(server) == "late"
 
 
-def test_what_is_not_answered_is_counted(server, client, asset):
+def test_request_without_response_is_counted_as_closed(server, client, asset):
     server.emulator.traffic.reset()
     fault(server, kind="close_after")
     with pytest.raises(CLOSED):
@@ -300,7 +300,7 @@ def test_what_is_not_answered_is_counted(server, client, asset):
     assert counted["statuses"] == {"closed": 1}
 
 
-def test_a_request_that_is_not_sent_to_its_end_is_not_done(server, asset):
+def test_request_sent_in_part_is_not_applied(server, asset):
     """A client that is killed while it sends leaves nothing behind, and no server hanging."""
     server.emulator.traffic.reset()
     host, _, port = server.url.removeprefix("http://").partition(":")

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy, Work
-from airflow_provider_codeocean.emulator.domain.faults import QUIRKS, Fault, FaultRule
+from airflow_provider_codeocean.emulator.domain.faults import QUIRK_KINDS, Fault, FaultRule
 from airflow_provider_codeocean.emulator.domain.records import DataAsset, User
 from airflow_provider_codeocean.emulator.domain.requests import DataAssetSearchParams
-from airflow_provider_codeocean.emulator.services.search import Index, PageQuirks, search
+from airflow_provider_codeocean.emulator.services.search import PageQuirks, SearchIndex, search
 from airflow_provider_codeocean.emulator.state.access import Caller
 from airflow_provider_codeocean.emulator.state.store import Store
-from tests.emulator.helpers import expect, refusal
+from tests.emulator.in_process import expect_error, expect_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +38,13 @@ def asset_path(deployment: Any) -> str:
 
 
 async def search_page(deployment: Any, **params: Any) -> dict[str, Any]:
-    return expect(await deployment.admin.post("data_assets/search", json=params), 200)
+    return expect_status(await deployment.admin.post("data_assets/search", json=params), 200)
 
 
 @pytest.fixture
 async def file_url(deployment):
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results/urls"
-    return expect(await deployment.user.get(path, params={"path": "output"}), 200)["download_url"]
+    return expect_status(await deployment.user.get(path, params={"path": "output"}), 200)["download_url"]
 
 
 # --- rules
@@ -81,17 +81,17 @@ def test_rule_has_the_defaults_of_its_kind(rule, times, path):
         ("html", "FaultRule"),
     ],
 )
-def test_rule_that_makes_no_sense_is_rejected(rule, named):
+def test_rule_with_conflicting_options_is_rejected(rule, named):
     with pytest.raises(ValidationError, match=named):
         FaultRule.model_validate(rule)
 
 
-@pytest.mark.parametrize("kind", sorted(QUIRKS))
+@pytest.mark.parametrize("kind", sorted(QUIRK_KINDS))
 async def test_quirk_is_set_by_config_and_by_control_endpoint(deploy, kind):
     rule = {"kind": kind, "fields": ["x"]} if kind.startswith("drop_") else {"kind": kind}
     [from_start] = deploy(faults=[rule]).emulator.faults.all()
     deployment = deploy()
-    added = expect(await deployment.control.post("faults", json=rule), 200)
+    added = expect_status(await deployment.control.post("faults", json=rule), 200)
     assert from_start.rule == deployment.emulator.faults.get(added["id"]).rule
 
 
@@ -103,7 +103,7 @@ async def test_rule_with_seconds_applies_from_its_first_hit(deployment):
     deployment.clock.advance(4.9)
     assert (await deployment.user.get(asset_path(deployment))).status_code == 404
     deployment.clock.advance(0.2)
-    expect(await deployment.user.get(asset_path(deployment)), 200)
+    expect_status(await deployment.user.get(asset_path(deployment)), 200)
     assert fault.hits == 4
 
 
@@ -114,13 +114,13 @@ async def test_rule_with_seconds_applies_from_its_first_hit(deployment):
 async def test_html_of_a_proxy_comes_before_authentication_and_routing(deployment, status):
     fault = add(deployment, kind="html", status=status, times=2)
     for path in (asset_path(deployment), "no/such/route"):
-        response = await deployment.client(None).get(path)
+        response = await deployment.add_client(None).get(path)
         assert (response.status_code, response.headers["content-type"]) == (
             status,
             "text/html; charset=utf-8",
         )
         assert response.headers.get("location") == (fault.rule.location if status == 302 else None)
-    refusal(await deployment.client(None).get(asset_path(deployment)), 401)
+    expect_error(await deployment.add_client(None).get(asset_path(deployment)), 401)
 
 
 # --- read-after-write lag
@@ -131,28 +131,28 @@ async def test_html_of_a_proxy_comes_before_authentication_and_routing(deploymen
 async def test_read_lag_hides_new_objects_from_get(deployment, resource, rule):
     fault = add(deployment, kind="read_lag", **rule)
     if resource == "data_assets":
-        made = [await deployment.create(), await deployment.create()]
+        made = [await deployment.create_data_asset(), await deployment.create_data_asset()]
     else:
         body = {"capsule_id": deployment.env["CODEOCEAN_CAPSULE_ID"]}
-        made = [expect(await deployment.admin.post("computations", json=body), 200) for _ in range(2)]
+        made = [expect_status(await deployment.admin.post("computations", json=body), 200) for _ in range(2)]
     for one in made:
         for _ in range(2):
-            assert one["id"] in refusal(await deployment.admin.get(f"{resource}/{one['id']}"), 404)
+            assert one["id"] in expect_error(await deployment.admin.get(f"{resource}/{one['id']}"), 404)
     if "delay" in rule:
         deployment.clock.advance(3)
     for one in made:
-        expect(await deployment.admin.get(f"{resource}/{one['id']}"), 200)
+        expect_status(await deployment.admin.get(f"{resource}/{one['id']}"), 200)
     assert fault.hits == 4
 
 
-async def test_read_lag_concerns_neither_old_objects_nor_other_requests(deployment):
+async def test_read_lag_affects_only_get_of_new_objects(deployment):
     add(deployment, kind="read_lag", delay=60)
-    expect(await deployment.user.get(asset_path(deployment)), 200)
-    expect(await deployment.user.get("custom_metadata"), 200)
-    refusal(await deployment.user.get("data_assets/unknown"), 404)
-    made = await deployment.create(name="new")
-    expect(await deployment.user.put(f"data_assets/{made['id']}", json={"description": "x"}), 200)
-    assert "new" in await deployment.search()
+    expect_status(await deployment.user.get(asset_path(deployment)), 200)
+    expect_status(await deployment.user.get("custom_metadata"), 200)
+    expect_error(await deployment.user.get("data_assets/unknown"), 404)
+    made = await deployment.create_data_asset(name="new")
+    expect_status(await deployment.user.put(f"data_assets/{made['id']}", json={"description": "x"}), 200)
+    assert "new" in await deployment.search_names()
 
 
 # --- rate limits by kind of request
@@ -161,15 +161,15 @@ async def test_read_lag_concerns_neither_old_objects_nor_other_requests(deployme
 @pytest.mark.parametrize(("retry_after", "header"), [(False, None), (True, "1000"), (60, "60")])
 async def test_rate_limit_of_searches_leaves_other_requests_alone(deployment, retry_after, header):
     limit = {"kind": "search", "requests_per_second": 0.001, "retry_after": retry_after}
-    expect(await deployment.control.put("rate_limit", json=limit), 200)
-    expect(await deployment.user.post("data_assets/search", json={}), 200)
+    expect_status(await deployment.control.put("rate_limit", json=limit), 200)
+    expect_status(await deployment.user.post("data_assets/search", json={}), 200)
     rejected = await deployment.user.post("capsules/search", json={})
-    refusal(rejected, 429)
+    expect_error(rejected, 429)
     assert rejected.headers.get("retry-after") == header
-    expect(await deployment.user.get(asset_path(deployment)), 200)
-    await deployment.create()
-    expect(await deployment.control.put("rate_limit", json={"kind": "search"}), 200)
-    expect(await deployment.user.post("capsules/search", json={}), 200)
+    expect_status(await deployment.user.get(asset_path(deployment)), 200)
+    await deployment.create_data_asset()
+    expect_status(await deployment.control.put("rate_limit", json={"kind": "search"}), 200)
+    expect_status(await deployment.user.post("capsules/search", json={}), 200)
 
 
 async def test_rate_limits_of_several_kinds_are_configured_together(deploy):
@@ -177,14 +177,14 @@ async def test_rate_limits_of_several_kinds_are_configured_together(deploy):
     deployment = deploy(
         rate_limit=[{"kind": "read", **slow}, {"kind": "submit", **slow}, {"kind": "change", **slow}]
     )
-    asset = await deployment.create()
+    asset = await deployment.create_data_asset()
     listing = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results"
-    expect(await deployment.user.post(listing), 200)
-    refusal(await deployment.user.get(f"data_assets/{asset['id']}"), 429)
-    refusal(await deployment.user.post("computations", json={}), 429)
-    expect(await deployment.user.put(f"data_assets/{asset['id']}", json={}), 200)
-    refusal(await deployment.user.delete(f"data_assets/{asset['id']}"), 429)
-    expect(await deployment.user.post("data_assets/search", json={}), 200)
+    expect_status(await deployment.user.post(listing), 200)
+    expect_error(await deployment.user.get(f"data_assets/{asset['id']}"), 429)
+    expect_error(await deployment.user.post("computations", json={}), 429)
+    expect_status(await deployment.user.put(f"data_assets/{asset['id']}", json={}), 200)
+    expect_error(await deployment.user.delete(f"data_assets/{asset['id']}"), 429)
+    expect_status(await deployment.user.post("data_assets/search", json={}), 200)
 
 
 # --- permissions
@@ -192,32 +192,32 @@ async def test_rate_limits_of_several_kinds_are_configured_together(deploy):
 
 @pytest.mark.fault("A6")
 async def test_permissions_for_an_unknown_group_are_dropped_silently(deployment):
-    asset = await deployment.create()
+    asset = await deployment.create_data_asset()
     path = f"data_assets/{asset['id']}/permissions"
     groups = [
         {"group": "no-lab", "role": "viewer"},
         {"group": deployment.env["CODEOCEAN_GROUP"], "role": "viewer"},
     ]
-    expect(await deployment.user.post(path, json={"groups": groups}), 204)
-    assert expect(await deployment.user.get(path), 200)["groups"] == groups[1:]
+    expect_status(await deployment.user.post(path, json={"groups": groups}), 204)
+    assert expect_status(await deployment.user.get(path), 200)["groups"] == groups[1:]
 
 
 async def test_permissions_for_a_group_of_a_seeded_user_are_kept(deploy):
     deployment = deploy(users=[{"email": "new@lab.test", "groups": ["imaging"]}], groups=["empty"])
-    path = f"data_assets/{(await deployment.create())['id']}/permissions"
+    path = f"data_assets/{(await deployment.create_data_asset())['id']}/permissions"
     groups = [{"group": name, "role": "viewer"} for name in ("empty", "imaging")]
-    expect(await deployment.user.post(path, json={"groups": groups}), 204)
-    assert expect(await deployment.user.get(path), 200)["groups"] == groups
-    expect(await deployment.client_of("new@lab.test").get(path.removesuffix("/permissions")), 200)
+    expect_status(await deployment.user.post(path, json={"groups": groups}), 204)
+    assert expect_status(await deployment.user.get(path), 200)["groups"] == groups
+    expect_status(await deployment.add_client_for("new@lab.test").get(path.removesuffix("/permissions")), 200)
 
 
 async def test_drop_users_drops_unknown_users(deployment):
-    path = f"data_assets/{(await deployment.create())['id']}/permissions"
+    path = f"data_assets/{(await deployment.create_data_asset())['id']}/permissions"
     body = {"users": [{"email": "nobody@lab.test", "role": "viewer"}]}
-    refusal(await deployment.user.post(path, json=body), 400)
+    expect_error(await deployment.user.post(path, json=body), 400)
     fault = add(deployment, kind="drop_users")
-    expect(await deployment.user.post(path, json=body), 204)
-    assert [one["email"] for one in expect(await deployment.user.get(path), 200)["users"]] == [
+    expect_status(await deployment.user.post(path, json=body), 204)
+    assert [one["email"] for one in expect_status(await deployment.user.get(path), 200)["users"]] == [
         deployment.env["CODEOCEAN_USER_EMAIL"]
     ]
     assert fault.hits == 1
@@ -236,63 +236,63 @@ async def test_drop_users_drops_unknown_users(deployment):
         ({"kind": "drop_tags"}, None),
     ],
 )
-async def test_tags_are_changed_when_stored_or_when_shown(deployment, stored, rule, tags):
+async def test_tag_quirk_changes_stored_or_shown_tags(deployment, stored, rule, tags):
     fault = add(deployment, **rule, stored=stored)
-    asset = await deployment.create(tags=[KEY])
+    asset = await deployment.create_data_asset(tags=[KEY])
     [found] = [one for one in (await search_page(deployment))["results"] if one["id"] == asset["id"]]
-    for shown in (asset, await deployment.read(asset["id"]), found):
+    for shown in (asset, await deployment.read_data_asset(asset["id"]), found):
         assert (shown.get("tags") or None) == tags
     deployment.emulator.faults.remove(fault.id)
-    assert (await deployment.read(asset["id"])).get("tags") == (tags if stored else [KEY])
+    assert (await deployment.read_data_asset(asset["id"])).get("tags") == (tags if stored else [KEY])
 
 
 @pytest.mark.parametrize("stored", [True, False])
-async def test_truncate_names_concerns_assets_and_computations(deployment, stored):
+async def test_truncate_names_affects_assets_and_computations(deployment, stored):
     add(deployment, kind="truncate_names", length=10, stored=stored)
-    asset = await deployment.create(name="n" * 40, mount="m" * 40)
-    assert ((await deployment.read(asset["id"]))["name"], asset["mount"]) == ("n" * 10, "m" * 40)
+    asset = await deployment.create_data_asset(name="n" * 40, mount="m" * 40)
+    assert ((await deployment.read_data_asset(asset["id"]))["name"], asset["mount"]) == ("n" * 10, "m" * 40)
     run = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}"
-    expect(await deployment.user.patch(run, params={"name": KEY}), 204)
-    assert expect(await deployment.user.get(run), 200)["name"] == KEY[:10]
+    expect_status(await deployment.user.patch(run, params={"name": KEY}), 204)
+    assert expect_status(await deployment.user.get(run), 200)["name"] == KEY[:10]
     kept = deployment.store.computations.get(run.split("/")[1]).name
     assert kept == (KEY[:10] if stored else KEY)
 
 
-async def test_names_and_tags_of_an_update_are_changed(deployment):
-    asset = await deployment.create()
+async def test_truncate_quirks_change_names_and_tags_of_an_update(deployment):
+    asset = await deployment.create_data_asset()
     add(deployment, kind="truncate_tags", length=3)
     add(deployment, kind="truncate_names", length=4)
     changed = {"name": "a long name", "tags": ["another tag"]}
-    shown = expect(await deployment.user.put(f"data_assets/{asset['id']}", json=changed), 200)
+    shown = expect_status(await deployment.user.put(f"data_assets/{asset['id']}", json=changed), 200)
     assert (shown["name"], shown["tags"]) == ("a lo", ["ano"])
 
 
 async def test_drop_fields_removes_tags_from_search_results_only(deployment):
-    asset = await deployment.create(tags=[KEY])
+    asset = await deployment.create_data_asset(tags=[KEY])
     fault = add(deployment, kind="drop_fields", path="**/search", fields=["tags", "owner"])
     for found in (await search_page(deployment))["results"]:
         assert not {"tags", "owner"} & found.keys()
-    assert (await deployment.read(asset["id"]))["tags"] == [KEY]
+    assert (await deployment.read_data_asset(asset["id"]))["tags"] == [KEY]
     assert fault.hits == 1
 
 
-async def test_uppercase_ids_are_shown_and_accepted(deployment):
-    asset = await deployment.create()
+async def test_uppercase_ids_returns_and_accepts_uppercase_ids(deployment):
+    asset = await deployment.create_data_asset()
     add(deployment, kind="uppercase_ids")
     found = (await search_page(deployment))["results"][0]["id"]
     assert found == asset["id"].upper() != asset["id"]
-    assert (await deployment.read(found))["id"] == found
+    assert (await deployment.read_data_asset(found))["id"] == found
     source = {"computation": {"id": deployment.env["CODEOCEAN_COMPUTATION_ID"].upper()}}
-    assert (await deployment.create(source=source))["id"].isupper()
-    runs = expect(
+    assert (await deployment.create_data_asset(source=source))["id"].isupper()
+    runs = expect_status(
         await deployment.user.get(f"capsules/{deployment.env['CODEOCEAN_CAPSULE_ID'].upper()}/computations"),
         200,
     )
     assert all(run["id"].isupper() for run in runs)
-    expect(await deployment.user.delete(f"data_assets/{found}"), 204)
+    expect_status(await deployment.user.delete(f"data_assets/{found}"), 204)
 
 
-async def test_quirks_are_combined_with_each_other_and_with_a_fault(deployment):
+async def test_quirks_combine_with_each_other_and_with_a_fault(deployment):
     add(deployment, kind="invalid_json", method="POST", path="data_assets", times=1)
     add(deployment, kind="truncate_tags", length=5)
     add(deployment, kind="lowercase_tags")
@@ -305,7 +305,7 @@ async def test_quirks_are_combined_with_each_other_and_with_a_fault(deployment):
 
 async def test_quirk_with_times_ends_when_it_is_used_up(deployment):
     add(deployment, kind="drop_tags", times=1)
-    assert [(await deployment.create()).get("tags") for _ in range(2)] == [None, ["test"]]
+    assert [(await deployment.create_data_asset()).get("tags") for _ in range(2)] == [None, ["test"]]
 
 
 # --- pages
@@ -326,11 +326,11 @@ async def pages(deployment, limit: int, count: int) -> list[list[str]]:
 async def paged(deployment):
     for number in range(5):
         deployment.clock.advance(1)
-        await deployment.create(name=f"a{number}", tags=["paged"])
+        await deployment.create_data_asset(name=f"a{number}", tags=["paged"])
     return deployment
 
 
-async def test_pages_without_quirks_share_nothing(paged):
+async def test_pages_without_quirks_do_not_overlap(paged):
     assert await pages(paged, 2, 9) == [["a4", "a3"], ["a2", "a1"], ["a0"]]
 
 
@@ -360,7 +360,7 @@ async def test_endless_pages_end_in_empty_pages(paged):
     sort_field=st.sampled_from(["created", None]),
     sort_order=st.sampled_from(["asc", "desc"]),
 )
-def test_overlapping_pages_reach_the_end_and_miss_nothing(created, limit, overlap, sort_field, sort_order):
+def test_overlap_pages_returns_every_result(created, limit, overlap, sort_field, sort_order):
     store = Store(None, ManualClock(100).now)
     for number, moment in enumerate(created):
         store.data_assets.put(
@@ -372,10 +372,10 @@ def test_overlapping_pages_reach_the_end_and_miss_nothing(created, limit, overla
                 owner="o",
                 type="dataset",
                 location="x",
-                work=Work(started=0),
+                work=Work(started_at=0),
             )
         )
-    index = Index[DataAsset](
+    index = SearchIndex[DataAsset](
         frozenset(), (), {}, {"created": lambda one: one.created}, frozenset(), lambda _asset, _key: []
     )
     caller = Caller(user=User(id="u", created=0, email="e", name="n", admin=True), scopes=frozenset())
@@ -389,9 +389,9 @@ def test_overlapping_pages_reach_the_end_and_miss_nothing(created, limit, overla
             store.data_assets,
             params,
             sort_field=sort_field,
-            moment=100,
+            timestamp=100,
             caller=caller,
-            also=[],
+            extra_predicates=[],
             quirks=PageQuirks(overlap=overlap),
         )
         seen.append([one.id for one in page.records])
@@ -412,10 +412,10 @@ def test_overlapping_pages_reach_the_end_and_miss_nothing(created, limit, overla
 
 async def listed(deployment, folder: str = "") -> list[dict[str, Any]]:
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results"
-    return expect(await deployment.user.post(path, json={"path": folder}), 200)["items"]
+    return expect_status(await deployment.user.post(path, json={"path": folder}), 200)["items"]
 
 
-async def test_folder_markers_are_listed(deployment):
+async def test_folder_markers_quirk_lists_markers_first(deployment):
     before = await listed(deployment)
     add(deployment, kind="folder_markers")
     marker = {"type": "file", "size": 0}
@@ -424,12 +424,12 @@ async def test_folder_markers_are_listed(deployment):
     assert (await listed(deployment, "tables"))[0] == {"name": "tables/", "path": "tables/", **marker}
 
 
-async def test_unsafe_names_are_files_among_the_results(deployment):
+async def test_unsafe_names_quirk_adds_downloadable_files(deployment):
     add(deployment, kind="unsafe_names")
     names = {item["name"] for item in await listed(deployment)}
     assert {"Icon\r", "raw\\x.csv", "1:30.csv", "...", "output"} <= names
     path = f"computations/{deployment.env['CODEOCEAN_COMPUTATION_ID']}/results/urls"
-    url = expect(await deployment.user.get(path, params={"path": "1:30.csv"}), 200)["download_url"]
+    url = expect_status(await deployment.user.get(path, params={"path": "1:30.csv"}), 200)["download_url"]
     assert (await deployment.web.get(url)).content == b"unsafe\n"
 
 
@@ -446,7 +446,7 @@ async def test_file_host_sends_the_validators_of_s3(deployment, file_url):
         assert (await deployment.web.get(file_url, headers={"If-Match": etag})).status_code == status
 
 
-async def test_file_that_is_written_anew_has_other_validators(deployment, file_url):
+async def test_file_host_after_rewrite_sends_other_validators(deployment, file_url):
     before = await deployment.web.get(file_url)
     deployment.clock.advance(5)
     location = f"run-{deployment.env['CODEOCEAN_COMPUTATION_ID']}"
@@ -524,25 +524,27 @@ def values_of(computation: dict[str, Any]) -> dict[str, str]:
 )
 async def test_report_defaults_adds_parameters_that_were_not_requested(deployment, given, extra, reported):
     body = {"capsule_id": deployment.env["CODEOCEAN_CAPSULE_ID"], **given}
-    plain = expect(await deployment.user.post("computations", json=body), 200)
+    plain = expect_status(await deployment.user.post("computations", json=body), 200)
     assert len(values_of(plain)) == len(given)
     add(deployment, kind="report_defaults", body=extra)
-    started = expect(await deployment.user.post("computations", json=body), 200)
+    started = expect_status(await deployment.user.post("computations", json=body), 200)
     assert values_of(started) == reported
-    assert values_of(expect(await deployment.user.get(f"computations/{started['id']}"), 200)) == reported
+    assert (
+        values_of(expect_status(await deployment.user.get(f"computations/{started['id']}"), 200)) == reported
+    )
 
 
 async def test_clear_omitted_empties_fields_that_an_update_does_not_name(deployment):
     metadata = {"score": 7}
     given = {"name": "n", "description": "d", "tags": ["t"], "mount": "m"}
-    asset = await deployment.create(**given, custom_metadata=metadata)
+    asset = await deployment.create_data_asset(**given, custom_metadata=metadata)
     path = f"data_assets/{asset['id']}"
-    kept = expect(await deployment.user.put(path, json={"description": "other", "tags": None}), 200)
+    kept = expect_status(await deployment.user.put(path, json={"description": "other", "tags": None}), 200)
     assert given | {"description": "other"} == {name: kept[name] for name in given}
     add(deployment, kind="clear_omitted")
-    cleared = expect(await deployment.user.put(path, json={"description": "last", "tags": None}), 200)
+    cleared = expect_status(await deployment.user.put(path, json={"description": "last", "tags": None}), 200)
     assert {"name": "", "mount": "", "description": "last"}.items() <= cleared.items()
     assert "tags" not in cleared
     assert cleared["custom_metadata"] == metadata
-    complete = expect(await deployment.user.put(path, json=given), 200)
+    complete = expect_status(await deployment.user.put(path, json=given), 200)
     assert given == {name: complete[name] for name in given}

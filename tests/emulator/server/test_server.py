@@ -12,10 +12,10 @@ import pytest
 from airflow_provider_codeocean.emulator import EmulatorConfig, FaultRule, Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy
 from airflow_provider_codeocean.emulator.server import server as server_module
-from airflow_provider_codeocean.emulator.server.server import EmulatorServer, listen, url_of
+from airflow_provider_codeocean.emulator.server.server import EmulatorServer, listener_url, open_listener
 
 
-def test_it_serves_until_it_is_stopped():
+def test_server_accepts_requests_until_stopped():
     with EmulatorServer(clock=ManualClock(1000)) as server:
         auth = (server.env["CODEOCEAN_USER_TOKEN"], "")
         url = f"{server.url}/api/v1/data_assets/{server.env['CODEOCEAN_DATA_ASSET_ID']}"
@@ -27,16 +27,16 @@ def test_it_serves_until_it_is_stopped():
         httpx.get(url, auth=auth)
 
 
-def test_it_listens_on_the_loopback_only_unless_told_otherwise():
+def test_server_by_default_listens_only_on_loopback():
     with EmulatorServer() as server:
         assert server._listener.getsockname()[0] == "127.0.0.1"
-    with listen("0.0.0.0", 0) as everywhere:
+    with open_listener("0.0.0.0", 0) as everywhere:
         port = everywhere.getsockname()[1]
-        assert url_of("0.0.0.0", everywhere) == f"http://127.0.0.1:{port}"
-        assert url_of("localhost", everywhere) == f"http://localhost:{port}"
+        assert listener_url("0.0.0.0", everywhere) == f"http://127.0.0.1:{port}"
+        assert listener_url("localhost", everywhere) == f"http://localhost:{port}"
 
 
-def test_a_restart_at_the_same_place_goes_on_where_it_was(tmp_path):
+def test_server_restarted_with_same_state_continues(tmp_path):
     config = EmulatorConfig(transitions=Transitions.all(Policy(reads=1)))
     with EmulatorServer(config, state=tmp_path / "state") as first:
         port, env = int(first.url.rpartition(":")[2]), first.env
@@ -54,7 +54,7 @@ def test_a_restart_at_the_same_place_goes_on_where_it_was(tmp_path):
         )
 
 
-def test_connections_are_counted():
+def test_server_counts_connections():
     with EmulatorServer() as server:
         with httpx.Client() as client:
             for _ in range(3):
@@ -69,12 +69,12 @@ def test_connections_are_counted():
         assert server.emulator.traffic.open_connections == 0
 
 
-def test_a_connection_is_kept_longer_than_clients_keep_one():
+def test_server_keep_alive_outlasts_that_of_clients():
     with EmulatorServer() as server:
         assert server._server.config.timeout_keep_alive >= 75
 
 
-def test_stopping_does_not_wait_for_what_is_held_or_kept_alive():
+def test_server_stop_with_open_connections_returns_soon():
     server = EmulatorServer().start()
     held = server.faults.add(FaultRule(kind="hold_before", path="/", timeout=60))
     errors = []
@@ -97,13 +97,13 @@ def test_stopping_does_not_wait_for_what_is_held_or_kept_alive():
     assert len(errors) == 1
 
 
-def test_a_port_that_is_taken_is_an_error():
-    with listen("127.0.0.1", 0) as taken, pytest.raises(OSError, match="in use"):
+def test_server_with_port_in_use_raises_os_error():
+    with open_listener("127.0.0.1", 0) as taken, pytest.raises(OSError, match="in use"):
         EmulatorServer(port=taken.getsockname()[1])
 
 
-def test_a_server_that_does_not_come_up_is_an_error(monkeypatch):
-    monkeypatch.setattr(server_module, "START_SECONDS", 0.01)
+def test_server_that_does_not_start_raises_runtime_error(monkeypatch):
+    monkeypatch.setattr(server_module, "START_TIMEOUT_SECONDS", 0.01)
     monkeypatch.setattr(EmulatorServer, "_serve", lambda self: None)
     server = EmulatorServer()
     with pytest.raises(RuntimeError, match="did not listen"):

@@ -4,8 +4,8 @@ import pytest
 
 from airflow_provider_codeocean.emulator.domain.config import MetadataField, MetadataSchema
 from airflow_provider_codeocean.emulator.domain.errors import ApiError
-from airflow_provider_codeocean.emulator.services.custom_metadata import checked_metadata
-from tests.emulator.helpers import expect, refusal
+from airflow_provider_codeocean.emulator.services.custom_metadata import merge_metadata
+from tests.emulator.in_process import expect_error, expect_status
 
 SCHEMA = MetadataSchema(
     fields=(
@@ -31,8 +31,8 @@ SCHEMA = MetadataSchema(
         {"score": None},
     ],
 )
-def test_what_fits_the_schema_is_taken(given):
-    result = checked_metadata(SCHEMA, {"who": "me", **given})
+def test_merge_metadata_valid_values_are_accepted(given):
+    result = merge_metadata(SCHEMA, {"who": "me", **given})
     assert result == {"who": "me"} | {name: value for name, value in given.items() if value is not None}
 
 
@@ -54,28 +54,28 @@ def test_what_fits_the_schema_is_taken(given):
         ({"level": 3}, "custom_metadata.level: takes one of 1"),
     ],
 )
-def test_what_does_not_fit_is_named(given, message):
+def test_merge_metadata_invalid_value_error_names_the_field(given, message):
     with pytest.raises(ApiError, match=message) as caught:
-        checked_metadata(SCHEMA, {"who": "me", **given})
+        merge_metadata(SCHEMA, {"who": "me", **given})
     assert caught.value.status == 400
 
 
-def test_what_is_required_must_be_there_from_the_start():
+def test_merge_metadata_required_field_is_checked_on_creation_only():
     with pytest.raises(ApiError, match=r"custom_metadata\.who: is required"):
-        checked_metadata(SCHEMA, None)
-    assert checked_metadata(SCHEMA, {"score": 1}, known={}) == {"score": 1}
+        merge_metadata(SCHEMA, None)
+    assert merge_metadata(SCHEMA, {"score": 1}, current={}) == {"score": 1}
 
 
-async def test_the_schema_is_served(deploy):
+async def test_get_custom_metadata_returns_the_schema(deploy):
     deployment = deploy(custom_metadata=SCHEMA)
-    schema = expect(await deployment.user.get("custom_metadata"), 200)
+    schema = expect_status(await deployment.user.get("custom_metadata"), 200)
     assert schema["categories"] == []
     assert schema["fields"][0] == {"name": "who", "type": "string", "required": True}
     assert schema["fields"][1] == {"name": "score", "type": "number", "range": {"min": 0.0, "max": 1.0}}
     assert schema["fields"][4]["allowed_values"] == ["a", "b"]
 
 
-async def test_the_schema_is_enforced(deployment):
+async def test_data_asset_with_invalid_metadata_is_rejected(deployment):
     body = {
         "name": "n",
         "tags": [],
@@ -83,9 +83,11 @@ async def test_the_schema_is_enforced(deployment):
         "source": {"aws": {"bucket": "b"}},
         "custom_metadata": {"x": 1},
     }
-    assert "custom_metadata.x" in refusal(await deployment.user.post("data_assets", json=body), 400)
-    asset = await deployment.create(custom_metadata={"tracers": ["one", "two"], "acquired": 1_700_000_000})
+    assert "custom_metadata.x" in expect_error(await deployment.user.post("data_assets", json=body), 400)
+    asset = await deployment.create_data_asset(
+        custom_metadata={"tracers": ["one", "two"], "acquired": 1_700_000_000}
+    )
     update = {"custom_metadata": {"modality": "smell"}}
-    message = refusal(await deployment.user.put(f"data_assets/{asset['id']}", json=update), 400)
+    message = expect_error(await deployment.user.put(f"data_assets/{asset['id']}", json=update), 400)
     assert "custom_metadata.modality" in message
-    assert (await deployment.read(asset["id"]))["custom_metadata"] == asset["custom_metadata"]
+    assert (await deployment.read_data_asset(asset["id"]))["custom_metadata"] == asset["custom_metadata"]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_codeocean.emulator import Policy, Transitions
-from tests.emulator.helpers import expect, refusal
+from tests.emulator.in_process import expect_error, expect_status
 
 
-async def test_results_are_captured_with_their_files_and_their_provenance(deployment):
+async def test_capture_copies_files_and_provenance(deployment):
     env = deployment.env
-    draft = await deployment.capture(
+    draft = await deployment.capture_results(
         name="captured", description="All results.", custom_metadata={"score": 5}
     )
     assert draft["state"] == "draft"
     assert "files" not in draft
     assert "size" not in draft
-    asset = await deployment.read(draft["id"])
-    listing = expect(await deployment.user.post(f"data_assets/{draft['id']}/files"), 200)["items"]
+    asset = await deployment.read_data_asset(draft["id"])
+    listing = expect_status(await deployment.user.post(f"data_assets/{draft['id']}/files"), 200)["items"]
     assert [item["name"] for item in listing] == ["figures", "tables", "output", "summary.json"]
     capsule = deployment.store.capsules.get(env["CODEOCEAN_CAPSULE_ID"])
     assert asset == {
@@ -25,7 +25,7 @@ async def test_results_are_captured_with_their_files_and_their_provenance(deploy
         "state": "ready",
         "type": "result",
         "files": 4,
-        "size": sum(file.size for file in deployment.store.files.tree(f"asset-{draft['id']}", "")),
+        "size": sum(file.size for file in deployment.store.files.list_files(f"asset-{draft['id']}", "")),
         "provenance": {
             "commit": capsule.commit,
             "run_script": "code/run",
@@ -38,33 +38,33 @@ async def test_results_are_captured_with_their_files_and_their_provenance(deploy
     }
 
 
-async def test_a_folder_or_one_file_of_the_results_can_be_captured(deployment):
-    folder = await deployment.capture(path="/tables/")
-    single = await deployment.capture(path="summary.json")
+async def test_capture_of_a_path_copies_only_its_files(deployment):
+    folder = await deployment.capture_results(path="/tables/")
+    single = await deployment.capture_results(path="summary.json")
     for asset, name in ((folder, "units.csv"), (single, "summary.json")):
-        assert (await deployment.read(asset["id"]))["files"] == 1
-        items = expect(
+        assert (await deployment.read_data_asset(asset["id"]))["files"] == 1
+        items = expect_status(
             await deployment.user.post(f"data_assets/{asset['id']}/files", json={"path": ""}), 200
         )["items"]
         assert [(item["name"], item["path"], item["type"]) for item in items] == [(name, name, "file")]
 
 
-async def test_a_captured_result_survives_its_computation_and_its_capsule(deployment):
+async def test_capture_survives_deletion_of_computation_and_capsule(deployment):
     env = deployment.env
-    asset = await deployment.capture()
-    before = await deployment.read(asset["id"])
-    expect(await deployment.user.delete(f"computations/{env['CODEOCEAN_COMPUTATION_ID']}"), 204)
+    asset = await deployment.capture_results()
+    before = await deployment.read_data_asset(asset["id"])
+    expect_status(await deployment.user.delete(f"computations/{env['CODEOCEAN_COMPUTATION_ID']}"), 204)
     deployment.store.capsules.delete(env["CODEOCEAN_CAPSULE_ID"])
-    assert await deployment.read(asset["id"]) == before
-    assert expect(await deployment.user.post(f"data_assets/{asset['id']}/files"), 200)["items"]
+    assert await deployment.read_data_asset(asset["id"]) == before
+    assert expect_status(await deployment.user.post(f"data_assets/{asset['id']}/files"), 200)["items"]
 
 
-async def test_results_can_be_stored_outside(deployment):
+async def test_capture_with_target_stores_the_files_externally(deployment):
     bucket = deployment.env["CODEOCEAN_RESULTS_BUCKET"]
-    asset = await deployment.capture(
+    asset = await deployment.capture_results(
         target={"aws": {"bucket": bucket, "prefix": "/runs/1/", "endpoint_name": None}}
     )
-    stored = await deployment.read(asset["id"])
+    stored = await deployment.read_data_asset(asset["id"])
     assert stored["source_bucket"] == {
         "origin": "aws",
         "bucket": bucket,
@@ -73,15 +73,19 @@ async def test_results_can_be_stored_outside(deployment):
     }
     assert (stored["type"], stored["state"], stored["files"]) == ("result", "ready", 4)
     assert "provenance" in stored
-    assert "internal" in refusal(await deployment.user.post(f"data_assets/{asset['id']}/files"), 400)
+    assert "internal" in expect_error(await deployment.user.post(f"data_assets/{asset['id']}/files"), 400)
     # What has been stored there can be imported from there.
-    imported = await deployment.create(source={"aws": {"bucket": bucket, "prefix": "runs/1/tables"}})
-    assert (await deployment.read(imported["id"]))["files"] == 1
+    imported = await deployment.create_data_asset(
+        source={"aws": {"bucket": bucket, "prefix": "runs/1/tables"}}
+    )
+    assert (await deployment.read_data_asset(imported["id"]))["files"] == 1
 
 
-async def test_results_of_two_captures_do_not_mix_without_a_prefix(deployment):
+async def test_capture_with_target_without_prefix_gets_its_own_prefix(deployment):
     target = {"aws": {"bucket": deployment.env["CODEOCEAN_RESULTS_BUCKET"]}}
-    prefixes = {(await deployment.capture(target=target))["source_bucket"]["prefix"] for _ in range(2)}
+    prefixes = {
+        (await deployment.capture_results(target=target))["source_bucket"]["prefix"] for _ in range(2)
+    }
     assert len(prefixes) == 2
 
 
@@ -93,17 +97,17 @@ async def test_results_of_two_captures_do_not_mix_without_a_prefix(deployment):
         ("codeocean-gcp-data", "not exist"),
     ],
 )
-async def test_results_cannot_be_stored_everywhere(deployment, bucket, reason):
-    asset = await deployment.capture(target={"aws": {"bucket": bucket, "prefix": "p"}})
+async def test_capture_with_unusable_target_fails_with_a_reason(deployment, bucket, reason):
+    asset = await deployment.capture_results(target={"aws": {"bucket": bucket, "prefix": "p"}})
     assert asset["state"] == "draft"
     assert "failure_reason" not in asset
-    failed = await deployment.read(asset["id"])
+    failed = await deployment.read_data_asset(asset["id"])
     assert failed["state"] == "failed"
     assert reason in failed["failure_reason"]
     assert "files" not in failed
 
 
-async def test_only_finished_runs_with_results_can_be_captured(deploy):
+async def test_capture_of_unfinished_or_empty_run_is_rejected(deploy):
     deployment = deploy(
         transitions=Transitions(assets=Policy(), computations=Policy(seconds=10)),
         capsules=[
@@ -114,20 +118,22 @@ async def test_only_finished_runs_with_results_can_be_captured(deploy):
     capsules = {capsule.name: capsule.id for capsule in deployment.store.capsules.all()}
 
     async def capture(name: str) -> str:
-        run = expect(await deployment.user.post("computations", json={"capsule_id": capsules[name]}), 200)
+        run = expect_status(
+            await deployment.user.post("computations", json={"capsule_id": capsules[name]}), 200
+        )
         body = {"name": "n", "tags": [], "mount": "m", "source": {"computation": {"id": run["id"]}}}
         running = await deployment.user.post("data_assets", json=body)
         deployment.clock.advance(10)
         finished = await deployment.user.post("data_assets", json=body)
-        return refusal(running, 400), finished
+        return expect_error(running, 400), finished
 
     message, finished = await capture("Sorting with metadata")
     assert "initializing" in message
-    expect(finished, 200)
+    expect_status(finished, 200)
     message, finished = await capture("Silent")
-    assert "no results" in refusal(finished, 400)
+    assert "no results" in expect_error(finished, 400)
     message, finished = await capture("Crash")
-    expect(finished, 200)
+    expect_status(finished, 200)
 
 
 @pytest.mark.parametrize(
@@ -158,21 +164,21 @@ async def test_only_finished_runs_with_results_can_be_captured(deploy):
         (None, 400, "source or data_asset_ids"),
     ],
 )
-async def test_what_cannot_be_a_source_is_refused(deployment, source, status, named):
+async def test_create_with_invalid_source_is_rejected(deployment, source, status, named):
     for group in (source or {}).values():
         for key, value in group.items():
             group[key] = deployment.env[value[1:]] if str(value).startswith("$") else value
     body = {"name": "n", "tags": [], "mount": "m", "source": source}
-    assert named in refusal(await deployment.user.post("data_assets", json=body), status)
+    assert named in expect_error(await deployment.user.post("data_assets", json=body), status)
 
 
-async def test_nulls_are_the_same_as_nothing(deployment):
+async def test_create_with_null_fields_equals_omitted_fields(deployment):
     computation = {"id": deployment.env["CODEOCEAN_COMPUTATION_ID"], "path": None}
     nulls = dict.fromkeys(["description", "custom_metadata", "data_asset_ids", "results_info"])
     source = {"computation": computation, "aws": None, "gcp": None, "cloud_workstation": None}
-    asset = await deployment.create(source=source, target={"aws": None}, **nulls)
-    assert (await deployment.read(asset["id"]))["state"] == "ready"
-    asset = await deployment.create(source=source, target=None)
+    asset = await deployment.create_data_asset(source=source, target={"aws": None}, **nulls)
+    assert (await deployment.read_data_asset(asset["id"]))["state"] == "ready"
+    asset = await deployment.create_data_asset(source=source, target=None)
     assert asset["type"] == "result"
 
 
@@ -190,28 +196,28 @@ async def test_nulls_are_the_same_as_nothing(deployment):
         ({"source": {"gcp": {"bucket": "b"}}, "results_info": {"commit": "c"}}, "results_info"),
     ],
 )
-async def test_wrong_fields_are_named(deployment, change, named):
+async def test_create_with_invalid_field_error_names_it(deployment, change, named):
     source = {"aws": {"bucket": "codeocean-public-data", "prefix": "example_datasets"}}
     body = {"name": "n", "tags": [], "mount": "m", "source": source, **change}
-    assert named in refusal(await deployment.user.post("data_assets", json=body), 400)
+    assert named in expect_error(await deployment.user.post("data_assets", json=body), 400)
 
 
-async def test_a_folder_of_a_bucket_is_copied(deployment):
-    asset = await deployment.create()
-    stored = await deployment.read(asset["id"])
+async def test_import_copies_the_folder_of_a_bucket(deployment):
+    asset = await deployment.create_data_asset()
+    stored = await deployment.read_data_asset(asset["id"])
     assert stored["type"] == "dataset"
     assert stored["source_bucket"] == {
         "origin": "aws",
         "bucket": deployment.env["CODEOCEAN_PUBLIC_BUCKET"],
         "prefix": "example_datasets",
     }
-    items = expect(
+    items = expect_status(
         await deployment.user.post(f"data_assets/{asset['id']}/files", json={"path": "probe_A"}), 200
     )
     assert [item["path"] for item in items["items"]] == ["probe_A/channels.csv", "probe_A/events.csv"]
 
 
-async def test_a_folder_of_a_bucket_may_stay_where_it_is(deployment):
+async def test_import_with_keep_on_external_storage_copies_no_files(deployment):
     source = {
         "aws": {
             "bucket": "codeocean-private-data",
@@ -219,11 +225,11 @@ async def test_a_folder_of_a_bucket_may_stay_where_it_is(deployment):
             "keep_on_external_storage": "True",
         }
     }
-    stored = await deployment.read((await deployment.create(source=source))["id"])
+    stored = await deployment.read_data_asset((await deployment.create_data_asset(source=source))["id"])
     assert stored["source_bucket"]["external"] is True
     assert stored["files"] == 5
-    assert deployment.store.files.tree(f"asset-{stored['id']}", "") == []
-    refusal(
+    assert deployment.store.files.list_files(f"asset-{stored['id']}", "") == []
+    expect_error(
         await deployment.user.get(f"data_assets/{stored['id']}/files/urls", params={"path": "README.md"}), 400
     )
 
@@ -241,13 +247,13 @@ async def test_a_folder_of_a_bucket_may_stay_where_it_is(deployment):
         ({"gcp": {"bucket": "codeocean-public-data", "prefix": "example_datasets"}}, "does not exist"),
     ],
 )
-async def test_what_cannot_be_read_makes_the_asset_fail(deployment, source, reason):
-    failed = await deployment.read((await deployment.create(source=source))["id"])
+async def test_import_of_unreadable_source_fails_with_a_reason(deployment, source, reason):
+    failed = await deployment.read_data_asset((await deployment.create_data_asset(source=source))["id"])
     assert failed["state"] == "failed"
     assert reason in failed["failure_reason"]
 
 
-async def test_the_secrets_of_a_gcp_source_are_nowhere_kept(deploy, tmp_path):
+async def test_import_from_gcp_does_not_store_its_secrets(deploy, tmp_path):
     from airflow_provider_codeocean.emulator.server.app import create_app
 
     source = {
@@ -260,27 +266,29 @@ async def test_the_secrets_of_a_gcp_source_are_nowhere_kept(deploy, tmp_path):
     }
     deployment = deploy()
     deployment.app = create_app(deployment.emulator.config, state=tmp_path / "state")
-    client = deployment.client(
-        next(iter(deployment.app.state.emulator.directory.by_email("user@emulator.test").tokens))
+    client = deployment.add_client(
+        next(iter(deployment.app.state.emulator.user_directory.find_by_email("user@emulator.test").tokens))
     )
     body = {"name": "n", "tags": [], "mount": "m", "source": source}
     answer = await client.post("data_assets", json=body)
-    assert expect(answer, 200)["source_bucket"]["origin"] == "gcp"
+    assert expect_status(answer, 200)["source_bucket"]["origin"] == "gcp"
     deployment.app.state.emulator.store.close()
     everything = answer.text.encode() + b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"c-i" not in everything
     assert b"c-s" not in everything
 
 
-async def test_admins_may_import_from_the_input_bucket(deployment):
+async def test_import_from_input_bucket_by_admin_succeeds(deployment):
     source = {
         "aws": {"bucket": "ignored", "prefix": "example_datasets", "use_input_bucket": True, "public": True}
     }
-    asset = await deployment.create(deployment.admin, source=source)
-    assert (await deployment.read(asset["id"]))["source_bucket"]["bucket"] == "codeocean-input-data"
+    asset = await deployment.create_data_asset(deployment.admin, source=source)
+    assert (await deployment.read_data_asset(asset["id"]))["source_bucket"][
+        "bucket"
+    ] == "codeocean-input-data"
 
 
-async def test_imported_results_get_their_lineage(deployment):
+async def test_import_with_results_info_has_provenance(deployment):
     env = deployment.env
     info = {
         "capsule_id": env["CODEOCEAN_CAPSULE_ID"],
@@ -294,7 +302,9 @@ async def test_imported_results_get_their_lineage(deployment):
         "nextflow_profile": "fast",
     }
     source = {"aws": {"bucket": env["CODEOCEAN_PRIVATE_BUCKET"], "prefix": "example_datasets/probe_A"}}
-    asset = await deployment.read((await deployment.create(source=source, results_info=info))["id"])
+    asset = await deployment.read_data_asset(
+        (await deployment.create_data_asset(source=source, results_info=info))["id"]
+    )
     assert asset["type"] == "result"
     assert asset["provenance"] == {
         "commit": "abc123",
@@ -311,40 +321,40 @@ async def test_imported_results_get_their_lineage(deployment):
         "source": source,
         "results_info": {"pipeline_id": "none"},
     }
-    assert "pipeline" in refusal(await deployment.user.post("data_assets", json=unknown), 404)
+    assert "pipeline" in expect_error(await deployment.user.post("data_assets", json=unknown), 404)
 
 
-async def test_a_workstation_gives_data_or_results(deployment):
+async def test_capture_of_workstation_with_run_script_is_a_result(deployment):
     workstation = {"id": deployment.env["CODEOCEAN_WORKSTATION_ID"], "path": "/results/curated"}
-    data = await deployment.create(source={"cloud_workstation": workstation})
+    data = await deployment.create_data_asset(source={"cloud_workstation": workstation})
     assert data["type"] == "dataset"
     assert "provenance" not in data
-    result = await deployment.create(
+    result = await deployment.create_data_asset(
         source={"cloud_workstation": {**workstation, "run_script": "code/curate.py"}}
     )
     assert result["type"] == "result"
     assert result["provenance"]["run_script"] == "code/curate.py"
     assert result["provenance"]["capsule"] == deployment.env["CODEOCEAN_CAPSULE_ID"]
-    assert (await deployment.read(result["id"]))["files"] == 2
+    assert (await deployment.read_data_asset(result["id"]))["files"] == 2
 
 
-async def test_data_assets_can_be_combined(deploy):
+async def test_create_combined_asset_requires_ready_parts(deploy):
     deployment = deploy(transitions=Transitions.all(Policy(seconds=5)))
-    parts = [await deployment.create(name=name, mount=name) for name in ("one", "two")]
+    parts = [await deployment.create_data_asset(name=name, mount=name) for name in ("one", "two")]
     ids = [part["id"] for part in parts]
     body = {"name": "both", "tags": [], "mount": "both", "data_asset_ids": ids}
-    assert "not ready" in refusal(await deployment.user.post("data_assets", json=body), 400)
+    assert "not ready" in expect_error(await deployment.user.post("data_assets", json=body), 400)
     deployment.clock.advance(5)
-    combined = expect(await deployment.user.post("data_assets", json=body), 200)
+    combined = expect_status(await deployment.user.post("data_assets", json=body), 200)
     deployment.clock.advance(5)
-    combined = await deployment.read(combined["id"])
-    size = (await deployment.read(ids[0]))["size"]
+    combined = await deployment.read_data_asset(combined["id"])
+    size = (await deployment.read_data_asset(ids[0]))["size"]
     assert combined["type"] == "combined"
     assert combined["contained_data_assets"] == [
         {"id": ids[0], "mount": "one", "size": size},
         {"id": ids[1], "mount": "two", "size": size},
     ]
     assert combined["size"] == 2 * size
-    refusal(await deployment.user.post(f"data_assets/{combined['id']}/files"), 400)
+    expect_error(await deployment.user.post(f"data_assets/{combined['id']}/files"), 400)
     missing = {**body, "data_asset_ids": ["nothing"]}
-    refusal(await deployment.user.post("data_assets", json=missing), 404)
+    expect_error(await deployment.user.post("data_assets", json=missing), 404)

@@ -12,10 +12,10 @@ from airflow_provider_codeocean.emulator import Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy, Work
 from airflow_provider_codeocean.emulator.domain.records import DataAsset, User
 from airflow_provider_codeocean.emulator.domain.requests import DataAssetSearchParams
-from airflow_provider_codeocean.emulator.services.search import Index, search
+from airflow_provider_codeocean.emulator.services.search import SearchIndex, search
 from airflow_provider_codeocean.emulator.state.access import Caller
 from airflow_provider_codeocean.emulator.state.store import Store
-from tests.emulator.helpers import expect, refusal
+from tests.emulator.in_process import expect_error, expect_status
 
 NEW = {"query": "tag:new"}
 
@@ -30,9 +30,9 @@ async def library(deploy):
         "gamma": {"tags": ["new", "RNA-seq"], "custom_metadata": {"score": 30, "tracers": ["red", "green"]}},
     }.items():
         deployment.clock.advance(1)
-        await deployment.create(name=name, **fields)
+        await deployment.create_data_asset(name=name, **fields)
     deployment.clock.advance(1)
-    await deployment.capture(name="delta", tags=["new"])
+    await deployment.capture_results(name="delta", tags=["new"])
     return deployment
 
 
@@ -68,9 +68,9 @@ async def library(deploy):
         ({"sort_field": "size", "sort_order": "desc", "limit": 1}, ["delta"]),
     ],
 )
-async def test_what_is_found_in_which_order(library, params, names):
+async def test_search_returns_matches_in_the_requested_order(library, params, names):
     query = {**params, "ownership": "created"}
-    assert await library.search(library.user, **query) == names
+    assert await library.search_names(library.user, **query) == names
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ async def test_what_is_found_in_which_order(library, params, names):
         ({"key": "modality", "range": {"min": 0}}, []),
     ],
 )
-async def test_filters(library, condition, names):
-    assert await library.search(**NEW, filters=[condition]) == names
+async def test_search_filter_returns_only_matches(library, condition, names):
+    assert await library.search_names(**NEW, filters=[condition]) == names
 
 
 @pytest.mark.fault("A15")
 async def test_search_sort_order_without_sort_field_is_ignored(library):
-    assert await library.search(library.user, **NEW, sort_order="asc") == [
+    assert await library.search_names(library.user, **NEW, sort_order="asc") == [
         "delta",
         "gamma",
         "Beta two",
@@ -109,9 +109,9 @@ async def test_search_sort_order_without_sort_field_is_ignored(library):
     ]
 
 
-async def test_filters_all_apply(library):
+async def test_search_with_several_filters_applies_all(library):
     filters = [{"key": "score", "range": {"min": 10}}, {"key": "name", "value": "gamma", "exclude": True}]
-    assert await library.search(**NEW, filters=filters) == ["Beta two", "alpha"]
+    assert await library.search_names(**NEW, filters=filters) == ["Beta two", "alpha"]
 
 
 @pytest.mark.parametrize(
@@ -134,61 +134,70 @@ async def test_filters_all_apply(library):
         ({"next_token": base64.urlsafe_b64encode(b'["created",true,"x","id"]').decode()}, "next_token"),
     ],
 )
-async def test_a_wrong_search_is_refused(library, params, named):
-    assert named in refusal(await library.user.post("data_assets/search", json=params), 400)
+async def test_search_with_invalid_parameters_is_rejected(library, params, named):
+    assert named in expect_error(await library.user.post("data_assets/search", json=params), 400)
 
 
-async def test_a_token_belongs_to_its_order(library):
-    first = expect(await library.user.post("data_assets/search", json={"limit": 1}), 200)
+async def test_search_token_of_another_sort_order_is_rejected(library):
+    first = expect_status(await library.user.post("data_assets/search", json={"limit": 1}), 200)
     other = {"limit": 1, "next_token": first["next_token"], "sort_field": "name"}
-    assert "another search" in refusal(await library.user.post("data_assets/search", json=other), 400)
+    assert "another search" in expect_error(await library.user.post("data_assets/search", json=other), 400)
 
 
-async def test_a_search_without_a_body_finds_all(library):
-    found = expect(await library.user.post("data_assets/search"), 200)
+async def test_search_without_body_returns_all(library):
+    found = expect_status(await library.user.post("data_assets/search"), 200)
     assert len(found["results"]) == 6
     assert found["has_more"] is False
     assert "next_token" not in found
 
 
-async def test_ownership(colleague):
+async def test_search_by_ownership_returns_created_or_shared(colleague):
     deployment, client = colleague
-    private = await deployment.create(name="mine alone")
-    shared = await deployment.create(name="lent out")
+    private = await deployment.create_data_asset(name="mine alone")
+    shared = await deployment.create_data_asset(name="lent out")
     given = {"users": [{"email": "colleague@emulator.test", "role": "viewer"}]}
-    expect(await deployment.user.post(f"data_assets/{shared['id']}/permissions", json=given), 204)
-    await deployment.create(client, name="theirs")
+    expect_status(await deployment.user.post(f"data_assets/{shared['id']}/permissions", json=given), 204)
+    await deployment.create_data_asset(client, name="theirs")
     everybody = ["reference_atlas", "ecephys_123456_2024-01-02_03-04-05"]
-    assert sorted(await deployment.search(deployment.user, ownership="created")) == ["lent out", "mine alone"]
-    assert await deployment.search(deployment.user, ownership="private") == [private["name"]]
-    assert sorted(await deployment.search(client)) == sorted(["theirs", "lent out", *everybody])
-    assert sorted(await deployment.search(client, ownership="shared")) == sorted(["lent out", *everybody])
+    assert sorted(await deployment.search_names(deployment.user, ownership="created")) == [
+        "lent out",
+        "mine alone",
+    ]
+    assert await deployment.search_names(deployment.user, ownership="private") == [private["name"]]
+    assert sorted(await deployment.search_names(client)) == sorted(["theirs", "lent out", *everybody])
+    assert sorted(await deployment.search_names(client, ownership="shared")) == sorted(
+        ["lent out", *everybody]
+    )
     # An admin sees everything, but it has not been shared with the admin.
-    assert "mine alone" in await deployment.search()
-    assert "mine alone" not in await deployment.search(ownership="shared")
+    assert "mine alone" in await deployment.search_names()
+    assert "mine alone" not in await deployment.search_names(ownership="shared")
 
 
-async def test_favorites_are_ones_own(deployment):
-    assert await deployment.search(deployment.user, favorite=True) == ["ecephys_123456_2024-01-02_03-04-05"]
-    assert await deployment.search(deployment.admin, favorite="True") == []
+async def test_search_by_favorite_returns_favorites_of_the_user(deployment):
+    assert await deployment.search_names(deployment.user, favorite=True) == [
+        "ecephys_123456_2024-01-02_03-04-05"
+    ]
+    assert await deployment.search_names(deployment.admin, favorite="True") == []
 
 
-async def test_combined_assets_and_commits_are_found_by_what_is_in_them(deployment):
+async def test_search_by_contained_id_or_commit_returns_matches(deployment):
     asset = deployment.env["CODEOCEAN_DATA_ASSET_ID"]
     body = {"name": "both", "tags": [], "mount": "m", "data_asset_ids": [asset]}
-    expect(await deployment.user.post("data_assets", json=body), 200)
-    assert await deployment.search(query=f"contained_data_id:{asset}") == ["both"]
-    await deployment.capture(name="run of it")
+    expect_status(await deployment.user.post("data_assets", json=body), 200)
+    assert await deployment.search_names(query=f"contained_data_id:{asset}") == ["both"]
+    await deployment.capture_results(name="run of it")
     commit = deployment.store.capsules.get(deployment.env["CODEOCEAN_CAPSULE_ID"]).commit
-    assert await deployment.search(query=f"commit_id:{commit.upper()}") == ["run of it"]
+    assert await deployment.search_names(query=f"commit_id:{commit.upper()}") == ["run of it"]
 
 
-async def test_search_shows_the_states_that_reading_shows(deploy):
+async def test_search_shows_the_same_state_as_get(deploy):
     deployment = deploy(transitions=Transitions.all(Policy(seconds=5)))
-    await deployment.create(name="new", tags=["new"])
+    await deployment.create_data_asset(name="new", tags=["new"])
 
     async def state() -> str:
-        return expect(await deployment.user.post("data_assets/search", json=NEW), 200)["results"][0]["state"]
+        return expect_status(await deployment.user.post("data_assets/search", json=NEW), 200)["results"][0][
+            "state"
+        ]
 
     assert await state() == "draft"
     deployment.clock.advance(5)
@@ -197,28 +206,28 @@ async def test_search_shows_the_states_that_reading_shows(deploy):
 
 async def test_search_lags_behind_writes(deploy):
     deployment = deploy(search_lag=10, transitions=Transitions.all(Policy(seconds=2)))
-    assert len(await deployment.search()) == 2
-    asset = await deployment.create(name="first", tags=["new"])
-    assert await deployment.search(**NEW) == []
+    assert len(await deployment.search_names()) == 2
+    asset = await deployment.create_data_asset(name="first", tags=["new"])
+    assert await deployment.search_names(**NEW) == []
     deployment.clock.advance(10)
-    found = expect(await deployment.user.post("data_assets/search", json=NEW), 200)["results"]
+    found = expect_status(await deployment.user.post("data_assets/search", json=NEW), 200)["results"]
     assert [(one["name"], one["state"]) for one in found] == [("first", "draft")]
-    expect(await deployment.user.put(f"data_assets/{asset['id']}", json={"name": "second"}), 200)
+    expect_status(await deployment.user.put(f"data_assets/{asset['id']}", json={"name": "second"}), 200)
     deployment.clock.advance(5)
-    assert await deployment.search(**NEW) == ["first"]
-    expect(await deployment.user.delete(f"data_assets/{asset['id']}"), 204)
+    assert await deployment.search_names(**NEW) == ["first"]
+    expect_status(await deployment.user.delete(f"data_assets/{asset['id']}"), 204)
     deployment.clock.advance(5)
-    assert await deployment.search(**NEW) == ["second"]
+    assert await deployment.search_names(**NEW) == ["second"]
     deployment.clock.advance(5)
-    assert await deployment.search(**NEW) == []
+    assert await deployment.search_names(**NEW) == []
 
 
-async def test_what_is_created_meanwhile_shifts_no_page(library):
-    first = expect(await library.user.post("data_assets/search", json={**NEW, "limit": 2}), 200)
+async def test_search_pages_are_stable_while_assets_are_created(library):
+    first = expect_status(await library.user.post("data_assets/search", json={**NEW, "limit": 2}), 200)
     library.clock.advance(1)
-    await library.create(name="late", tags=["new"])
+    await library.create_data_asset(name="late", tags=["new"])
     rest = {**NEW, "limit": 2, "next_token": first["next_token"], "offset": 1}
-    second = expect(await library.user.post("data_assets/search", json=rest), 200)
+    second = expect_status(await library.user.post("data_assets/search", json=rest), 200)
     names = [asset["name"] for asset in first["results"] + second["results"]]
     assert names == ["delta", "gamma", "Beta two", "alpha"]
     assert second["has_more"] is False
@@ -240,32 +249,32 @@ async def test_what_is_created_meanwhile_shifts_no_page(library):
         ("description:slow", []),
     ],
 )
-async def test_capsules_are_found(deployment, query, found):
+async def test_capsule_search_by_query_returns_matches(deployment, query, found):
     body = {"query": query, "sort_field": "name", "sort_order": "asc"}
-    page = expect(await deployment.user.post("capsules/search", json=body), 200)
+    page = expect_status(await deployment.user.post("capsules/search", json=body), 200)
     assert [capsule["name"] for capsule in page["results"]] == found
 
 
-async def test_capsules_are_found_by_id_status_and_filter(deployment):
+async def test_capsule_search_by_id_status_or_filter_returns_matches(deployment):
     capsule = deployment.env["CODEOCEAN_CAPSULE_ID"]
 
     async def found(kind: str, **params) -> set[str]:
-        page = expect(await deployment.user.post(f"{kind}s/search", json=params), 200)
+        page = expect_status(await deployment.user.post(f"{kind}s/search", json=params), 200)
         return {one["name"] for one in page["results"]}
 
     assert await found("capsule", query=f"id:{capsule}") == {"Spike sorting"}
     assert await found("capsule", status="release") == {"Spike sorting (release)"}
     assert await found("pipeline") == {"Ecephys pipeline", "Ecephys pipeline (release)"}
     assert await found("capsule", filters=[{"key": "name", "value": "slow"}]) == {"Slow motion"}
-    expect(await deployment.user.post("computations", json={"capsule_id": capsule}), 200)
+    expect_status(await deployment.user.post("computations", json={"capsule_id": capsule}), 200)
     assert await found("capsule", sort_field="last_accessed", limit=1) == {"Spike sorting"}
     assert "Unfinished thoughts" not in await found("capsule")
     answer = await deployment.user.post("capsules/search", json={"filters": [{"key": "score", "value": 1}]})
-    assert "filters.0.key" in refusal(answer, 400)
+    assert "filters.0.key" in expect_error(answer, 400)
 
 
 def asset(number: int, created: float, name: str) -> DataAsset:
-    work = Work(started=0)
+    work = Work(started_at=0)
     fields = {"mount": "m", "owner": "o", "type": "dataset", "location": "x"}
     return DataAsset(id=f"id{number}", created=created, name=name, work=work, **fields)
 
@@ -277,19 +286,25 @@ def asset(number: int, created: float, name: str) -> DataAsset:
     sort_field=st.sampled_from(["created", "name", None]),
     sort_order=st.sampled_from(["asc", "desc"]),
 )
-def test_paging_gives_every_item_exactly_once(items, limit, sort_field, sort_order):
+def test_search_pages_return_each_item_once_in_order(items, limit, sort_field, sort_order):
     store = Store(None, ManualClock(100).now)
     for number, (created, name) in enumerate(items):
         store.data_assets.put(asset(number, created, name))
     keys = {"created": lambda one: one.created, "name": lambda one: one.name.casefold()}
-    index = Index[DataAsset](frozenset(), (), {}, keys, frozenset(), lambda _asset, _key: [])
+    index = SearchIndex[DataAsset](frozenset(), (), {}, keys, frozenset(), lambda _asset, _key: [])
     caller = Caller(user=User(id="u", created=0, email="e", name="n", admin=True), scopes=frozenset())
     seen, token = [], None
     while True:
         order = sort_order if sort_field else None
         params = DataAssetSearchParams(limit=limit, next_token=token, sort_field=sort_field, sort_order=order)
         page = search(
-            index, store.data_assets, params, sort_field=sort_field, moment=100, caller=caller, also=[]
+            index,
+            store.data_assets,
+            params,
+            sort_field=sort_field,
+            timestamp=100,
+            caller=caller,
+            extra_predicates=[],
         )
         assert len(page.records) <= limit
         seen.extend(page.records)

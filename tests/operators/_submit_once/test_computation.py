@@ -8,20 +8,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_codeocean.api._http.deadline import PARTS
-from airflow_provider_codeocean.api.client import DEFAULT_TIMEOUT
+from airflow_provider_codeocean.api._http.body import TOTAL_TIMEOUT_FACTOR
+from airflow_provider_codeocean.api.client import DEFAULT_TIMEOUT_SECONDS
 from airflow_provider_codeocean.api.models.computation import RunParams
 from airflow_provider_codeocean.emulator import FaultRule, Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy, Work
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._submit_once import computation as computation_job
-from airflow_provider_codeocean.operators._submit_once.computation import NAMED_WITHIN, ComputationJob
+from airflow_provider_codeocean.operators._submit_once.computation import MAX_NAMING_SECONDS, ComputationJob
 from airflow_provider_codeocean.operators._submit_once.runner import STATE_KEY
-from airflow_provider_codeocean.outcomes import Verdict, computation_verdict
 from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.submission.commands import FindByKey
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt, extract_key
-from airflow_provider_codeocean.submission.protocol import SETTLE, SubmitOnce
+from airflow_provider_codeocean.submission.protocol import MAX_SEARCH_LAG_SECONDS
 
 KEY = "airflow" + "0123456789abcdef" * 2
 OTHER_KEY = "airflow" + "fedcba9876543210" * 2
@@ -40,10 +39,10 @@ class State(dict):
 
 @pytest.fixture(autouse=True)
 def no_time(monkeypatch):
-    monkeypatch.setattr(protocol, "SETTLE", 0.5)
-    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.5)
-    monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(computation_job, "NAMED_WITHIN", 0.2)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "NOT_FOUND_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "_INITIAL_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(computation_job, "MAX_NAMING_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -71,22 +70,13 @@ def state(request):
 
 
 def starting(asked, try_number=1, state=None, now=None, **options):
-    keys = IdempotencyKeys(KEY)
-    protocol = SubmitOnce(
-        TaskAttempt("d", "r", "t", -1, try_number),
-        keys,
-        has_durable_state=state is not None,
-        is_usable=lambda computation: computation_verdict(computation) is not Verdict.FAILED,
-        is_own=lambda computation: ComputationJob.is_own(computation, keys),
-        now=now,
-    )
     return ComputationJob(
         CodeOceanHook(),
-        protocol,
+        TaskAttempt("d", "r", "t", -1, try_number),
+        IdempotencyKeys(KEY),
         asked,
-        state=state,
-        go_on=lambda: None,
-        overtaken=lambda: False,
+        context={"task_state_store": state},
+        now=now,
         **options,
     )
 
@@ -99,10 +89,10 @@ def look_twice(asked):
         clock = ManualClock(time.time())
         retry = starting(asked, 2, now=clock.now)
         with CodeOceanHook().get_conn() as client:
-            first = retry.find(client, FindByKey((KEY,), clock.now())).ids
+            first = retry.find(client, FindByKey((KEY,), clock.now())).external_ids
             between()
-            clock.advance(computation_job.NAMED_WITHIN)
-            return [first, retry.find(client, FindByKey((KEY,), clock.now())).ids]
+            clock.advance(computation_job.MAX_NAMING_SECONDS)
+            return [first, retry.find(client, FindByKey((KEY,), clock.now())).external_ids]
 
     return look
 
@@ -114,12 +104,12 @@ def killed_before_it_names(monkeypatch, asked, state, **options):
         def die(*_):
             raise Killed
 
-        patch.setattr(ComputationJob, "_give_name", die)
+        patch.setattr(ComputationJob, "_append_key_to_name", die)
         with pytest.raises(Killed):
             starting(asked, 1, state, **options).start()
 
 
-def test_what_is_started_carries_the_key_and_is_remembered(ours, asked):
+def test_start_with_name_appends_key_and_saves_external_id(ours, asked):
     state = State()
     mine = starting(asked, state=state, name="nightly sorting")
     made = mine.start().job
@@ -129,59 +119,59 @@ def test_what_is_started_carries_the_key_and_is_remembered(ours, asked):
     assert state[STATE_KEY]["external_id"] == made.id
 
 
-def test_without_a_name_of_its_own_it_keeps_the_one_it_got(ours, asked):
+def test_start_without_name_appends_key_to_server_name(ours, asked):
     made = starting(asked).start().job
     assert ours()[0].name == f"{made.name} {KEY}"
 
 
-def test_a_retry_goes_on_with_it(ours, asked, state):
+def test_start_on_retry_adopts_computation(ours, asked, state):
     made = starting(asked, 1, state).start().job
     again = starting(asked, 2, state).start()
     assert (again.job.id, again.adopted) == (made.id, True)
     assert len(ours()) == 1
 
 
-def test_one_that_was_not_named_before_its_task_died_is_recognised(ours, asked, state, monkeypatch, caplog):
+def test_start_on_retry_with_unnamed_computation_adopts_and_names_it(ours, asked, state, monkeypatch, caplog):
     killed_before_it_names(monkeypatch, asked, state)
     [run] = ours()
     begun = starting(asked, 2, state, name="sorted").start()
     assert begun.job.id == run.id
     assert [each.name for each in ours()] == [f"sorted {KEY}"]
-    assert "it is adopted as the one that an earlier attempt submitted" in caplog.text
+    assert "Adopting computation" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
-def test_a_lost_answer_is_looked_for(code_ocean, ours, asked, kind):
+def test_start_with_lost_response_adopts_computation(code_ocean, ours, asked, kind):
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind=kind))
     assert starting(asked).start().adopted
     assert [each.name.endswith(KEY) for each in ours()] == [True]
 
 
-def test_a_request_that_did_nothing_is_sent_again(code_ocean, ours, asked):
+def test_start_with_request_not_applied_resends_it(code_ocean, ours, asked):
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_before"))
     assert not starting(asked).start().adopted
     assert len(ours()) == 1
 
 
-def test_one_that_cannot_be_named_goes_on(code_ocean, ours, asked, caplog):
+def test_start_with_forbidden_rename_continues(code_ocean, ours, asked, caplog):
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
     state = State()
     made = starting(asked, 1, state).start().job
-    assert f"Computation {made.id} could not be given the name" in caplog.text
+    assert f"Computation {made.id} continues, but could not be given the name" in caplog.text
     assert starting(asked, 2, state).start().job.id == made.id
     assert len(ours()) == 1
 
 
-def test_one_that_failed_is_not_gone_on_with(code_ocean, ours, asked, state):
+def test_start_on_retry_with_failed_computation_submits_another(code_ocean, ours, asked, state):
     made = starting(asked, 1, state).start().job
     run = code_ocean.store.computations.get(made.id)
-    code_ocean.store.computations.put(replace(run, crashed=True, work=Work(started=run.created)))
+    code_ocean.store.computations.put(replace(run, crashed=True, work=Work(started_at=run.created)))
     again = starting(asked, 2, state).start()
     assert again.job.id != made.id
     assert len(ours()) == 2
 
 
-class TestWhatIsNotOurs:
+class TestFindUnnamedComputation:
     """One without a key is gone on with only where all that the API tells says that it is ours."""
 
     @pytest.fixture
@@ -196,7 +186,7 @@ class TestWhatIsNotOurs:
     def found(self, look_twice):
         return lambda: look_twice()[-1]
 
-    def test_with_all_the_same_it_is_ours(self, before, someone_starts, found):
+    def test_find_with_same_parameters_returns_computation(self, before, someone_starts, found):
         run = someone_starts()
         assert found() == [run]
 
@@ -210,28 +200,28 @@ class TestWhatIsNotOurs:
         ],
         ids=str,
     )
-    def test_with_other_parameters(self, before, someone_starts, found, changes):
+    def test_find_with_other_parameters_returns_nothing(self, before, someone_starts, found, changes):
         someone_starts(**changes)
         assert found() == []
 
-    def test_started_before_the_task(self, code_ocean, before, someone_starts, found):
+    def test_find_with_earlier_computation_returns_nothing(self, code_ocean, before, someone_starts, found):
         run = code_ocean.store.computations.get(someone_starts())
         code_ocean.store.computations.put(replace(run, created=run.created - 100))
         assert found() == []
 
-    def test_with_the_key_of_another_task(self, code_ocean, before, someone_starts, found):
+    def test_find_with_key_of_another_task_returns_nothing(self, code_ocean, before, someone_starts, found):
         run = code_ocean.store.computations.get(someone_starts())
         code_ocean.store.computations.put(replace(run, name=f"theirs {OTHER_KEY}"))
         assert found() == []
 
-    def test_of_another_capsule(self, code_ocean, before, someone_starts, found):
+    def test_find_with_other_capsule_returns_nothing(self, code_ocean, before, someone_starts, found):
         others = [each.id for each in code_ocean.store.capsules.all() if each.kind == "capsule"]
         others.remove(code_ocean.env["CODEOCEAN_CAPSULE_ID"])
         someone_starts(capsule_id=others[0])
         assert found() == []
 
 
-def test_a_task_that_lives_has_time_to_name_its_own(before, asked, look_twice):
+def test_find_while_running_task_names_its_computation_returns_nothing(before, asked, look_twice):
     """Two tasks run the same with the same: the one that looks for its own leaves the other's."""
     with CodeOceanHook().get_conn() as client:
         twin = client.computations.run(asked)
@@ -239,38 +229,41 @@ def test_a_task_that_lives_has_time_to_name_its_own(before, asked, look_twice):
     assert found == [[], []]
 
 
-def test_a_living_task_has_named_its_own_in_time():
-    naming = computation_job.NAMING_BUDGET + 2 * PARTS * computation_job.NAMING_TIMEOUT
-    assert PARTS * DEFAULT_TIMEOUT + naming < NAMED_WITHIN
-    assert NAMED_WITHIN <= protocol.SENDING  # for longer than that nobody pauses before the last look
+def test_naming_timeouts_fit_into_naming_limit():
+    naming = (
+        computation_job.NAMING_RETRY_SECONDS
+        + 2 * TOTAL_TIMEOUT_FACTOR * computation_job.NAMING_TIMEOUT_SECONDS
+    )
+    assert TOTAL_TIMEOUT_FACTOR * DEFAULT_TIMEOUT_SECONDS + naming < MAX_NAMING_SECONDS
+    assert (
+        MAX_NAMING_SECONDS <= protocol.MAX_REQUEST_SECONDS
+    )  # for longer than that nobody pauses before the last look
 
 
-def test_an_answer_to_naming_is_not_waited_for_long(code_ocean, ours, asked, monkeypatch, caplog):
-    monkeypatch.setattr(computation_job, "NAMING_TIMEOUT", 0.05)
-    monkeypatch.setattr(computation_job, "NAMING_BUDGET", 0.0)
+def test_start_with_unanswered_rename_stops_waiting(code_ocean, ours, asked, monkeypatch, caplog):
+    monkeypatch.setattr(computation_job, "NAMING_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(computation_job, "NAMING_RETRY_SECONDS", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="hold_before", times=None))
     made = starting(asked).start().job
     code_ocean.faults.clear()
-    assert f"Computation {made.id} could not be given the name" in caplog.text
+    assert f"Computation {made.id} continues, but could not be given the name" in caplog.text
 
 
-def test_a_name_is_not_tried_for_long(code_ocean, ours, asked, monkeypatch):
-    monkeypatch.setattr(computation_job, "NAMING_BUDGET", 0.0)
+def test_start_with_repeated_rename_errors_stops_retrying(code_ocean, ours, asked, monkeypatch):
+    monkeypatch.setattr(computation_job, "NAMING_RETRY_SECONDS", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503, times=2))
     starting(asked).start()
     assert [extract_key(each.name) for each in ours()] == [None]
 
 
-def test_what_could_not_be_named_at_once_is_named_when_the_task_looks_for_rivals(
-    code_ocean, ours, asked, monkeypatch
-):
-    monkeypatch.setattr(computation_job, "NAMING_BUDGET", 0.0)
+def test_start_with_one_rename_error_names_computation_later(code_ocean, ours, asked, monkeypatch):
+    monkeypatch.setattr(computation_job, "NAMING_RETRY_SECONDS", 0.0)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=503))
     made = starting(asked).start().job
     assert [(each.id, extract_key(each.name)) for each in ours()] == [(made.id, KEY)]
 
 
-class TestBesideATaskThatRunsTheSame:
+class TestIdenticalComputationOfAnotherTask:
     """Another task has started the same with the same parameters, and lives."""
 
     @pytest.fixture(autouse=True)
@@ -290,9 +283,9 @@ class TestBesideATaskThatRunsTheSame:
         monkeypatch.setattr(
             "airflow_provider_codeocean.operators._submit_once.runner.time", SimpleNamespace(sleep=sleep)
         )
-        monkeypatch.setattr(computation_job, "NAMED_WITHIN", NAMED_WITHIN)
-        monkeypatch.setattr(protocol, "SETTLE", SETTLE)
-        monkeypatch.setattr(protocol, "_FIRST_PAUSE", 1.0)
+        monkeypatch.setattr(computation_job, "MAX_NAMING_SECONDS", MAX_NAMING_SECONDS)
+        monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", MAX_SEARCH_LAG_SECONDS)
+        monkeypatch.setattr(protocol, "_INITIAL_DELAY_SECONDS", 1.0)
         code_ocean.emulator.clock = clock
         return clock
 
@@ -324,49 +317,53 @@ class TestBesideATaskThatRunsTheSame:
 
         return start
 
-    def test_one_that_it_names_late_is_left_to_it(self, ours, twin, mine, clock):
-        theirs = twin(named_after=NAMED_WITHIN - 1)
+    def test_start_when_other_task_names_it_late_does_not_adopt(self, ours, twin, mine, clock):
+        theirs = twin(named_after=MAX_NAMING_SECONDS - 1)
         begun = mine().start()
         assert (begun.job.id != theirs, begun.adopted) == (True, False)
         assert {extract_key(each.name) for each in ours()} == {KEY, OTHER_KEY}
 
-    def test_one_that_stays_nameless_is_looked_at_until_it_is_old_enough(self, ours, twin, mine, clock):
+    def test_start_when_it_stays_unnamed_adopts_after_naming_limit(self, ours, twin, mine, clock):
         left_behind = twin()
         assert mine().start().job.id == left_behind
         assert len(ours()) == 1
-        assert clock.now() - clock.began == pytest.approx(NAMED_WITHIN, abs=1)
+        assert clock.now() - clock.began == pytest.approx(MAX_NAMING_SECONDS, abs=1)
 
-    def test_where_none_is_nameless_it_looks_no_longer(self, mine, clock):
+    def test_start_without_unnamed_computation_waits_for_search_lag_only(self, mine, clock):
         mine().start()
-        assert clock.now() - clock.began == pytest.approx(SETTLE, abs=1)
+        assert clock.now() - clock.began == pytest.approx(MAX_SEARCH_LAG_SECONDS, abs=1)
 
-    def test_what_is_started_while_it_looks_on_is_not_waited_for(self, twin, mine, clock):
+    def test_start_with_computation_submitted_during_wait_does_not_extend_wait(self, twin, mine, clock):
         twin(named_after=50.0)
-        clock.due += [(clock.now() + 45.0, lambda: twin(named_after=NAMED_WITHIN - 1))]
+        clock.due += [(clock.now() + 45.0, lambda: twin(named_after=MAX_NAMING_SECONDS - 1))]
         clock.due.sort(key=lambda each: each[0])
         mine().start()
-        assert clock.now() - clock.began == pytest.approx(NAMED_WITHIN, abs=1)
+        assert clock.now() - clock.began == pytest.approx(MAX_NAMING_SECONDS, abs=1)
 
-    def test_one_that_it_names_after_all_is_given_back(self, ours, twin, mine, state, clock, caplog):
-        theirs = twin(named_after=NAMED_WITHIN + 30)
+    def test_confirm_when_other_task_names_it_after_adoption_releases_it(
+        self, ours, twin, mine, state, clock, caplog
+    ):
+        theirs = twin(named_after=MAX_NAMING_SECONDS + 30)
         task = mine()
         begun = task.start()
         assert begun.job.id == theirs
         assert task.confirm(begun) is None
-        assert f"Computation {theirs} is another task's" in caplog.text
+        assert f"Computation {theirs} belongs to another task" in caplog.text
         assert task.job is None
         again = task.start()
         assert (again.job.id != theirs, again.adopted) == (True, False)
         assert {each.id: extract_key(each.name) for each in ours()} == {theirs: OTHER_KEY, again.job.id: KEY}
 
-    def test_a_retry_does_not_go_on_with_what_it_has_named(self, asked, twin, mine, state, clock):
-        theirs = twin(named_after=NAMED_WITHIN + 30)
+    def test_start_on_retry_does_not_adopt_computation_named_by_other_task(
+        self, asked, twin, mine, state, clock
+    ):
+        theirs = twin(named_after=MAX_NAMING_SECONDS + 30)
         assert mine().start().job.id == theirs
         clock.due.pop()[1]()
         assert starting(asked, 2, state, now=clock.now).start().job.id != theirs
 
-    def test_its_own_is_found_after_it_has_given_back_the_other(self, ours, twin, mine, clock):
-        twin(named_after=NAMED_WITHIN + 30)
+    def test_start_after_release_adopts_own_computation(self, ours, twin, mine, clock):
+        twin(named_after=MAX_NAMING_SECONDS + 30)
         clock.advance(1.0)
         task = mine("close_after")
         assert task.confirm(task.start()) is None
@@ -374,7 +371,7 @@ class TestBesideATaskThatRunsTheSame:
         assert sorted(extract_key(each.name) for each in ours()) == [KEY, OTHER_KEY]
 
 
-def test_of_two_the_oldest_stays(code_ocean, ours, asked):
+def test_confirm_with_duplicate_keeps_oldest(code_ocean, ours, asked):
     first = starting(asked, 1).start().job
     with CodeOceanHook().get_conn() as client:  # what a process started that was taken for dead
         second = client.computations.run(asked)
@@ -388,7 +385,7 @@ def test_of_two_the_oldest_stays(code_ocean, ours, asked):
     assert [each.id for each in ours()] == [first.id]
 
 
-def test_beside_its_own_it_takes_nobody_elses(code_ocean, ours, asked, state):
+def test_confirm_with_identical_computation_of_others_leaves_it(code_ocean, ours, asked, state):
     """What was started since with the same, by hand for one, is neither named nor deleted."""
     made = starting(asked, 1, state).start().job
     with CodeOceanHook().get_conn() as client:
@@ -405,7 +402,7 @@ def test_beside_its_own_it_takes_nobody_elses(code_ocean, ours, asked, state):
     assert {each.id: extract_key(each.name) for each in ours()} == {made.id: KEY, theirs: None}
 
 
-def test_what_stays_is_what_is_deleted_where_the_task_is_killed(code_ocean, ours, asked):
+def test_confirm_with_older_duplicate_sets_job_to_it(code_ocean, ours, asked):
     retry = starting(asked, 2)
     begun = retry.start()
     with CodeOceanHook().get_conn() as client:
@@ -417,7 +414,7 @@ def test_what_stays_is_what_is_deleted_where_the_task_is_killed(code_ocean, ours
     assert retry.job.id == older.id
 
 
-def test_what_was_in_doubt_once_and_is_over_is_in_doubt_no_more(code_ocean, ours, asked):
+def test_start_on_cleared_task_after_deletion_ignores_identical_job(code_ocean, ours, asked):
     """Its computation is deleted and the task cleared: what somebody has started since is not taken."""
     state = State()
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_after"))
@@ -426,12 +423,12 @@ def test_what_was_in_doubt_once_and_is_over_is_in_doubt_no_more(code_ocean, ours
     with CodeOceanHook().get_conn() as client:
         client.computations.delete(done.id)
         theirs = client.computations.run(asked).id
-    time.sleep(2 * computation_job.NAMED_WITHIN)
+    time.sleep(2 * computation_job.MAX_NAMING_SECONDS)
     assert starting(asked, 2, state).start().job.id != theirs
     assert extract_key(code_ocean.store.computations.get(theirs).name) is None
 
 
-def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):
+def test_start_of_pipeline_on_retry_adopts_computation(code_ocean, ours, state, monkeypatch):
     pipeline = next(each for each in code_ocean.store.capsules.all() if each.kind == "pipeline")
     name = pipeline.processes[0]["name"]
     asked = RunParams.model_validate(
@@ -446,35 +443,35 @@ def test_a_pipeline_is_run_once_too(code_ocean, ours, state, monkeypatch):
     assert len(ours()) == 1
 
 
-def test_a_name_that_quotes_another_key_does_not_carry_it(ours, asked):
+def test_start_with_foreign_key_in_name_replaces_it(ours, asked):
     made = starting(asked, name=f"again {OTHER_KEY} x").start().job
     assert ours()[0].name == f"again x {KEY}"
     assert starting(asked, 2).start().job.id == made.id
 
 
-def test_a_cloud_workstation_is_nobodys_run(before, code_ocean):
-    capsule_id = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_WORKSTATION_ID"]).capsule
+def test_start_with_cloud_workstation_does_not_adopt_it(before, code_ocean):
+    capsule_id = code_ocean.store.computations.get(code_ocean.env["CODEOCEAN_WORKSTATION_ID"]).capsule_id
     retry = starting(RunParams(capsule_id=capsule_id), 2)
     made = retry.start().job
     assert made.id != code_ocean.env["CODEOCEAN_WORKSTATION_ID"]
 
 
-def test_without_an_intent_nothing_was_started_where_intents_are_kept(ours, asked):
+def test_start_without_submission_record_does_not_adopt(ours, asked):
     with CodeOceanHook().get_conn() as client:
         stranger = client.computations.run(asked)
     assert starting(asked, 2, State()).start().job.id != stranger.id
 
 
-def test_one_that_is_recognised_but_cannot_be_named_is_gone_on_with(
+def test_start_on_retry_with_forbidden_rename_adopts_computation(
     code_ocean, ours, asked, state, monkeypatch, caplog
 ):
     killed_before_it_names(monkeypatch, asked, state)
     code_ocean.faults.add(FaultRule(method="PATCH", kind="status", status=403, times=None))
     assert starting(asked, 2, state).start().job.id == ours()[0].id
-    assert "could not be given the name" in caplog.text
+    assert "continues, but could not be given the name" in caplog.text
 
 
-def test_who_may_not_look_for_others_goes_on_with_its_own(code_ocean, ours, asked, caplog):
+def test_start_with_forbidden_search_continues_with_own_computation(code_ocean, ours, asked, caplog):
     code_ocean.faults.add(FaultRule(path="capsules/*/computations", kind="status", status=403, times=None))
     assert starting(asked).start().job.id == ours()[0].id
-    assert "which another attempt may have used" in caplog.text
+    assert "Could not search for a job with key" in caplog.text

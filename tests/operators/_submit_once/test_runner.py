@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,11 +15,10 @@ from airflow_provider_codeocean.api.models.data_asset_params import DataAssetPar
 from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._submit_once.data_asset import DataAssetJob
-from airflow_provider_codeocean.operators._submit_once.runner import STATE_KEY, attempt_of
+from airflow_provider_codeocean.operators._submit_once.runner import STATE_KEY, build_task_attempt
 from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.submission.commands import Delete, SaveRecord, SubmissionRecord
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt
-from airflow_provider_codeocean.submission.protocol import SubmitOnce
 
 KEY = "airflow0123456789abcdef0123456789abcdef"
 
@@ -37,9 +37,9 @@ class BrokenState(State):
 
 @pytest.fixture(autouse=True)
 def no_time(monkeypatch):
-    monkeypatch.setattr(protocol, "SETTLE", 0.2)
-    monkeypatch.setattr(protocol, "VISIBILITY_SECONDS", 0.2)
-    monkeypatch.setattr(protocol, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "NOT_FOUND_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "_INITIAL_DELAY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -48,14 +48,15 @@ def params(code_ocean):
     return DataAssetParams.model_validate({"name": "n", "mount": "m", "tags": ["a"], "source": source})
 
 
-def capturing(try_number=1, state=None, go_on=lambda: None, asked=None):
-    protocol = SubmitOnce(
+def capturing(try_number=1, state=None, killed=None, asked=None):
+    return DataAssetJob(
+        CodeOceanHook(),
         TaskAttempt("d", "r", "t", -1, try_number),
         IdempotencyKeys(KEY),
-        has_durable_state=state is not None,
-        is_usable=bool,
+        asked,
+        context={"task_state_store": state},
+        killed=killed,
     )
-    return DataAssetJob(CodeOceanHook(), protocol, asked, state=state, go_on=go_on, overtaken=lambda: False)
 
 
 def another_computation(code_ocean):
@@ -67,16 +68,16 @@ def count(code_ocean):
     return sum(KEY in asset.tags for asset in code_ocean.store.data_assets.all())
 
 
-def test_attempt_of_includes_namespace_and_clears(monkeypatch):
+def test_build_task_attempt_includes_namespace_and_clearing(monkeypatch):
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None, max_tries=2, try_number=4)
     attempt = TaskAttempt("d", "r", "t", -1, try_number=4, max_tries=2)
-    assert attempt_of({"ti": ti}, retries=2) == attempt
-    assert attempt_of({"ti": ti}, retries=0) == replace(attempt, was_cleared=True)
+    assert build_task_attempt({"ti": ti}, retries=2) == attempt
+    assert build_task_attempt({"ti": ti}, retries=0) == replace(attempt, was_cleared=True)
     monkeypatch.setenv("AIRFLOW__CODEOCEAN__NAMESPACE", "production")
-    assert attempt_of({"ti": ti}, retries=2) == replace(attempt, namespace="production")
+    assert build_task_attempt({"ti": ti}, retries=2) == replace(attempt, namespace="production")
 
 
-def test_what_is_made_carries_the_key_and_is_remembered(code_ocean, params):
+def test_start_appends_key_tag_and_saves_external_id(code_ocean, params):
     state = State()
     mine = capturing(state=state, asked=params)
     made = mine.start().job
@@ -86,7 +87,7 @@ def test_what_is_made_carries_the_key_and_is_remembered(code_ocean, params):
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_retry_goes_on_with_it(code_ocean, params, durable):
+def test_start_on_retry_adopts_data_asset(code_ocean, params, durable):
     state = State() if durable else None
     made = capturing(1, state, asked=params).start().job
     again = capturing(2, state, asked=params).start()
@@ -95,7 +96,7 @@ def test_a_retry_goes_on_with_it(code_ocean, params, durable):
     assert count(code_ocean) == 1
 
 
-def test_a_retry_goes_on_with_what_has_been_archived_meanwhile(code_ocean, params):
+def test_start_on_retry_adopts_archived_data_asset(code_ocean, params):
     made = capturing(1, asked=params).start().job
     with CodeOceanHook().get_conn() as client:
         client.data_assets.archive(made.id)
@@ -103,7 +104,7 @@ def test_a_retry_goes_on_with_what_has_been_archived_meanwhile(code_ocean, param
 
 
 @pytest.mark.parametrize("kind", ["close_after", "half_body", "empty", "invalid_json"])
-def test_a_lost_answer_is_looked_for(code_ocean, params, kind, caplog):
+def test_start_with_lost_response_adopts_data_asset(code_ocean, params, kind, caplog):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind=kind))
     with caplog.at_level(logging.INFO):
         capture = capturing(asked=params).start()
@@ -113,7 +114,7 @@ def test_a_lost_answer_is_looked_for(code_ocean, params, kind, caplog):
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "data_assets/search"), ("GET", "data_assets/*")])
-def test_a_look_that_fails_in_passing_is_made_up_for_by_the_next(code_ocean, params, method, path):
+def test_start_with_one_failed_search_adopts_on_next_search(code_ocean, params, method, path):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
     fault = code_ocean.faults.add(FaultRule(method=method, path=path, kind="status", status=500))
     assert capturing(asked=params).start().adopted
@@ -121,7 +122,7 @@ def test_a_look_that_fails_in_passing_is_made_up_for_by_the_next(code_ocean, par
     assert count(code_ocean) == 1
 
 
-def test_the_last_look_has_to_succeed(code_ocean, params):
+def test_start_with_failing_searches_raises_server_error(code_ocean, params):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
     code_ocean.faults.add(
         FaultRule(method="POST", path="data_assets/search", kind="status", status=500, times=None)
@@ -131,14 +132,14 @@ def test_the_last_look_has_to_succeed(code_ocean, params):
     assert count(code_ocean) == 1
 
 
-def test_who_may_not_look_is_told_at_once(code_ocean, params):
+def test_start_with_forbidden_search_raises_forbidden(code_ocean, params):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_after"))
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets/search", kind="status", status=403))
     with pytest.raises(Forbidden):
         capturing(asked=params).start()
 
 
-def test_a_request_that_did_nothing_is_sent_again(code_ocean, params):
+def test_start_with_request_not_applied_resends_it(code_ocean, params):
     code_ocean.faults.add(FaultRule(method="POST", path="data_assets", kind="close_before"))
     mine = capturing(asked=params)
     begun = mine.start()
@@ -148,7 +149,7 @@ def test_a_request_that_did_nothing_is_sent_again(code_ocean, params):
     assert count(code_ocean) == 1
 
 
-def test_an_adopted_one_may_be_called_otherwise(code_ocean, params, caplog):
+def test_start_on_retry_with_changed_params_logs_kept_values(code_ocean, params, caplog):
     capturing(1, asked=params).start()
     renamed = params.model_copy(update={"name": "another", "tags": ["b"]})
     capturing(2, asked=renamed).start()
@@ -157,7 +158,7 @@ def test_an_adopted_one_may_be_called_otherwise(code_ocean, params, caplog):
     )
 
 
-def test_of_two_the_oldest_stays(code_ocean, params, caplog):
+def test_confirm_with_duplicate_keeps_oldest(code_ocean, params, caplog):
     first, second = capturing(1, asked=params).start(), None
     with CodeOceanHook().get_conn() as client:  # what a process made that was taken for dead
         second = client.data_assets.create(params.model_copy(update={"tags": [KEY]}))
@@ -172,7 +173,7 @@ def test_of_two_the_oldest_stays(code_ocean, params, caplog):
 
 
 @pytest.mark.parametrize("made_of", ["another computation", "data assets"])
-def test_what_has_a_copied_tag_is_neither_taken_nor_removed(code_ocean, params, made_of, caplog):
+def test_confirm_with_key_tag_on_other_data_asset_leaves_it(code_ocean, params, made_of, caplog):
     """A data asset that somebody has made with the tags of a captured one, before the task was cleared."""
     first = capturing(1, asked=params).start().job
     of = {
@@ -185,53 +186,52 @@ def test_what_has_a_copied_tag_is_neither_taken_nor_removed(code_ocean, params, 
     cleared = capturing(2, asked=params)
     begun = cleared.start()
     assert cleared.confirm(begun).id == begun.job.id == first.id
-    assert f"Data assets with this task's key, but made of something else: {other.id}" in caplog.text
+    assert f"Ignoring data assets with this task's key but another source: {other.id}" in caplog.text
     with CodeOceanHook().get_conn() as client:
         assert client.data_assets.get(other.id).id == other.id
         client.data_assets.delete(first.id)
     assert not capturing(2, asked=params).start().adopted
 
 
-def test_what_is_made_does_not_carry_the_tag_of_another_capture(code_ocean, params):
+def test_start_with_foreign_key_tag_drops_it(code_ocean, params):
     copied = params.model_copy(update={"tags": ["a", "airflow" + "f" * 32]})
     assert capturing(asked=copied).start().job.tags == ["a", KEY]
 
 
-def test_a_server_that_does_not_tell_what_it_was_made_of_is_believed(code_ocean, params):
+def test_start_on_retry_without_provenance_adopts_data_asset(code_ocean, params):
     code_ocean.emulator.config = code_ocean.emulator.config.model_copy(update={"payload_style": "2.x"})
     made = capturing(1, asked=params).start().job
     assert capturing(2, asked=params).start().job.id == made.id
 
 
-def test_find_replacement_returns_other_job_with_the_key(code_ocean, params):
+def test_find_replacement_returns_other_job_with_key(code_ocean, params):
     mine = capturing(asked=params)
     assert mine.find_replacement() is None
     made = capturing(asked=params).start().job
     assert mine.find_replacement().job.id == made.id
 
 
-def test_an_intent_that_cannot_be_remembered_ends_it_before_anything_is_made(code_ocean, params):
+def test_start_with_unsaved_intent_raises_before_submission(code_ocean, params):
     with pytest.raises(OSError, match="supervisor is gone"):
         capturing(state=BrokenState(), asked=params).start()
     assert count(code_ocean) == 0
 
 
-def test_an_id_that_cannot_be_remembered_does_not(caplog):
-    capturing(state=BrokenState())._do(None, SaveRecord(SubmissionRecord(KEY, 0.0, "a1")))
+def test_save_record_with_unsaved_external_id_logs_it(caplog):
+    capturing(state=BrokenState())._execute_command(None, SaveRecord(SubmissionRecord(KEY, 0.0, "a1")))
     assert "Could not save the id of data asset a1: the supervisor is gone" in caplog.text
 
 
-def test_one_that_cannot_be_removed_is_named(code_ocean, caplog):
+def test_delete_duplicate_with_error_logs_its_id(code_ocean, caplog):
     code_ocean.faults.add(FaultRule(method="DELETE", kind="status", status=403, times=None))
     with CodeOceanHook().get_conn() as client:
-        capturing()._do(client, Delete("a1", instead="a2"))
+        capturing()._execute_command(client, Delete("a1", kept_id="a2"))
     assert "Data asset a1 is a duplicate and could not be deleted: " in caplog.text
 
 
-def test_a_killed_task_goes_no_further(code_ocean, params):
-    def stop():
-        raise CodeOceanError("killed")
-
+def test_start_of_killed_task_submits_nothing(code_ocean, params):
+    killed = threading.Event()
+    killed.set()
     with pytest.raises(CodeOceanError, match="killed"):
-        capturing(go_on=stop, asked=params).start()
+        capturing(killed=killed, asked=params).start()
     assert count(code_ocean) == 0

@@ -13,7 +13,7 @@ from airflow_provider_codeocean.triggers.events import (
     CodeOceanDataAssetsReadyTrigger,
 )
 
-finished = Asset(
+finished_asset = Asset(
     "soak_finished",
     watchers=[
         AssetWatcher(
@@ -24,7 +24,7 @@ finished = Asset(
         )
     ],
 )
-captured = Asset(
+captured_asset = Asset(
     "soak_captured",
     watchers=[
         AssetWatcher(
@@ -34,5 +34,5 @@ captured = Asset(
     ],
 )
 
-with DAG("soak_told", schedule=[finished | captured], max_active_runs=100):
+with DAG("soak_told", schedule=[finished_asset | captured_asset], max_active_runs=100):
     EmptyOperator(task_id="told")
