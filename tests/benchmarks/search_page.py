@@ -40,7 +40,7 @@ def median_milliseconds(action: Callable[[], object], rounds: int = 20) -> float
 async def measure_poller(content: bytes) -> float:
     """Return how long the poller is at one page, decoded."""
 
-    async def never() -> CodeOceanAsyncClient:
+    async def never(_client) -> CodeOceanAsyncClient:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
@@ -68,7 +68,7 @@ async def measure_poller(content: bytes) -> float:
 def main() -> None:
     """Measure, and print."""
     server = Server(0)
-    server.respond("POST", "/bench/assets", b'{"n": 1000, "seed": 1, "first": 5, "last": 35}')
+    server.respond("POST", "/bench/assets", b'{"count": 1000, "seed": 1, "first": 5, "last": 35}')
     _, content, _ = server.respond("POST", "/api/v1/data_assets/search", b'{"limit": 1000}')
     whole = DataAssets.search.build_request(DataAssets.path_prefix, DataAssetSearchParams())
     print(f"a page of 1,000 data assets, {len(content) / 1e6:.2f} MB, median ms:")

@@ -96,7 +96,7 @@ def measure(dag_id: str, tasks: int) -> Cost:
         folder = Path(name)
         ready_in: dict[str, float] = call_server(
             f"{url}/bench/assets",
-            {"n": tasks, "seed": 7, "first": FIRST_READY_SECONDS, "last": LAST_READY_SECONDS},
+            {"count": tasks, "seed": 7, "first": FIRST_READY_SECONDS, "last": LAST_READY_SECONDS},
         )
         (folder / "ids.json").write_text(json.dumps(list(ready_in)))
         with RealAirflow(

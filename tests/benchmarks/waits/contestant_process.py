@@ -35,7 +35,7 @@ def main() -> None:
     run = CONTESTANTS[name](url)
     ready_in: dict[str, float] = call_server(
         f"{url}/bench/assets",
-        {"n": n, "seed": seed, "first": FIRST_READY_SECONDS, "last": LAST_READY_SECONDS},
+        {"count": n, "seed": seed, "first": FIRST_READY_SECONDS, "last": LAST_READY_SECONDS},
     )
     started = call_server(f"{url}/bench/start", {})
     noticed: dict[str, float] = {}

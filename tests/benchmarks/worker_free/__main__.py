@@ -77,7 +77,8 @@ def main() -> None:
 def _create_assets(url: str, seed: int, n: int, seconds: float) -> list[str]:
     return list(
         call_server(
-            f"{url}/bench/assets", {"n": n, "seed": seed, "first": seconds, "last": seconds, "begun": False}
+            f"{url}/bench/assets",
+            {"count": n, "seed": seed, "first": seconds, "last": seconds, "starts_at_once": False},
         )
     )
 
