@@ -8,15 +8,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pendulum
-
 from airflow_provider_codeocean.api.errors import Forbidden, NotFound
 from airflow_provider_codeocean.api.models.base import lenient_number
 from airflow_provider_codeocean.api.models.custom_metadata import CustomMetadataFieldType
 from airflow_provider_codeocean.api.models.search import TEXT_FILTER_KEYS
 from airflow_provider_codeocean.api.text import not_text_message
 from airflow_provider_codeocean.submission.keys import is_key
-from airflow_provider_codeocean.validation import ArgumentError
+from airflow_provider_codeocean.validation import ArgumentError, check_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -131,10 +129,7 @@ def _coerce_value(field_type: str | None, value: Any) -> Any:
 
 
 def _parse_unix_seconds(text: str) -> int:
-    time = pendulum.parse(text, tz=None)
-    if not isinstance(time, pendulum.DateTime) or time.tzinfo is None:
-        raise ValueError("a date needs a time zone")
-    return int(time.timestamp())
+    return int(check_timestamp("date", text))
 
 
 def check_custom_metadata(schema: CustomMetadata, values: Mapping[str, Any], *, require_all: bool) -> None:

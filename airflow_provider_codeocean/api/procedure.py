@@ -1,7 +1,7 @@
 """Drivers for procedures: generators that yield requests and are sent the responses.
 
 A procedure that several requests belong to is written once, and runs with both clients. An error of a request
-is raised at the ``yield`` that requested it.
+is raised at the ``yield`` that requested it. The submission protocol yields commands instead of requests.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from airflow_provider_codeocean.api.errors import CodeOceanError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from airflow_provider_codeocean.api.request import Request
-
 T = TypeVar("T")
+RequestT = TypeVar("RequestT")
 
 
-def run(procedure: Generator[Request[Any], Any, T], send: Callable[[Request[Any]], Any]) -> T:
+def run(procedure: Generator[RequestT, Any, T], send: Callable[[RequestT], Any]) -> T:
     """Run a procedure.
 
     :param procedure: the procedure, not started.
@@ -26,23 +25,20 @@ def run(procedure: Generator[Request[Any], Any, T], send: Callable[[Request[Any]
     :returns: the return value of the procedure.
     :raises CodeOceanError: if the procedure does not handle the error of a request.
     """
-    step: Callable[[Any], Request[Any]] = procedure.send
-    value: Any = None
+    response: Any = None
     while True:
         try:
-            request = step(value)
+            request = _resume(procedure, response)
         except StopIteration as end:
             result: T = end.value
             return result
         try:
-            value, step = send(request), procedure.send
+            response = send(request)
         except CodeOceanError as error:
-            value, step = error, procedure.throw
+            response = error
 
 
-async def arun(
-    procedure: Generator[Request[Any], Any, T], send: Callable[[Request[Any]], Awaitable[Any]]
-) -> T:
+async def arun(procedure: Generator[RequestT, Any, T], send: Callable[[RequestT], Awaitable[Any]]) -> T:
     """Run a procedure in an event loop.
 
     :param procedure: the procedure, not started.
@@ -50,15 +46,20 @@ async def arun(
     :returns: the return value of the procedure.
     :raises CodeOceanError: if the procedure does not handle the error of a request.
     """
-    step: Callable[[Any], Request[Any]] = procedure.send
-    value: Any = None
+    response: Any = None
     while True:
         try:
-            request = step(value)
+            request = _resume(procedure, response)
         except StopIteration as end:
             result: T = end.value
             return result
         try:
-            value, step = await send(request), procedure.send
+            response = await send(request)
         except CodeOceanError as error:
-            value, step = error, procedure.throw
+            response = error
+
+
+def _resume(procedure: Generator[RequestT, Any, T], response: Any) -> RequestT:
+    if isinstance(response, CodeOceanError):
+        return procedure.throw(response)
+    return procedure.send(response)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-
-from airflow_provider_codeocean.api.errors import CodeOceanError
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.submission.keys import IdempotencyKeys
@@ -184,19 +182,3 @@ class Sleep:
 
 Command = LoadRecord | SaveRecord | FindByKey | Get | Submit | CheckSuperseded | Delete | Sleep
 Commands = Generator[Command, Any, T]
-
-
-def execute(commands: Commands[T], execute_command: Callable[[Command], Any]) -> T:
-    """Run a protocol with a function that executes one command and returns its result."""
-    send: Callable[[Any], Command] = commands.send
-    value: Any = None
-    while True:
-        try:
-            command = send(value)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        try:
-            value, send = execute_command(command), commands.send
-        except CodeOceanError as error:
-            value, send = error, commands.throw

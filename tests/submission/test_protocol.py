@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_codeocean.api import procedure
 from airflow_provider_codeocean.api.errors import (
     NOT_FOUND_GRACE_SECONDS,
     AlreadyExists,
@@ -32,7 +33,6 @@ from airflow_provider_codeocean.submission.commands import (
     Submission,
     SubmissionRecord,
     Submit,
-    execute,
 )
 from airflow_provider_codeocean.submission.keys import (
     IdempotencyKeys,
@@ -243,7 +243,7 @@ class World:
 
     def start(self, attempt=FIRST, keys=None, *, durable=True):
         keys = keys or keys_of(attempt, "adopt")
-        return execute(self.protocol(attempt, keys, durable=durable).start(), self)
+        return procedure.run(self.protocol(attempt, keys, durable=durable).start(), self)
 
 
 RETRY = replace(FIRST, try_number=2)
@@ -273,18 +273,18 @@ def test_start_with_failed_search_leaves_recheck_to_confirm():
         return world(command)
 
     once = world.protocol()
-    submission = execute(once.start(), do)
+    submission = procedure.run(once.start(), do)
     assert (submission.job.id, submission.adopted, submission.recheck_at) == ("new", False, 1000.0)
     assert (world.record.external_id, world.record.recheck_at) == ("new", 1000.0)
     down = False
-    assert execute(once.confirm(submission), do).id == "older"
+    assert procedure.run(once.confirm(submission), do).id == "older"
     assert world.commands[-2:] == [Delete, SaveRecord]
 
 
 def test_confirm_after_clock_set_back_does_not_wait_long():
     world = World(Thing("a"))
     submission = adopted(Thing("a"), recheck_at=world.now + 86_400.0)
-    assert execute(world.protocol().confirm(submission), world).id == "a"
+    assert procedure.run(world.protocol().confirm(submission), world).id == "a"
     assert world.now <= 1000.0 + MAX_REQUEST_SECONDS
 
 
@@ -294,7 +294,7 @@ def test_confirm_of_deleted_job_raises_transient_error():
         Thing("a"), recheck_at=world.now + 1, submitted_at=world.now - NOT_FOUND_GRACE_SECONDS
     )
     with pytest.raises(CodeOceanError, match="a is gone; a retry submits another one") as raised:
-        execute(world.protocol().confirm(submission), world)
+        procedure.run(world.protocol().confirm(submission), world)
     assert raised.value.is_transient
 
 
@@ -306,7 +306,7 @@ def test_start_with_forbidden_search_continues_with_own_job():
             raise Forbidden(403, "no", method="POST", path="data_assets/search")
         return world(command)
 
-    submission = execute(world.protocol().start(), do)
+    submission = procedure.run(world.protocol().start(), do)
     assert (submission.job.id, submission.recheck_at) == ("new", 0)
     assert world.record.external_id == "new"
 
@@ -327,7 +327,7 @@ def test_start_of_retry_with_failing_read_of_known_id_raises():
         return world(command)
 
     with pytest.raises(UnexpectedResponse):
-        execute(world.protocol(RETRY, IdempotencyKeys(KEY)).start(), do)
+        procedure.run(world.protocol(RETRY, IdempotencyKeys(KEY)).start(), do)
     assert Submit not in world.commands
 
 
@@ -346,7 +346,7 @@ def test_start_with_failing_read_after_naming_rechecks_job():
             return result
         return world(command)
 
-    submission = execute(world.protocol(RETRY, durable=False).start(), do)
+    submission = procedure.run(world.protocol(RETRY, durable=False).start(), do)
     assert submission.recheck_at == 1500.0
 
 
@@ -374,9 +374,9 @@ def test_start_with_invisible_duplicate_leaves_it_to_confirm():
     world = World(Thing("older", created=1.0))
     world.hidden_until["older"] = 1000.0 + 50.0
     once = world.protocol()
-    submission = execute(once.start(), world)
+    submission = procedure.run(once.start(), world)
     assert (submission.job.id, submission.recheck_at > 0) == ("new", True)
-    assert execute(once.confirm(submission), world).id == "older"
+    assert procedure.run(once.confirm(submission), world).id == "older"
     assert list(world.things) == ["older"]
 
 
@@ -393,7 +393,7 @@ def test_confirm_of_invisible_job_waits():
     world = World(Thing("a"))
     world.hidden_until["a"] = 1000.0 + 200.0
     submission = adopted(Thing("a"), recheck_at=world.now)
-    assert execute(world.protocol().confirm(submission), world).id == "a"
+    assert procedure.run(world.protocol().confirm(submission), world).id == "a"
 
 
 @pytest.mark.fault("A8")
@@ -408,7 +408,7 @@ def test_start_of_retry_with_false_404_of_listed_job_polls_again():
 def test_find_replacement_of_job_with_false_404_returns_it():
     world = World(Thing("a"))
     world.hidden_until["a"] = 1001.0
-    replacement = execute(world.protocol().find_replacement(), world)
+    replacement = procedure.run(world.protocol().find_replacement(), world)
     assert replacement.job.id == "a"
 
 
@@ -428,7 +428,7 @@ def test_start_with_own_job_listed_in_other_case_keeps_it():
             return FindResult(["NEW"])
         return world(command)
 
-    assert execute(world.protocol().start(), do).job.id == "new"
+    assert procedure.run(world.protocol().start(), do).job.id == "new"
     assert Delete not in world.commands
 
 
@@ -477,6 +477,6 @@ def test_start_with_every_response_lost_raises():
         return world(command)
 
     with pytest.raises(CodeOceanTransportError, match="lost"):
-        execute(world.protocol().start(), do)
+        procedure.run(world.protocol().start(), do)
     assert world.commands.count(Submit) == 3
     assert world.record.may_have_duplicate

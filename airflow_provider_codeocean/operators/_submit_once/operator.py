@@ -7,11 +7,10 @@ import threading
 from abc import abstractmethod
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import (
@@ -26,6 +25,7 @@ from airflow_provider_codeocean.api.errors import (
     WaitTimeout,
 )
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators._base import CodeOceanWaitOperatorBase
 from airflow_provider_codeocean.operators._submit_once.runner import TaskKilled, build_task_attempt
 from airflow_provider_codeocean.outcomes import Outcome, to_xcom
 from airflow_provider_codeocean.polling.waits import CONTINUES, compute_deadline
@@ -33,10 +33,7 @@ from airflow_provider_codeocean.submission.commands import Submission
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, OnExisting
 from airflow_provider_codeocean.triggers._on_kill import OnKill
 from airflow_provider_codeocean.validation import (
-    TemplateTrackingMixin,
     check_choice,
-    check_duration,
-    check_flags,
     static_value,
 )
 
@@ -58,7 +55,7 @@ log = logging.getLogger(__name__)
 _ON_KILL_RETRY_SECONDS = 3.0
 
 
-class CodeOceanSubmitOnceBase(TemplateTrackingMixin, BaseOperator):
+class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
     """Submit a job once, wait until it has succeeded, and return it.
 
     The job has an idempotency key, derived from the DAG, run, task, and map index. However often the task is
@@ -73,18 +70,14 @@ class CodeOceanSubmitOnceBase(TemplateTrackingMixin, BaseOperator):
     Clear. It resumes deferred waits, keeps one job if two attempts overlap, and never adopts a job of another
     task.
 
-    :param codeocean_conn_id: id of the connection. (templated)
-    :param wait_for_completion: wait until the job has ended; otherwise return it as soon as it can be read.
-    :param deferrable: wait in the triggerer instead of in a worker; by default as Airflow is configured.
-    :param poll_interval: maximum seconds between two polls, above 0. Polls are more frequent at first.
-    :param timeout: how long to wait, in seconds or as a timedelta, above 0. A shorter ``execution_timeout``
-        of the task ends the wait as well. The job continues, and a retry waits for it again.
     :param on_existing: what a cleared task does if it has submitted a job before: ``adopt`` returns that job
         again, with a warning; ``create`` submits another one; ``fail`` fails and names the job. A retry
         always adopts its job. (templated)
     :param on_kill: what happens to a pending job if the task is killed, cleared, or marked as failed:
         ``leave`` logs its id and lets the next attempt adopt it; ``delete`` deletes it.
-    :param **kwargs: the arguments of every operator.
+    :param **kwargs: arguments of
+        :class:`~airflow_provider_codeocean.operators._base.CodeOceanWaitOperatorBase`. The job continues
+        after a ``timeout``, and a retry waits for it again.
     :cvar job_type: how to submit the job and find it by its key.
     :cvar wait_type: how to wait for it.
     :cvar trigger_type: how to wait for it in the triggerer.
@@ -92,7 +85,7 @@ class CodeOceanSubmitOnceBase(TemplateTrackingMixin, BaseOperator):
     :ivar deployment_url: address of the deployment, without a slash at the end, while the task runs.
     """
 
-    template_fields: Sequence[str] = ("on_existing", "codeocean_conn_id")
+    template_fields: Sequence[str] = ("on_existing", *CodeOceanWaitOperatorBase.template_fields)
     codeocean_url: str | None = None
     deployment_url: str = ""
     job_type: ClassVar[type[SubmissionRunner[Any, Any]]]
@@ -106,22 +99,11 @@ class CodeOceanSubmitOnceBase(TemplateTrackingMixin, BaseOperator):
     def __init__(
         self,
         *,
-        codeocean_conn_id: str = CodeOceanHook.default_conn_name,
-        wait_for_completion: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 60.0,
-        timeout: float | timedelta = timedelta(days=1),
         on_existing: OnExisting | str = "adopt",
         on_kill: OnKill = "leave",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.codeocean_conn_id = codeocean_conn_id
-        check_flags(wait_for_completion=wait_for_completion, deferrable=deferrable)
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = check_duration("poll_interval", poll_interval)
-        self.timeout = check_duration("timeout", timeout)
         check_choice("on_existing", static_value(on_existing, placeholder="adopt"), get_args(OnExisting))
         self.on_existing = on_existing
         check_choice("on_kill", on_kill, get_args(OnKill))

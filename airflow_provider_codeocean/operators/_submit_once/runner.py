@@ -35,7 +35,6 @@ from airflow_provider_codeocean.submission.commands import (
     Sleep,
     SubmissionRecord,
     Submit,
-    execute,
 )
 from airflow_provider_codeocean.submission.keys import TaskAttempt
 from airflow_provider_codeocean.submission.protocol import SubmitOnce
@@ -201,7 +200,7 @@ class SubmissionRunner(ABC, Generic[JobT, ParamsT]):
             self.idempotency_key,
         )
         with self.hook.open_client() as client:
-            submission = execute(self._protocol.start(), partial(self._execute_command, client))
+            submission = procedure.run(self._protocol.start(), partial(self._execute_command, client))
         self._continue_with(submission)
         self._count_submission("adopted" if submission.adopted else "created")
         if submission.adopted:
@@ -213,7 +212,9 @@ class SubmissionRunner(ABC, Generic[JobT, ParamsT]):
         if not submission.recheck_at:
             return submission.job
         with self.hook.open_client(retry_budget=RESULT_RETRY_SECONDS) as client:
-            self.job = execute(self._protocol.confirm(submission), partial(self._execute_command, client))
+            self.job = procedure.run(
+                self._protocol.confirm(submission), partial(self._execute_command, client)
+            )
         if self.job is None:
             log.warning(
                 "%s %s belongs to another task: it was adopted by mistake", self.name, submission.job.id
@@ -223,7 +224,9 @@ class SubmissionRunner(ABC, Generic[JobT, ParamsT]):
     def find_replacement(self) -> Submission[JobT] | None:
         """Find the job with the key after a 404; see :meth:`.SubmitOnce.find_replacement`."""
         with self.hook.open_client() as client:
-            submission = execute(self._protocol.find_replacement(), partial(self._execute_command, client))
+            submission = procedure.run(
+                self._protocol.find_replacement(), partial(self._execute_command, client)
+            )
         if submission:
             self._continue_with(submission)
             log.info("Continuing with %s %s, which has the key", self.noun, submission.job.id)
