@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from dataclasses import fields as dataclass_fields
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import get_args
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
+from pydantic import BaseModel
 
+import airflow_provider_codeocean
 from airflow_provider_codeocean.api import errors
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.pagination import paginated
@@ -261,3 +265,25 @@ def test_endpoints_for_dags_have_operator_or_sensor():
     declared = {api_table.anonymize_parameters(endpoint) for endpoint, _ in api_table.iter_client_methods()}
     assert used <= declared
     assert {each for each in declared - used if not FOR_TASKS_OF_ONES_OWN.fullmatch(each)} == set()
+
+
+def _models():
+    for module in walk_packages(airflow_provider_codeocean.__path__, "airflow_provider_codeocean."):
+        if not module.name.endswith("__main__"):
+            for model in vars(import_module(module.name)).values():
+                if inspect.isclass(model) and model.__module__ == module.name and model.__doc__:
+                    yield model
+
+
+def test_models_document_only_their_own_fields():
+    unknown = {}
+    for model in _models():
+        if issubclass(model, BaseModel):
+            fields = set(model.model_fields)
+        elif "__dataclass_fields__" in vars(model):
+            fields = {field.name for field in dataclass_fields(model) if field.init}
+        else:
+            continue
+        if missing := set(re.findall(r":param (\w+):", model.__doc__)) - fields:
+            unknown[model.__qualname__] = missing
+    assert not unknown

@@ -144,7 +144,7 @@ class CapsuleConfig(StrictModel):
     :param kind: `capsule` or `pipeline`.
     :param owner: email of the owner; the default admin by default.
     :param everyone: role of all other users; `none` hides it.
-    :param run_config: the course of its runs.
+    :param runs: the course of its runs.
     """
 
     name: str = Field(min_length=1)

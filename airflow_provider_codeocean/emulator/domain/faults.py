@@ -116,7 +116,7 @@ class FaultRule(BaseModel):
         matches any text without a slash, `**` any text. The default is `/storage/**` for `change_file` and
         `opaque_etag`.
     :param kind: kind of the fault or quirk; see the module's documentation.
-    :param max_hits: number of requests; None for no limit. The default is 1, but None for `read_lag`, for
+    :param times: number of requests; None for no limit. The default is 1, but None for `read_lag`, for
         quirks, and if `seconds` is set.
     :param seconds: how long the rule applies, in seconds after the first hit.
     :param probability: fraction of the matching requests that the rule applies to.
@@ -130,9 +130,9 @@ class FaultRule(BaseModel):
     :param reads: number of GET requests for one object that `read_lag` answers with 404, instead of `delay`.
     :param pieces: number of pieces, for `slow_headers` and `slow_body`.
     :param timeout: seconds after which a hold ends by itself.
-    :param on_write: whether tags and names are changed when they are stored, or only in responses.
-    :param max_length: number of characters that remain of tags and names.
-    :param prefix: prefix, for `prefix_tags`.
+    :param stored: whether tags and names are changed when they are stored, or only in responses.
+    :param length: number of characters that remain of tags and names.
+    :param text: prefix, for `prefix_tags`.
     :param fields: names of fields or headers, for `drop_fields` and `drop_headers`.
     :param count: number of repeated results, for `overlap_pages`.
     :param names: file names, for `unsafe_names`.

@@ -228,7 +228,7 @@ class Computation(Record):
 class Capsule(SharedRecord):
     """A capsule or a pipeline.
 
-    :param run_config: the course of its runs: the fields of `config.RunConfig`.
+    :param runs: the course of its runs: the fields of `config.RunConfig`.
     :param data_assets: the attached data assets, each `{id, mount}`.
     :param processes: the capsules of a pipeline, each `{name, capsule_id, version, public}`.
     :param unpulled_commits: commits of the linked repository that the next sync pulls.
