@@ -28,7 +28,7 @@ class DataAssetSeed(StrictModel):
     :param type: type of each.
     :param owner: email of the owner.
     :param everyone: role of all other users.
-    :param age: seconds since the creation of the oldest; the creation times of the others are spread evenly up to now.
+    :param age: seconds since the creation of the oldest; the others are spread evenly up to now.
     :param policy: how long they remain drafts; by default, they are ready.
     :param failure_reason: if set, they fail for this reason.
     """
@@ -52,7 +52,7 @@ class ComputationSeed(StrictModel):
     :param capsule_id: the capsule or pipeline; the ordinary capsule by default.
     :param name: common name, to which a number is appended.
     :param owner: email of the owner.
-    :param age: seconds since the creation of the oldest; the creation times of the others are spread evenly up to now.
+    :param age: seconds since the creation of the oldest; the others are spread evenly up to now.
     :param policy: how long they run; by default, they are finished.
     :param crashed: whether they end in state `failed`.
     :param end_status: end status if they do not crash.
