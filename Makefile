@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks clean
+.PHONY: help demo test lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks dist release clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -109,6 +109,12 @@ compat: .venv/.ready ## Run the contract and DAG-run tests on the older Airflows
 
 locks: .venv/.ready ## Update the lock files after a change of pyproject.toml; UPGRADE=1 upgrades all packages
 	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+dist: .venv/.ready ## Build and check the packages, and install them on Airflow 2.11 and 3.3; DIST="3.3" selects
+	@$(PY) -m scripts.dist $(DIST) $(if $(VERSION),--version $(VERSION))
+
+release: .venv/.ready ## Commit and tag a version without uploading it; VERSION=0.1.0 TESTS=run|passed DRY_RUN=1
+	@$(PY) -m scripts.release $(VERSION) $(if $(TESTS),--tests $(TESTS)) $(if $(DRY_RUN),--dry-run)
 
 clean: ## Remove all generated files and environments
 	@rm -rf .venv .venv-* .airflow build dist .coverage .coverage.* htmlcov
