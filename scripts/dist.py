@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from scripts.installation import Installation
 from scripts.matrix import CHECKOUT, MatrixRow, find_python, supported_releases
-from scripts.steps import StepError, StepRunner
+from scripts.steps import StepError, StepRunner, run_git
 from scripts.terminal import Terminal
 from scripts.waiting import ConditionTimeoutError
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow_provider_codeocean"
 BIN = Path(sys.executable).parent
-_GIT_TIMEOUT_SECONDS = 60.0
 _BUILD_TIMEOUT_SECONDS = 120.0
 _CHECK_TIMEOUT_SECONDS = 60.0
 
@@ -63,7 +61,7 @@ class Builder:
         self._checkout = checkout
         self._folder = folder
         self._runner = runner
-        self._env = os.environ | {"SOURCE_DATE_EPOCH": self._git("log", "-1", "--format=%ct")}
+        self._env = os.environ | {"SOURCE_DATE_EPOCH": run_git(checkout, "log", "-1", "--format=%ct")}
 
     def build(self, target: Path, version: str | None = None) -> Packages:
         """Build the sdist and the wheel, and compare them with further builds.
@@ -107,9 +105,9 @@ class Builder:
 
     def export_sources(self, name: str) -> Path:
         """Copy the tracked files, with uncommitted changes, and return the new folder."""
-        commit = self._git("stash", "create") or "HEAD"
+        commit = run_git(self._checkout, "stash", "create") or "HEAD"
         archive = self._folder / f"{name}.tar"
-        self._git("archive", "--format=tar", f"--output={archive}", commit)
+        run_git(self._checkout, "archive", "--format=tar", f"--output={archive}", commit)
         sources = self._folder / name
         with tarfile.open(archive) as tar:
             tar.extractall(sources, filter="data")
@@ -132,19 +130,6 @@ class Builder:
     ) -> None:
         command = [str(BIN / tool), *arguments]
         self._runner.run(title, command, env=self._env, cwd=self._folder, timeout=timeout)
-
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self._checkout,
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise StepError(f"git {arguments[0]}: exit code {done.returncode}", done.stderr)
-        return done.stdout.strip()
 
 
 def _only(folder: Path, pattern: str) -> Path:

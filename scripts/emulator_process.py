@@ -43,6 +43,19 @@ def read_env_file(path: Path) -> dict[str, str]:
     return variables
 
 
+def call_emulator(variables: Mapping[str, str], method: str, path: str, body: object | None = None) -> Any:
+    """Send a request to an emulator with its token.
+
+    :param variables: the variables of its environment file.
+    :param path: the path with a leading slash.
+    :param body: the request's body, to be sent as JSON.
+    :returns: the decoded JSON, or None for an empty response.
+    """
+    basic = base64.b64encode(f"{variables['CODEOCEAN_TOKEN']}:".encode()).decode()
+    url = variables["CODEOCEAN_URL"].rstrip("/") + path
+    return request_json(method, url, body, authorization=f"Basic {basic}")
+
+
 class EmulatorProcess:
     """Context manager for an emulator on a free port. It ends with the block, or with this process.
 
@@ -137,8 +150,7 @@ class EmulatorProcess:
         :param body: the request's body, to be sent as JSON.
         :returns: the decoded JSON, or None for an empty response.
         """
-        basic = base64.b64encode(f"{self.token}:".encode()).decode()
-        return request_json(method, self.url + path, body, authorization=f"Basic {basic}")
+        return call_emulator(self.variables, method, path, body)
 
     def _is_up(self) -> bool:
         if not self._process.is_running:

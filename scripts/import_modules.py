@@ -1,4 +1,4 @@
-"""Import the public modules of the installed provider, and print what was found as JSON.
+"""Import the public modules of the installed provider, and print the result as JSON.
 
 ``make dist`` runs this file with the interpreter of a user: ``python -I import_modules.py [EXTRA ...]``. It
 imports nothing else of the checkout. A module that needs an extra is imported only if the extra is given.
@@ -45,7 +45,6 @@ def main(extras: list[str]) -> None:
             errors[name] = f"{type(error).__name__}: {error}"
     report = {
         "file": importlib.import_module(PACKAGE).__file__,
-        "version": importlib.metadata.version("airflow-provider-codeocean"),
         "airflow": importlib.metadata.version("apache-airflow"),
         "imported": len(names) - len(errors),
         "errors": errors,

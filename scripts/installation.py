@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -11,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.emulator_process import read_env_file
-from scripts.http_json import request_json
+from scripts.emulator_process import call_emulator, read_env_file
 from scripts.processes import GuardedProcess
 from scripts.steps import StepError
 from scripts.waiting import wait_until
@@ -198,7 +196,7 @@ class Installation:
         self._runner.run(title, command, env=env, cwd=self._folder, timeout=_INSTALL_TIMEOUT_SECONDS)
 
     def _user_environment(self) -> dict[str, str]:
-        """Return the environment variables of a user, who has no checkout, no proxy, and no settings."""
+        """Return the environment variables of a user without checkout, proxy, and settings."""
         path = os.pathsep.join([str(self._environment / "bin"), os.defpath])
         return {"HOME": str(self._home), "PATH": path, "LANG": "C.UTF-8", "TZ": "UTC"}
 
@@ -247,7 +245,5 @@ class Installation:
     def _read_ready_data_assets(self) -> set[str]:
         """Return the ids of all ready data assets of the emulator."""
         variables = self._read_emulator_variables()
-        basic = base64.b64encode(f"{variables['CODEOCEAN_TOKEN']}:".encode()).decode()
-        url = f"{variables['CODEOCEAN_URL'].rstrip('/')}/api/v1/data_assets/search"
-        found = request_json("POST", url, {"limit": 1000}, authorization=f"Basic {basic}")
+        found = call_emulator(variables, "POST", "/api/v1/data_assets/search", {"limit": 1000})
         return {each["id"] for each in found["results"] if each["state"] == "ready"}

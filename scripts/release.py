@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.steps import StepError
+from scripts.steps import StepError, run_git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,12 +66,12 @@ class Release:
         """
         if not _VERSION.fullmatch(self._version):
             raise StepError(f"The version {self._version!r} must have the form 1.2.3 or 1.2.3rc1")
-        if changes := self._git("status", "--porcelain"):
+        if changes := run_git(self._checkout, "status", "--porcelain"):
             raise StepError("The checkout has changes: commit them first", changes)
-        branch = self._git("rev-parse", "--abbrev-ref", "HEAD")
+        branch = run_git(self._checkout, "rev-parse", "--abbrev-ref", "HEAD")
         if branch != "main":
             raise StepError(f"The branch is {branch}: releases are made from main")
-        if self._git("tag", "--list", self._tag):
+        if run_git(self._checkout, "tag", "--list", self._tag):
             raise StepError(f"The tag {self._tag} exists: choose the next version")
         self._read_notes()
         if not _VERSION_LINE.search(self._read(VERSION_PATH)):
@@ -90,7 +90,7 @@ class Release:
         return found[1], found[2].strip()
 
     def _test(self, tests: str, confirm: Callable[[str], bool]) -> None:
-        commit = self._git("rev-parse", "--short", "HEAD")
+        commit = run_git(self._checkout, "rev-parse", "--short", "HEAD")
         commands = ", ".join(f"make {name}" for name in _TESTS)
         if tests == "run":
             for name in _TESTS:
@@ -121,19 +121,19 @@ class Release:
             return
         for path in changed:
             (self._checkout / path).write_text(changes[path])
-        self._git("commit", "--quiet", "--message", f"Release {self._version}", "--", *changed)
+        run_git(self._checkout, "commit", "--quiet", "--message", f"Release {self._version}", "--", *changed)
         _print(f"Committed {', '.join(changed)}: version {self._version}, dated {today}")
 
     def _create_tag(self) -> None:
         if self._dry_run:
             _print(f"Would create the annotated tag {self._tag} with the changelog's section")
             return
-        if changes := self._git("status", "--porcelain"):
+        if changes := run_git(self._checkout, "status", "--porcelain"):
             raise StepError("The checkout has changed since the release commit", changes)
         _, notes = self._read_notes()
         message = f"airflow-provider-codeocean {self._version}\n\n{notes}\n"
         # Otherwise, git would remove the headings as comments.
-        self._git("tag", "--annotate", "--cleanup=whitespace", "--message", message, self._tag)
+        run_git(self._checkout, "tag", "--annotate", "--cleanup=whitespace", "--message", message, self._tag)
         _print(f"Created the tag {self._tag}. To publish it: git push --atomic origin main {self._tag}")
 
     def _make(self, target: str, *variables: str) -> None:
@@ -151,14 +151,6 @@ class Release:
 
     def _read(self, path: str) -> str:
         return (self._checkout / path).read_text()
-
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=self._checkout, capture_output=True, text=True, timeout=60, check=False
-        )
-        if done.returncode != 0:
-            raise StepError(f"git {arguments[0]}: exit code {done.returncode}", done.stderr)
-        return done.stdout.strip()
 
 
 def _print(text: str) -> None:

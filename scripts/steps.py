@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from scripts.terminal import Terminal
 
+_GIT_TIMEOUT_SECONDS = 60.0
+
 
 class StepError(Exception):
     """A step failed.
@@ -27,6 +30,24 @@ class StepError(Exception):
         super().__init__(f"{title}\n{details}" if details else title)
         self.title = title
         self.details = details
+
+
+def run_git(checkout: Path, *arguments: str) -> str:
+    """Run git in a checkout, and return its output without surrounding white space.
+
+    :raises StepError: if it fails.
+    """
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        timeout=_GIT_TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StepError(f"git {arguments[0]}: exit code {done.returncode}", done.stderr)
+    return done.stdout.strip()
 
 
 class StepRunner:

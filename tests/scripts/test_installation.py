@@ -1,4 +1,4 @@
-"""An installation is checked by what a user gets, and the quick start is the one of the documentation."""
+"""Checks of an installation, and the quick start of the documentation."""
 
 from __future__ import annotations
 
