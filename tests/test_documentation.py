@@ -267,23 +267,24 @@ def test_endpoints_for_dags_have_operator_or_sensor():
     assert {each for each in declared - used if not FOR_TASKS_OF_ONES_OWN.fullmatch(each)} == set()
 
 
-def _models():
+def documented_classes():
+    """Yield the classes of the package that have a docstring."""
     for module in walk_packages(airflow_provider_codeocean.__path__, "airflow_provider_codeocean."):
         if not module.name.endswith("__main__"):
-            for model in vars(import_module(module.name)).values():
-                if inspect.isclass(model) and model.__module__ == module.name and model.__doc__:
-                    yield model
+            for candidate in vars(import_module(module.name)).values():
+                if inspect.isclass(candidate) and candidate.__module__ == module.name and candidate.__doc__:
+                    yield candidate
 
 
 def test_models_document_only_their_own_fields():
     unknown = {}
-    for model in _models():
+    for model in documented_classes():
         if issubclass(model, BaseModel):
             fields = set(model.model_fields)
         elif "__dataclass_fields__" in vars(model):
             fields = {field.name for field in dataclass_fields(model) if field.init}
         else:
             continue
-        if missing := set(re.findall(r":param (\w+):", model.__doc__)) - fields:
-            unknown[model.__qualname__] = missing
+        if extra := set(re.findall(r":param (\w+):", model.__doc__)) - fields:
+            unknown[model.__qualname__] = extra
     assert not unknown
