@@ -138,7 +138,8 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
     def _poll_once(self, context: Context, *, with_auth_grace: bool) -> PokeReturnValue:
         hook = CodeOceanHook(self.codeocean_conn_id)
         with fail_without_retry_on_permanent_errors(self):
-            wait = self._wait = self.build_wait(self.poke_interval)
+            # The same for all polls: if a timeout interrupts one, its message has the state that others saw.
+            wait = self._wait = self._wait or self.build_wait(self.poke_interval)
             with hook.get_conn(retry_budget=0) as client:
                 url = self.set_link(context, client.url)
                 try:
@@ -157,6 +158,7 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
     @override
     def execute(self, context: Context) -> Any:
         self.codeocean_url = ""
+        self._wait = None
         if self._start_from_trigger_requested and not Feature.START_FROM_TRIGGER.is_available:
             self.log.warning("start_from_trigger needs Airflow 3.3: starting and ending in a worker")
         if not self.deferrable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -34,6 +35,12 @@ class TaskInstance:
 @pytest.fixture
 def context():
     return {"ti": TaskInstance()}
+
+
+@pytest.fixture
+def slow_creation(code_ocean):
+    """Data assets that are created after this stay drafts."""
+    code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
 
 
 @pytest.fixture
@@ -110,3 +117,16 @@ def test_execute_with_timeout_before_first_poll_names_data_asset(context, monkey
     monkeypatch.setattr(CodeOceanDataAssetSensor, "poke", out_of_time)
     with pytest.raises(AirflowTaskTimeout, match=r"Data asset slow was not ready in time; .*not polled yet"):
         sensor("slow").execute(context)
+
+
+def test_execute_with_timeout_during_later_poll_names_last_state(slow_creation, draft, context, monkeypatch):
+    send, polls = CodeOceanHook.send_with_auth_grace, itertools.count(1)
+
+    def run_out_of_time_in_third_poll(*args, **kwargs):
+        if next(polls) == 3:
+            raise AirflowTaskTimeout("Timeout")
+        return send(*args, **kwargs)
+
+    monkeypatch.setattr(CodeOceanHook, "send_with_auth_grace", run_out_of_time_in_third_poll)
+    with pytest.raises(AirflowTaskTimeout, match=r"its last state was draft\."):
+        sensor(draft.id, poke_interval=0.01).execute(context)
