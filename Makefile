@@ -4,6 +4,7 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 PACKAGE := airflow_provider_codeocean
+PYTEST := $(PY) -m pytest -q -p tests.progress
 SOURCES := $(PACKAGE) scripts dags_examples tests
 # The variable switches off an advertisement of MkDocs' theme.
 MKDOCS := NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs
@@ -20,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks dist release clean
+.PHONY: help demo test check lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks dist release clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +29,11 @@ help: ## Show this help
 demo: .venv/.ready ## Capture a result in a real Airflow against the emulator; UI=1 keeps Airflow's UI running
 	@$(PY) -m scripts.demo $(if $(UI),--ui)
 
-test: lint docs unit e2e e2e-2.11 ## Run all required checks and tests
-	@echo "make test: all passed"
+test: .venv/.ready ## Run the checks and the tests that find most mistakes (under 5 minutes)
+	@$(PYTEST) --quick -n 3 --dist worksteal -m "checks or quick or not (e2e or ui or long)"
+
+check: test docs unit e2e e2e-2.11 ui crash matrix ## Run all tests, on all Airflows (two hours)
+	@echo "make check: all passed"
 
 lint: .venv/.ready ## Check style, types, imports, dependencies, docstrings, and prose
 	@echo "== lint"
@@ -60,7 +64,7 @@ format: .venv/.ready ## Format the code and apply ruff's fixes
 unit: .venv/.ready ## Run the unit and contract tests, with coverage
 	@echo "== unit tests, Airflow 3.3"
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -q -m "not e2e and not ui" -n 4 --dist worksteal
+	@.venv/bin/coverage run -m pytest -q -p tests.progress -m "not (e2e or ui or checks)" -n 4 --dist worksteal
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from coverage import Coverage
 
+from tests.sampling import load_hypothesis_profile, sample_cases
+
 # Airflow reads these when it is imported: no test may touch the home of the person who runs it.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -28,6 +30,9 @@ os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"] = json.dumps(
         )
     ]
 )
+# Each client would load the certificates of these variables, which takes 30 ms.
+for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(variable, None)
 os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "the-secret-of-a-test-that-nobody-needs-to-keep"
 
 if TYPE_CHECKING:
@@ -36,15 +41,33 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.emulator import EmulatorServer
 
 
-#: Whole DAGs, and each fault in each operation: all that they go through, the tests of its own do too.
+#: Tests of whole DAGs, and of each fault in each operation. Other tests cover the same code.
 LONG_TEST_FOLDERS = [Path(__file__).parent / "dag_runs", Path(__file__).parent / "faults"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take what lies in certain folders for long tests."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--quick``."""
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="run fewer examples, and each value of each parameter once instead of all combinations",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the number of examples."""
+    load_hypothesis_profile(quick=config.getoption("--quick"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests whose coverage is not measured, and choose those of a quick run."""
     for item in items:
         if any(folder in item.path.parents for folder in LONG_TEST_FOLDERS):
             item.add_marker(pytest.mark.long)
+    if config.getoption("--quick"):
+        chosen = sample_cases(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
 
 
 @pytest.hookimpl(wrapper=True)
@@ -83,3 +106,12 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setenv("AIRFLOW_CONN_CODEOCEAN_DEFAULT", json.dumps(connection))
 
     return make
+
+
+@pytest.fixture
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of hooks retry for a second only."""
+    from airflow_provider_codeocean.hooks import codeocean
+
+    parse = codeocean.parse_client_options
+    monkeypatch.setattr(codeocean, "parse_client_options", lambda *args: parse(*args) | {"retry_budget": 1.0})

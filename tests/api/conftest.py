@@ -7,13 +7,8 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.api.fake_server import CALLERS, ClientCaller, FakeServer
-
-# The duration of an example depends on the machine.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
 
 
 @pytest.fixture

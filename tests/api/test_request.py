@@ -28,6 +28,7 @@ from airflow_provider_codeocean.api.models.folder import Folder
 from airflow_provider_codeocean.api.pagination import paginated
 from airflow_provider_codeocean.api.request import Idempotency, RequestParts
 from tests.api.fake_server import CALLERS, FakeServer, SearchServer, call_sync, reply
+from tests.sampling import examples
 
 PARAMS = DataAssetSearchParams()
 #: A page with a next page.
@@ -185,7 +186,7 @@ def encodable(text):
 
 @both_clients
 class TestPagination:
-    @settings(max_examples=25)
+    @settings(max_examples=examples(25))
     @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=8))
     def test_search_all_by_token_returns_each_item_once(self, ask_server, sizes):
         pages = numbered_pages(sizes)
@@ -194,7 +195,7 @@ class TestPagination:
         assert [asset.id for asset in results] == list(chain(*pages))
         assert [body.get("next_token") for body in server.bodies] == [None, *map(str, range(1, len(pages)))]
 
-    @settings(max_examples=25)
+    @settings(max_examples=examples(25))
     @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=8))
     def test_search_all_by_offset_returns_each_item_once(self, ask_server, sizes):
         pages = numbered_pages(sizes)
@@ -284,7 +285,7 @@ class TestPagination:
             ("a2", "", []),
         ]
 
-    @settings(max_examples=50)
+    @settings(max_examples=examples(50))
     @given(
         created=st.lists(st.integers(0, 3), min_size=1, max_size=3),
         size=st.integers(1, 3),

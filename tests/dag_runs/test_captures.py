@@ -9,6 +9,8 @@ import pytest
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 
+pytestmark = pytest.mark.quick
+
 WAITING = ("deferred", "in_worker")
 
 

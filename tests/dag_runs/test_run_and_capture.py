@@ -8,6 +8,8 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_codeocean.emulator.domain.config import RunConfig
 from airflow_provider_codeocean.task_groups.run_and_capture import CodeOceanRunAndCaptureTaskGroup
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def run(run_dag, code_ocean):

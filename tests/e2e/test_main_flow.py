@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from scripts.waiting import wait_until
 
 
+@pytest.mark.quick
 def test_main_flow_with_killed_worker_captures_once(emulator, dags_of, own_airflow, tmp_path):
     rule = {"method": "POST", "path": "data_assets", "kind": "hold", "timeout": 60}
     fault = f"/_emulator/faults/{emulator.call_api('POST', '/_emulator/faults', rule)['id']}"

@@ -13,6 +13,7 @@ from schemathesis.generation import GenerationMode
 from airflow_provider_codeocean.emulator.seeding.env_file import env_variables
 from airflow_provider_codeocean.emulator.server.app import create_app
 from tests.faults.test_fuzz import fixed
+from tests.sampling import examples
 
 APP = create_app()
 KNOWN = env_variables(APP.state.emulator, "http://emulator.test")
@@ -64,7 +65,7 @@ def known_ids(name: str) -> st.SearchStrategy[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "mode"), CASES, ids=lambda each: getattr(each, "value", each))
-@settings(fixed, max_examples=10)
+@settings(fixed, max_examples=examples(10))
 @given(data=st.data())
 def test_emulator_request_of_any_content_is_answered(name, mode, data):
     case = data.draw(OPERATIONS[name].as_strategy(mode))
@@ -72,7 +73,7 @@ def test_emulator_request_of_any_content_is_answered(name, mode, data):
 
 
 @pytest.mark.parametrize("name", WITH_BODY)
-@settings(fixed, max_examples=5)
+@settings(fixed, max_examples=examples(5))
 @given(data=st.data())
 def test_emulator_body_that_is_not_json_is_answered(name, data):
     case = data.draw(WITH_BODY[name].as_strategy(GenerationMode.POSITIVE))

@@ -30,9 +30,12 @@ from airflow_provider_codeocean.polling.watches import ComputationsWatch, DataAs
 from tests.faults.endpoint_requests import REQUESTS_BY_NAME
 from tests.faults.malformed_responses import json_values, nearly_valid, response_bytes
 from tests.polling.virtual_time import run
+from tests.sampling import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.quick
 
 TOKEN = "cop_s3cret"
 AS_SENT = base64.b64encode(f"{TOKEN}:".encode()).decode()
@@ -102,7 +105,7 @@ def ask_sync(url: str, call, transport=None) -> object:
 
 
 @pytest.mark.parametrize("in_loop", [False, True], ids=["sync", "async"])
-@settings(fixed, max_examples=150)
+@settings(fixed, max_examples=examples(150))
 @given(says=response_bytes, name=st.sampled_from(sorted(REQUESTS_BY_NAME)))
 def test_client_any_bytes_return_or_raise_a_clear_error(babbler, in_loop, says, name):
     babbler.says = says
@@ -118,7 +121,7 @@ def test_client_any_bytes_return_or_raise_a_clear_error(babbler, in_loop, says, 
 
 
 @pytest.mark.parametrize("name", REQUESTS_BY_NAME)
-@settings(fixed, max_examples=20)
+@settings(fixed, max_examples=examples(20))
 @given(data=st.data())
 def test_client_nearly_valid_json_returns_or_raises_a_clear_error(name, data):
     call = REQUESTS_BY_NAME[name]
@@ -161,7 +164,7 @@ def connecting(said, status=200):
 
 
 @pytest.mark.parametrize("kind", WAITS)
-@settings(fixed, max_examples=12)
+@settings(fixed, max_examples=examples(12))
 @given(data=st.data())
 def test_poller_nearly_valid_json_ends_each_wait_in_time(kind, data):
     with pytest.MonkeyPatch.context() as patch:
@@ -176,7 +179,7 @@ def test_poller_nearly_valid_json_ends_each_wait_in_time(kind, data):
 
 
 @pytest.mark.parametrize("kind", ["computations", "data assets"])
-@settings(fixed, max_examples=12)
+@settings(fixed, max_examples=examples(12))
 @given(data=st.data())
 def test_watch_nearly_valid_json_yields_lists_or_continues(kind, data):
     with pytest.MonkeyPatch.context() as patch:
@@ -203,7 +206,7 @@ def _asked(wait):
     return wait.request.response_model
 
 
-@settings(fixed, max_examples=100)
+@settings(fixed, max_examples=examples(100))
 @given(says=json_values)
 @example("\ud800")
 def test_client_any_error_message_raises_a_clear_error(says):

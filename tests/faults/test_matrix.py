@@ -35,6 +35,8 @@ from tests.faults.operations import OPERATIONS, POLL_INTERVAL_SECONDS, Operation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.quick
+
 #: Seconds that are allowed for an attempt: where a fault is one of slowness, and else.
 SHORT, LONG = 0.2, 20.0
 #: Seconds of no clock within which a client sends again, so that a few attempts are made.

@@ -41,17 +41,6 @@ def results(code_ocean):
     return ResultFiles(code_ocean)
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """No trouble is borne for long."""
-    get_conn = CodeOceanHook.get_conn
-
-    def make(self, **options):
-        return get_conn(self, **{"retry_budget": 1.0} | options)
-
-    monkeypatch.setattr(CodeOceanHook, "get_conn", make)
-
-
 def read_tree(folder):
     """All files below a folder by their paths, even hidden ones, except for the record of downloads."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.match(".codeocean-*.jsonl")]

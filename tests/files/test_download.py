@@ -148,7 +148,7 @@ def test_download_with_a_third_of_requests_rejected_succeeds(filled, tmp_path):
         ("much too long", "its host sends 13 bytes, but Code Ocean lists 10"),
     ],
 )
-def test_download_of_wrong_size_fails_and_leaves_no_file(results, impatient, tmp_path, body, message):
+def test_download_of_wrong_size_fails_and_leaves_no_file(results, short_retries, tmp_path, body, message):
     results.put("d/f", b"0123456789")
     fault = add(results, "status", status=200, body=body, times=None)
     with pytest.raises(DownloadFailed, match=message) as failure:
@@ -221,7 +221,7 @@ class Stream(httpx.SyncByteStream):
         yield self.body
 
 
-def test_download_404_from_file_host_is_retried(results, impatient, tmp_path):
+def test_download_404_from_file_host_is_retried(results, short_retries, tmp_path):
     """It may be a proxy's. Only Code Ocean, which provides each URL, can say that a file is gone."""
     results.put("f", b"abc")
     fault = add(results, "status", status=404, times=None)
@@ -239,7 +239,7 @@ def test_download_without_url_raises_the_api_error(filled, tmp_path, status, err
         filled.download(tmp_path)
 
 
-def test_download_first_failure_stops_the_others(results, impatient, tmp_path):
+def test_download_first_failure_stops_the_others(results, short_retries, tmp_path):
     for number in range(4):
         results.put(f"{number}", b"x" * 9)
     held = add(results, "hold_before", path="/storage/*/0", times=1)

@@ -211,7 +211,7 @@ def test_download_to_object_store_skips_complete_files(results, memory, kind):
     assert results.count_downloads() == before
 
 
-def test_download_to_object_store_that_fails_leaves_no_file(results, impatient, memory):
+def test_download_to_object_store_that_fails_leaves_no_file(results, short_retries, memory):
     results.put("whole", b"x")
     results.put("f", b"0123456789")
     results.server.faults.add(FaultRule(path="/storage/*/f", kind="half_body", times=1))

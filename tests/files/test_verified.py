@@ -21,6 +21,7 @@ from airflow_provider_codeocean.files.memory import MemoryTarget
 from airflow_provider_codeocean.files.object_store import ObjectStoreTarget
 from tests.files.conftest import read_tree
 from tests.files.fake_host import HTML_PAGE, FakeHost, ResponseBody, html_page, serve_file
+from tests.sampling import examples
 
 MIB = 1024 * 1024
 SIZE = 3 * MIB
@@ -256,7 +257,7 @@ ANSWERS = st.one_of(
 
 
 @pytest.mark.fault("A2")
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.lists(st.lists(ANSWERS, min_size=1, max_size=4), min_size=1, max_size=3),
     st.sampled_from(["local", "store"]),

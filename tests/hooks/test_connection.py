@@ -18,6 +18,7 @@ from airflow_provider_codeocean.api.errors import CertificatesNotFound
 from airflow_provider_codeocean.hooks._connection import check_extra, merge_options, parse_client_options
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from tests.faults.test_fuzz import fixed
+from tests.sampling import examples
 
 
 def options(extra=None, **fields):
@@ -33,7 +34,7 @@ PATHS = st.lists(st.from_regex(r"[a-z0-9:_.-]*[a-z0-9]", fullmatch=True), max_si
 )
 
 
-@settings(fixed, max_examples=200)
+@settings(fixed, max_examples=examples(200))
 @given(
     st.sampled_from(["", "https://", "http://"]),
     HOSTS,
@@ -208,7 +209,7 @@ class TestBrokenExtra:
             assert "\0" not in str(caught.value)
 
     @pytest.mark.fault("D3")
-    @settings(fixed, max_examples=300)
+    @settings(fixed, max_examples=examples(300))
     @given(
         st.dictionaries(
             st.sampled_from(["verify", "timeout", "proxy", "require_tls", "token_grace_period", "x"]),

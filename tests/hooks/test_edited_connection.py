@@ -20,6 +20,7 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.polling import shared_client
 from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.triggers._base import wait_in_triggerer
+from scripts.waiting import wait_until
 from tests.api.certificates import CertificateAuthority
 from tests.api.loopback import LoopbackServer
 
@@ -73,37 +74,42 @@ def serve():
 
 
 def new_wait():
-    return DataAssetWait("a", poll_interval=0.05, deadline=time.time() + 20)
+    return DataAssetWait("a", poll_interval=0.05, deadline=time.time() + 60)
 
 
-def wait_in_worker(edit):
-    timer = threading.Timer(1.0, edit)
-    timer.start()
+def was_polled(server):
+    """Wait until a server has answered a request."""
+    return wait_until(lambda: len(server.request_headers) > 1, description="polls", timeout=20, interval=0.02)
+
+
+def wait_in_worker(server, edit):
+    editing = threading.Thread(target=lambda: was_polled(server) and edit())
+    editing.start()
     CodeOceanHook().wait_for(new_wait())
-    timer.join()
+    editing.join()
 
 
-def wait_deferred(edit):
+def wait_deferred(server, edit):
     async def scene():
         async with asyncio.TaskGroup() as tasks:
             waits = [tasks.create_task(wait_in_triggerer("codeocean_default", new_wait())) for _ in range(3)]
-            await asyncio.sleep(1)
+            await asyncio.to_thread(was_polled, server)
             assert not any(each.done() for each in waits)
             await asyncio.to_thread(edit)
 
     asyncio.run(scene())
 
 
-def watch(edit):
+def watch(server, edit):
     if not Feature.ASSET_WATCHERS.is_available:
         pytest.skip("Airflow 2 has no asset watchers")
     from airflow_provider_codeocean.triggers.events import CodeOceanDataAssetsReadyTrigger
 
     async def scene():
         trigger = CodeOceanDataAssetsReadyTrigger({"query": "x"}, since=0, poll_interval=0.05)
-        async with asyncio.timeout(20), aclosing(trigger.run()) as events:
+        async with asyncio.timeout(60), aclosing(trigger.run()) as events:
             event = asyncio.ensure_future(anext(events))
-            await asyncio.sleep(1)
+            await asyncio.to_thread(was_polled, server)
             assert not event.done()
             await asyncio.to_thread(edit)
             assert [each["id"] for each in (await event).payload["data_assets"]] == ["a"]
@@ -130,7 +136,7 @@ def states(request):
 def test_edited_host_is_used_with_its_own_token(wait, states, serve, connect, caplog):
     old, new = map(serve, states)
     connect(old.url, OLD_TOKEN)
-    wait(lambda: connect(new.url, NEW_TOKEN))
+    wait(old, lambda: connect(new.url, NEW_TOKEN))
     assert old.tokens == {header(OLD_TOKEN)}
     assert new.tokens == {header(NEW_TOKEN)}
     assert "Connection codeocean_default has changed (token, url)" in caplog.text
@@ -141,7 +147,7 @@ def test_edited_host_is_used_with_its_own_token(wait, states, serve, connect, ca
 def test_edited_proxy_is_used(wait, states, serve, connect):
     old, proxy = map(serve, states)
     connect(old.url, OLD_TOKEN)
-    wait(lambda: connect(old.url, OLD_TOKEN, proxy=proxy.url))
+    wait(old, lambda: connect(old.url, OLD_TOKEN, proxy=proxy.url))
     assert proxy.request_lines[0].split()[1].startswith(old.url)
 
 
@@ -158,7 +164,7 @@ def test_edited_token_is_used_while_old_one_is_valid(wait, states, serve, connec
             time.sleep(0.01)
         server.state = states[1]
 
-    wait(edit)
+    wait(server, edit)
     assert server.tokens == {header(OLD_TOKEN), header(NEW_TOKEN)}
 
 
@@ -168,7 +174,7 @@ def test_edited_timeout_is_used(wait, states, serve, connect):
     server = serve(states[1])
     server.delay = 0.5
     connect(server.url, OLD_TOKEN, timeout=0.1)
-    wait(lambda: connect(server.url, OLD_TOKEN, timeout=10))
+    wait(server, lambda: connect(server.url, OLD_TOKEN, timeout=10))
 
 
 @pytest.mark.fault("B6")
@@ -181,7 +187,7 @@ def test_edited_verify_is_used(wait, states, serve, connect, tmp_path):
         for number, (state, authority) in enumerate(zip(states, authorities, strict=True))
     )
     connect(old.url, OLD_TOKEN, verify=trusted[0])
-    wait(lambda: connect(new.url, OLD_TOKEN, verify=trusted[1]))
+    wait(old, lambda: connect(new.url, OLD_TOKEN, verify=trusted[1]))
 
 
 @pytest.mark.fault("B6")
@@ -199,7 +205,7 @@ def test_replaced_certificates_are_used(wait, states, serve, connect, tmp_path):
         context.load_cert_chain(certificates[1])
         server.context, server.state = context, states[1]
 
-    wait(edit)
+    wait(server, edit)
 
 
 @pytest.mark.fault("B6")
@@ -217,7 +223,7 @@ def test_untrusted_server_with_unchanged_connection_ends_wait(wait, states, serv
         server.context = context
 
     with pytest.raises((CodeOceanTransportError, ExceptionGroup)) as caught:
-        wait(edit)
+        wait(server, edit)
     errors = caught.value.exceptions if isinstance(caught.value, ExceptionGroup) else [caught.value]
     assert not any(each.is_transient for each in errors)
 
@@ -233,5 +239,5 @@ def test_unreadable_connection_keeps_previous_options(wait, states, serve, conne
         time.sleep(1)
         server.state = states[1]
 
-    wait(edit)
+    wait(server, edit)
     assert re.search("could not reload .*keeping (the current|its) settings", caplog.text, re.IGNORECASE)

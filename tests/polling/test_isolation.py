@@ -64,6 +64,7 @@ def wait_for_healthy(deployment: Misbehaving, monkeypatch, *, seconds: float = 9
     return waiting
 
 
+@pytest.mark.long
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize("retry_after", [None, "60"])
 def test_poller_with_searches_rejected_with_429_delays_no_wait(monkeypatch, retry_after):
@@ -75,6 +76,7 @@ def test_poller_with_searches_rejected_with_429_delays_no_wait(monkeypatch, retr
     assert deployment.search_count <= 20
 
 
+@pytest.mark.long
 @pytest.mark.fault("B1")
 @pytest.mark.parametrize("retry_after", [None, "60", "3600"])
 def test_poller_with_search_waits_rejected_with_429_delays_no_other(monkeypatch, retry_after):
@@ -101,6 +103,7 @@ def test_poller_with_search_waits_rejected_with_429_delays_no_other(monkeypatch,
     assert deployment.search_count <= 10 + 400 / 60 + 400 / min(600, float(retry_after or 60))
 
 
+@pytest.mark.long
 @pytest.mark.fault("B2")
 @pytest.mark.parametrize("retry_after", ["60", "600"])
 @pytest.mark.parametrize("count", [7, 200])
@@ -156,6 +159,7 @@ def test_poller_with_all_rejected_probes_once_per_retry_after(monkeypatch, retry
     assert deployment.rejected <= 2 * 1800 / int(retry_after) + 8  # reads and searches
 
 
+@pytest.mark.long
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("hanging", [8, 40])
 @pytest.mark.parametrize("status", [502, None])
@@ -204,6 +208,7 @@ def test_poller_with_slowly_failing_reads_delays_no_other(monkeypatch):
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
+@pytest.mark.long
 @pytest.mark.fault("B3")
 @pytest.mark.parametrize("searches", ["work", "fail"])
 def test_poller_with_hanging_reads_delays_no_other(monkeypatch, searches):
@@ -216,6 +221,7 @@ def test_poller_with_hanging_reads_delays_no_other(monkeypatch, searches):
     assert p95(waiting.lateness()) <= 1.5 * INTERVAL
 
 
+@pytest.mark.long
 @pytest.mark.fault("B3")
 def test_poller_with_immediately_failing_reads_delays_no_other(monkeypatch):
     deployment = Misbehaving(*many(50, 100, 400))
@@ -309,6 +315,7 @@ def test_poller_with_up_to_three_waits_costs_at_most_six_extra_requests(
     assert len(deployment.requests) <= peer + 6
 
 
+@pytest.mark.long
 def test_poller_with_ten_thousand_waits_shares_searches(monkeypatch):
     assets = [FakeAsset(f"a{number}", SECONDS_PER_HOUR, created_at=-600.0) for number in range(10_000)]
     deployment = FakeDeployment(*assets)

@@ -107,6 +107,7 @@ def test_poller_with_odd_value_keeps_waiting_without_extra_requests(field, wait_
     assert len(deployment.requests) <= 310 / INTERVAL + 12
 
 
+@pytest.mark.long
 @pytest.mark.fault("B7")
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 def test_poller_with_odd_value_in_searches_sends_no_extra_requests(value, monkeypatch):

@@ -30,6 +30,7 @@ from airflow_provider_codeocean.polling.single_reader import SingleReader
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, TransferWait
 from tests.polling.fake_deployment import SECONDS_PER_HOUR, FakeAsset, FakeDeployment
 from tests.polling.virtual_time import run
+from tests.sampling import examples
 
 pytestmark = pytest.mark.timeout(600)  # the longest takes half a minute on an idle machine
 
@@ -585,7 +586,7 @@ FAULTS = st.lists(
 
 
 @pytest.mark.long
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     count=st.sampled_from([1, 5, 30, 150]),
     faults=FAULTS,

@@ -15,6 +15,7 @@ from airflow_provider_codeocean.emulator.domain.clock import ManualClock
 from airflow_provider_codeocean.submission import protocol
 from airflow_provider_codeocean.submission.commands import FindResult
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, TaskAttempt
+from tests.sampling import examples
 from tests.submission.computation_model import ComputationSubmissionModel
 from tests.submission.protocol_model import SubmissionModel
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)  # ten seconds, on a machine that is not b
 
 # The same examples each time, where the same modules are imported.
 EXAMPLES = settings(
-    max_examples=150,
+    max_examples=examples(150),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -47,6 +48,7 @@ def world() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.quick
 @pytest.mark.long
 @pytest.mark.fault("A8")
 @pytest.mark.fault("A12")
@@ -56,6 +58,7 @@ def test_model_of_data_asset_submission_finds_no_duplicate():
     run_state_machine_as_test(SubmissionModel, settings=EXAMPLES)
 
 
+@pytest.mark.quick
 @pytest.mark.long
 def test_model_of_computation_submission_finds_no_duplicate():
     run_state_machine_as_test(ComputationSubmissionModel, settings=EXAMPLES)

@@ -469,6 +469,7 @@ async def test_watch_confirmed_empty_list_survives_restart(airflow, watch):
     assert await reported(trigger, [computation("meanwhile", created=time.time() - 1)]) == [["meanwhile"]]
 
 
+@pytest.mark.long
 @needs_asset_state
 @pytest.mark.fault("D8")
 @pytest.mark.timeout(240)

@@ -24,6 +24,7 @@ from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_params import AttachParams
 from airflow_provider_codeocean.api.models.search import Page
 from tests.api.models.samples import SAMPLE_PAYLOADS, any_json, payloads_for, to_camel_case
+from tests.sampling import examples
 
 PAGES = {Page[DataAsset], Page[Capsule]}
 #: Fields of the payload's own keys, which are nobody's names.
@@ -77,7 +78,7 @@ class TestPayloads:
             grown = [{**value[0], "new": 1}] if isinstance(value, list) else {**value, "new": 1}
             assert model.model_validate(sample | {name: grown}).model_dump(mode="json")[name] == grown
 
-    @settings(max_examples=20)
+    @settings(max_examples=examples(20))
     @given(data=st.data())
     def test_payload_with_any_values_round_trips(self, model, sample, data):
         read = model.model_validate(data.draw(payloads_for(model))).model_dump(mode="json")

@@ -21,6 +21,7 @@ from airflow_provider_codeocean.emulator.services.search import PageQuirks, Sear
 from airflow_provider_codeocean.emulator.state.access import Caller
 from airflow_provider_codeocean.emulator.state.store import Store
 from tests.emulator.in_process import expect_error, expect_status
+from tests.sampling import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -352,7 +353,7 @@ async def test_endless_pages_end_in_empty_pages(paged):
     assert (page["results"], page["has_more"]) == ([], True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(
     created=st.lists(st.integers(0, 3), max_size=20),
     limit=st.integers(1, 6),
