@@ -28,7 +28,7 @@ INSTALL_PAGES = ("README.md", "docs/index.md")
 _VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
 _VERSION_LINE = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 _COMMAND_TIMEOUT_SECONDS = 5400.0
-_TESTS = ("test", "matrix", "crash", "cluster", "ui", "audit")
+_TESTS = ("test", "unit", "e2e", "e2e-2.11", "matrix", "crash", "cluster", "ui", "audit")
 
 
 class Release:

@@ -92,7 +92,7 @@ def test_release_with_tests_runs_them_before_the_commit(clone):
     (clone / ".git" / "broken-crash").touch()
     before = state(clone)
     assert release(clone, "--tests", "run") == 1
-    assert state(clone) == (*before[:3], ["test ", "matrix ", "crash "])
+    assert state(clone) == (*before[:3], ["test ", "unit ", "e2e ", "e2e-2.11 ", "matrix ", "crash "])
 
 
 def test_release_with_failed_build_has_no_tag_and_continues_later(clone, capsys):
