@@ -1,4 +1,8 @@
-"""Convert errors to the exceptions by which Airflow fails, skips, or retries a task."""
+"""Convert errors to the exceptions by which Airflow fails, skips, or retries a task.
+
+The exception that ends a task is of two classes: Airflow's, by which it retries the task or not, and one of
+:mod:`airflow_provider_codeocean.api.errors`, by which callbacks and retry policies distinguish errors.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from airflow_provider_codeocean.validation import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_PACKAGE = "airflow_provider_codeocean."
 _OTHER_RESOURCES = {"capsule_id": "pipeline", "pipeline_id": "capsule"}
 
 #: What a task does with an empty result.
@@ -37,27 +42,57 @@ def handle_empty_result(on_empty: OnEmpty, message: str) -> None:
     if on_empty == "skip":
         raise AirflowSkipException(message)
     if on_empty == "fail":
-        raise AirflowException(message)
+        raise to_airflow_exception(CodeOceanError(message), AirflowException)
+
+
+def to_airflow_exception(
+    error: Exception, airflow_class: type[Exception], message: str | None = None
+) -> Exception:
+    """Return an exception of both classes, with the attributes of the error.
+
+    :param error: the error.
+    :param airflow_class: the class by which Airflow decides what happens to the task.
+    :param message: the text; by default, the error's.
+    """
+    own_class = type(error) if type(error).__module__.startswith(_PACKAGE) else ValueError
+    combined_class = _combine_classes(airflow_class, own_class)
+    converted: Exception = combined_class.__new__(combined_class)
+    converted.__dict__.update(vars(error))
+    converted.args = (str(error) if message is None else message,)
+    return converted
+
+
+def _combine_classes(airflow_class: type[Exception], own_class: type[Exception]) -> Any:
+    if issubclass(own_class, airflow_class):
+        return own_class
+    name = "CodeOcean" + own_class.__name__.removeprefix("CodeOcean")
+    members = {"__module__": __name__, "__str__": lambda self: self.args[0]}
+    return type(name, (airflow_class, own_class), members)
 
 
 @contextmanager
 def fail_without_retry_on_permanent_errors(task: Any = None) -> Iterator[None]:
     """Fail the task without retries on permanent errors: invalid input, missing permission, a failed job.
 
-    Transient errors pass unchanged, so Airflow retries the task.
+    After a transient error, Airflow retries the task.
 
     :param task: the task; the message names its templates and arguments.
     :raises AirflowFailException: instead of a permanent error.
+    :raises AirflowException: instead of a transient one.
     """
     try:
         yield
     except ArgumentError as error:
         # The traceback of the check does not help the user.
-        raise AirflowFailException(error.format_message(getattr(task, "templates", {}))) from None
+        message = error.format_message(getattr(task, "templates", {}))
+        raise to_airflow_exception(error, AirflowFailException, message) from None
     except (ValueError, CodeOceanError) as error:
-        if isinstance(error, CodeOceanError) and error.is_transient:
+        if isinstance(error, AirflowException):  # it was converted further inside
             raise
-        raise AirflowFailException(f"{error}{_remedy(error, task)}") from error
+        if isinstance(error, CodeOceanError) and error.is_transient:
+            converted = to_airflow_exception(error, AirflowException)
+            raise converted.with_traceback(error.__traceback__) from error.__cause__
+        raise to_airflow_exception(error, AirflowFailException, f"{error}{_remedy(error, task)}") from error
 
 
 def _remedy(error: Exception, task: Any) -> str:

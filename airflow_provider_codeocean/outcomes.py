@@ -108,6 +108,12 @@ def computation_outcome(computation: Computation) -> Outcome:
     return Outcome.SUCCEEDED if has_succeeded else Outcome.FAILED
 
 
+def has_started(computation: Computation) -> bool:
+    """Return whether anything has run in a failed computation, as far as its fields show."""
+    was_stopped = computation.end_status == ComputationEndStatus.STOPPED
+    return was_stopped or bool(computation.has_results) or computation.exit_code is not None
+
+
 def describe_data_asset_failure(asset: DataAsset) -> str:
     """Return an error message for a data asset in state ``failed``."""
     reason = asset.failure_reason or "Code Ocean gives no reason"

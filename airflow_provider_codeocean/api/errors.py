@@ -16,6 +16,7 @@
     ├── DataAssetFailed             a data asset is in state ``failed``
     ├── TransferFailed              a transfer failed
     ├── ComputationFailed           a computation failed
+    │   └── ComputationStartFailed  it ended before anything ran
     ├── DownloadFailed              a file is incomplete, or could not be written
     ├── FilesNotInCodeOcean         Code Ocean does not store the files of a data asset
     ├── AlreadyExists               a job was submitted before, and must not be adopted
@@ -181,6 +182,13 @@ class ComputationFailed(CodeOceanError):
     """A computation failed."""
 
     is_transient = False
+
+
+class ComputationStartFailed(ComputationFailed):
+    """A computation ended before anything ran: it has no exit code and no results.
+
+    Typical causes are a machine that could not be started and an environment that could not be built.
+    """
 
 
 class DownloadFailed(CodeOceanError):

@@ -95,6 +95,12 @@ class Feature(Enum):
         "sensors with `start_from_trigger=True` need no worker, also when mapped",
         "they start and end in a worker, defer in between, and log a warning",
     )
+    RETRY_POLICY = (
+        (3, 3),
+        "Retry policies",
+        "`codeocean_retry_policy` decides by the error whether a task is retried, and when",
+        "not available: the function raises an error. Use `retries` and `retry_delay`",
+    )
 
     def __init__(self, since: tuple[int, int], title: str, behavior: str, fallback: str) -> None:
         self.since = since

@@ -7,9 +7,10 @@ from datetime import timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_codeocean.airflow_errors import fail_without_retry_on_permanent_errors
+from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.links import DataAssetLinkMixin
 from airflow_provider_codeocean.validation import (
@@ -139,7 +140,7 @@ def verify_change(
     :param read: reads the changed resource.
     :param describe_differences: describes, in clauses, how it differs from the request.
     :returns: the resource as it was last read.
-    :raises AirflowException: if it still differs. A retry may help, so the task keeps its retries.
+    :raises CodeOceanError: if it still differs. A retry may help, so the task keeps its retries.
     """
     for pause in _VERIFY_DELAYS_SECONDS:
         sleep(pause)
@@ -147,7 +148,7 @@ def verify_change(
         differences = describe_differences(current)
         if not differences:
             return current
-    raise AirflowException(
+    raise CodeOceanError(
         f"Code Ocean accepted {subject}, but {sum(_VERIFY_DELAYS_SECONDS)} s later {'; '.join(differences)} "
         f"[{client.server}]"
     )

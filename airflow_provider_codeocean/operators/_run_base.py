@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow.providers.common.compat.sdk import AirflowException
 from typing_extensions import override
 
+from airflow_provider_codeocean.airflow_errors import to_airflow_exception
 from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
 from airflow_provider_codeocean.deletion import DeletionStatus
@@ -215,7 +216,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
             try:
                 yield
             except ComputationFailed as error:  # another run may succeed, so keep the task's retries
-                raise AirflowException(str(error)) from error
+                raise to_airflow_exception(error, AirflowException) from error
 
 
 def floats_to_str(values: Any) -> Any:

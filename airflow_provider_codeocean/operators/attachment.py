@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowException
 from typing_extensions import override
 
+from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.operators._base import CodeOceanActionBase
 from airflow_provider_codeocean.validation import (
     FieldReader,
@@ -117,7 +117,7 @@ class CodeOceanAttachDataAssetsOperator(CodeOceanAttachmentBase):
             elif params.mount and mounts[params.id.lower()] not in (params.mount, None):
                 problems.append(f"{params.id} is mounted at {mounts[params.id.lower()]!r}")
         if problems:
-            raise AirflowException(
+            raise CodeOceanError(
                 f"Code Ocean accepted the request to attach data assets to {target_id}, but "
                 f"{'; '.join(problems)}"
             )

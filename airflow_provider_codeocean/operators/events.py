@@ -13,6 +13,7 @@ from airflow_provider_codeocean.airflow_errors import (
     OnEmpty,
     fail_without_retry_on_permanent_errors,
     handle_empty_result,
+    to_airflow_exception,
 )
 from airflow_provider_codeocean.api.text import TEMPLATE_ERROR_KEY
 from airflow_provider_codeocean.compat.event_trigger import require_asset_watchers
@@ -206,7 +207,7 @@ class CodeOceanClaimFinishedComputationsOperator(CodeOceanOperatorBase):
         try:
             claimed, has_more = ledger.claim(run_id, candidates, self.limit)
         except ClaimExpired as error:
-            raise AirflowFailException(str(error)) from error
+            raise to_airflow_exception(error, AirflowFailException) from error
         # An empty claim is stored too: a cleared task must not claim computations that no downstream task
         # handles. But a task that fails because there are none keeps its retries, and those claim new ones.
         if not has_claimed and (claimed or self.on_empty != "fail"):

@@ -17,6 +17,7 @@ from airflow_provider_codeocean.api.errors import (
     NOT_FOUND_GRACE_SECONDS,
     CodeOceanError,
     ComputationFailed,
+    ComputationStartFailed,
     DataAssetFailed,
     NotFound,
     TransferFailed,
@@ -29,6 +30,7 @@ from airflow_provider_codeocean.outcomes import (
     computation_outcome,
     data_asset_outcome,
     describe_data_asset_failure,
+    has_started,
     transfer_outcome,
 )
 
@@ -380,7 +382,10 @@ class ComputationWait(Wait):
     @override
     def to_error(self, result: Computation) -> ComputationFailed:
         status = f"{result.end_status or result.state}, exit code {result.exit_code}"
-        return ComputationFailed(f"Computation {self.id} ({result.name!r}) did not succeed: {status}")
+        message = f"Computation {self.id} ({result.name!r}) did not succeed: {status}"
+        if has_started(result):
+            return ComputationFailed(message)
+        return ComputationStartFailed(f"{message}, no results: it may not have started")
 
     @override
     def observe(self, result: Computation) -> None:

@@ -18,6 +18,7 @@ from typing_extensions import override
 from airflow_provider_codeocean.airflow_errors import (
     add_context_to_task_timeout,
     fail_without_retry_on_permanent_errors,
+    to_airflow_exception,
 )
 from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
 from airflow_provider_codeocean.compat.features import Feature
@@ -188,7 +189,8 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
             with add_context_to_task_timeout(self._describe_wait):
                 return super().execute(context)
         except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{self._describe_wait()} {error}") from error
+            timeout = WaitTimeout(f"{self._describe_wait()} {error}")
+            raise to_airflow_exception(timeout, AirflowSensorTimeout) from error
 
     def _describe_wait(self) -> str:
         return (self._wait or self.build_wait(self.poke_interval)).describe_timeout()
@@ -209,7 +211,7 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
                 # Airflow handles its own errors, but never_fail not in all versions.
                 raise _to_skip_exception(error) from error
             if isinstance(error, WaitTimeout):
-                raise AirflowSensorTimeout(str(error)) from error
+                raise to_airflow_exception(error, AirflowSensorTimeout) from error
             raise
         return self.build_result(response, url)
 

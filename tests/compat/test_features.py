@@ -30,6 +30,7 @@ PLACES = {
     Feature.TASK_STATE_STORE: ("airflow.sdk.execution_time.context", "TaskStateStoreAccessor"),
     Feature.ASSET_STATE_STORE: ("airflow.sdk.execution_time.context", "AssetStateStoreAccessors"),
     Feature.SHARED_STREAMS: ("airflow.triggers.base", "BaseEventTrigger.shared_stream_key"),
+    Feature.RETRY_POLICY: ("airflow.sdk", "ExceptionRetryPolicy"),
     Feature.TRIGGER_ON_KILL: ("airflow.triggers.base", "BaseTrigger.on_kill"),
 }
 
