@@ -16,11 +16,13 @@ from airflow_provider_codeocean.airflow_errors import to_airflow_exception
 from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
 from airflow_provider_codeocean.deletion import DeletionStatus
+from airflow_provider_codeocean.hooks._output import LogOutput, explain_failure, log_output_tail
 from airflow_provider_codeocean.lineage.mixins import LineageMixin
 from airflow_provider_codeocean.lineage.model import run_lineage
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
 from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, runnable_resource
 from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
+from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling.waits import ComputationWait
 from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.validation import (
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.models.computation import Computation, RunParams
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+    from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
+    from airflow_provider_codeocean.outcomes import WaitEvent
+    from airflow_provider_codeocean.submission.commands import Submission
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +86,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         ``execution_timeout``: ``leave`` lets it continue, and a retry waits for it again; ``stop`` stops it
         and deletes it with its results, and a retry runs another one. The task fails in both cases. A DAG's
         ``dagrun_timeout`` ends tasks like a user does: ``on_kill`` applies.
+    :param log_output: when the last lines of the computation's file ``output`` are logged: ``on_failure``,
+        ``always``, or ``never``. After a failure, the error contains some of them.
     :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanSubmitOnceBase`.
         ``on_kill="delete"`` stops the computation and deletes it with its results: the API has no other way
@@ -110,6 +117,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         data_assets: Sequence[str | Mapping[str, Any]] | None = None,
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         on_timeout: OnTimeout = "leave",
+        log_output: LogOutput = "on_failure",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -120,6 +128,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.parameters = floats_to_str(parameters)
         check_choice("on_timeout", on_timeout, get_args(OnTimeout))
         self.on_timeout: OnTimeout = on_timeout
+        check_choice("log_output", log_output, get_args(LogOutput))
+        self.log_output: LogOutput = log_output
+        self.needs_worker_at_end = log_output == "always"
 
     @abstractmethod
     def build_run_params(self, read_field: FieldReader = rendered_value) -> RunParams:
@@ -186,6 +197,28 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.codeocean_url = capsule_url(self.deployment_url, slug)
         context["ti"].xcom_push(key=CodeOceanCapsuleLink().xcom_key, value=self.codeocean_url)
         return self.codeocean_url
+
+    @override
+    def poll_until_complete(
+        self,
+        runner: SubmissionRunner[Any, Any],
+        submission: Submission[Any],
+        context: Context,
+        event: WaitEvent | None = None,
+    ) -> Any:
+        try:
+            return super().poll_until_complete(runner, submission, context, event)
+        except ComputationFailed as error:
+            url = self.codeocean_url or None
+            raise explain_failure(runner.hook, runner.external_id, error, self.log_output, url) from error
+
+    @override
+    def get_job_result(
+        self, runner: SubmissionRunner[Any, Any], job: Any, context: Context
+    ) -> dict[str, Any]:
+        if self.log_output == "always" and runner.outcome(job) is Outcome.SUCCEEDED:
+            log_output_tail(runner.hook, job.id)
+        return super().get_job_result(runner, job, context)
 
     @override
     def stop_on_timeout(self) -> str:

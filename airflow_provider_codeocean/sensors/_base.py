@@ -20,7 +20,7 @@ from airflow_provider_codeocean.airflow_errors import (
     fail_without_retry_on_permanent_errors,
     to_airflow_exception,
 )
-from airflow_provider_codeocean.api.errors import CodeOceanError, WaitTimeout
+from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, WaitTimeout
 from airflow_provider_codeocean.compat.features import Feature
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.outcomes import to_xcom
@@ -128,6 +128,10 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
         """Show the target's page as a link in the UI, if it has one, and return its address."""
         return None
 
+    def explain_failure(self, hook: CodeOceanHook, error: ComputationFailed) -> ComputationFailed:  # noqa: ARG002
+        """Return an error that says more about why a computation failed."""
+        return error
+
     def build_result(self, response: Any, url: str | None) -> Any:
         """Return the task's result from the object that ended the wait, as JSON values."""
         return to_xcom(response, url)
@@ -152,7 +156,10 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
                     wait.handle_error(error)
                     self.log.warning("Could not poll %s %s, retrying: %s", wait.kind.value, wait.id, error)
                     return PokeReturnValue(is_done=False)
-            is_done = wait.check(response)
+                try:
+                    is_done = wait.check(response)
+                except ComputationFailed as error:
+                    raise self.explain_failure(hook, error) from error
             self.log.info("%s %s is in state %s", wait.kind.value.capitalize(), wait.id, wait.last_state)
             return PokeReturnValue(is_done=is_done, xcom_value=self.build_result(response, url))
 
@@ -205,7 +212,10 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
             with fail_without_retry_on_permanent_errors(self):
                 wait = self.build_wait(max(self.poke_interval, 1.0))
                 url = self.set_link(context, hook.url)
-                response = hook.resolve_wait(event, wait)
+                try:
+                    response = hook.resolve_wait(event, wait)
+                except ComputationFailed as error:
+                    raise self.explain_failure(hook, error) from error
         except Exception as error:
             if self.never_fail or (self.soft_fail and isinstance(error, CodeOceanError)):
                 # Airflow handles its own errors, but never_fail not in all versions.

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, ComputationStartFailed
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._submit_once import computation as computation_job
@@ -145,6 +145,55 @@ def test_execute_with_failed_computation_keeps_retries(operator, context, code_o
     with pytest.raises(AirflowException, match="did not succeed: failed, exit code 1") as raised:
         failing.execute(context)
     assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_execute_with_failed_computation_shows_end_of_output(operator, context, code_ocean, caplog):
+    caplog.set_level(logging.INFO)
+    failing = operator(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"], parameters=["fast"])
+    with pytest.raises(AirflowException) as raised:
+        failing.execute(context)
+    assert isinstance(raised.value, ComputationFailed)
+    assert not isinstance(raised.value, ComputationStartFailed)
+    assert "code/run fast | exit code 1" in str(raised.value)
+    assert str(raised.value).endswith(f"[{failing.codeocean_url}]")
+    shown = f"The output of computation {context['ti'].xcoms['computation_id']} ends with:"
+    assert [line for line in caplog.messages if line.startswith(shown) and "+ code/run fast\n" in line]
+
+
+def test_execute_with_failed_computation_and_log_output_never_reads_no_file(operator, context, code_ocean):
+    failing = operator(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"], log_output="never")
+    with pytest.raises(ComputationFailed) as raised:
+        failing.execute(context)
+    assert "output" not in str(raised.value)
+    assert not [route for route in code_ocean.emulator.traffic.requests if "results" in route]
+
+
+def test_execute_with_unreadable_output_raises_the_failure(operator, context, code_ocean, caplog):
+    code_ocean.faults.add(FaultRule(path="computations/*/results", kind="status", status=403, times=None))
+    failing = operator(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"])
+    with pytest.raises(ComputationFailed, match="did not succeed: failed, exit code 1"):
+        failing.execute(context)
+    assert "could not be read: Code Ocean answered 403" in caplog.text
+
+
+def test_execute_with_computation_that_did_not_start_raises_its_class(operator, context, code_ocean):
+    with pytest.raises(AirflowException, match="may not have started") as raised:
+        operator(capsule_id=code_ocean.env["CODEOCEAN_UNSTARTABLE_CAPSULE_ID"]).execute(context)
+    assert isinstance(raised.value, ComputationStartFailed)
+
+
+@pytest.mark.parametrize(("log_output", "is_shown"), [("always", True), ("on_failure", False)])
+def test_execute_with_succeeded_computation_shows_output_if_requested(
+    operator, context, caplog, log_output, is_shown
+):
+    caplog.set_level(logging.INFO)
+    operator(log_output=log_output).execute(context)
+    assert ("The output of computation" in caplog.text) is is_shown
+
+
+def test_run_with_invalid_log_output_raises(operator):
+    with pytest.raises(ValueError, match="log_output"):
+        operator(log_output="sometimes")
 
 
 def test_execute_with_capsule_without_page_omits_links(operator, context, monkeypatch, caplog):

@@ -119,7 +119,9 @@ def test_start_trigger_args_contain_all_arguments(sensor_class, arguments):
         trigger_kwargs["timeout"],
         trigger_kwargs["xcom_references"],
     ) == (7.0, 90.0, {})
+    defaults = {"log_output": "on_failure"} if sensor_class is CodeOceanComputationSensor else {}
     assert {name: value for name, value in trigger_kwargs["sensor_kwargs"].items() if value is not None} == {
+        **defaults,
         "codeocean_conn_id": "lab",
         **arguments,
     }

@@ -27,6 +27,9 @@ DEFAULT_CAPSULES = {
     "CODEOCEAN_FAILING_CAPSULE_ID": CapsuleConfig(
         name="Bound to fail", runs=RunConfig(exit_code=1, results="log")
     ),
+    "CODEOCEAN_UNSTARTABLE_CAPSULE_ID": CapsuleConfig(
+        name="Out of machines", runs=RunConfig(crash=True, results="none")
+    ),
     "CODEOCEAN_DATA_DESCRIPTION_CAPSULE_ID": CapsuleConfig(
         name="Sorting with metadata", runs=RunConfig(results="data_description")
     ),

@@ -82,6 +82,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
     :cvar wait_type: how to wait for it.
     :cvar trigger_type: how to wait for it in the triggerer.
     :cvar external_id_key: name of the external id in XCom and in the trigger's event.
+    :ivar needs_worker_at_end: whether a successful deferred task ends in a worker in any case.
     :ivar deployment_url: address of the deployment, without a slash at the end, while the task runs.
     """
 
@@ -92,6 +93,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
     wait_type: ClassVar[type[Wait]]
     trigger_type: ClassVar[Callable[..., CodeOceanJobTriggerBase]]
     external_id_key: ClassVar[str]
+    needs_worker_at_end = False
     _runner: SubmissionRunner[Any, Any] | None = None
     _killed: threading.Event | None = None
     _has_timed_out = False
@@ -323,7 +325,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
             on_kill=self.on_kill_action,
             submitted_at=submission.submitted_at,
         )
-        if not submission.recheck_at:  # the recheck requires a worker
+        if not submission.recheck_at and not self.needs_worker_at_end:  # the recheck requires a worker
             trigger.enable_end_from_trigger(self, context)
         return self.defer(
             trigger=trigger,
