@@ -53,6 +53,7 @@ def to_airflow_exception(
     :param error: the error.
     :param airflow_class: the class by which Airflow decides what happens to the task.
     :param message: the text; by default, the error's.
+    :returns: the exception.
     """
     own_class = type(error) if type(error).__module__.startswith(_PACKAGE) else ValueError
     combined_class = _combine_classes(airflow_class, own_class)
