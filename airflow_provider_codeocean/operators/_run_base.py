@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import to_airflow_exception
@@ -55,6 +55,9 @@ log = logging.getLogger(__name__)
 #: What happens to a pending computation after ``timeout`` or ``execution_timeout``.
 OnTimeout = Literal["leave", "stop"]
 
+#: What a retry does after a run has failed.
+OnFailure = Literal["rerun", "resume", "fail"]
+
 #: Seconds for which each of the two requests that stop a computation is retried. Together with their
 #: exchanges, they take at most a minute.
 _STOP_RETRY_SECONDS = 10.0
@@ -68,8 +71,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     """Run a capsule or pipeline once, wait until it has succeeded, and return the computation.
 
     It has succeeded if the computation is ``completed`` and its end status and exit code, if any, are
-    ``succeeded`` and 0. Otherwise the task fails with the reason but keeps its retries: the next attempt
-    submits another computation.
+    ``succeeded`` and 0. Otherwise the task fails with the reason, and ``on_failure`` applies.
 
     However often the task is killed and retried, it leaves one computation, which has the idempotency key in
     its display name.
@@ -86,6 +88,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         ``execution_timeout``: ``leave`` lets it continue, and a retry waits for it again; ``stop`` stops it
         and deletes it with its results, and a retry runs another one. The task fails in both cases. A DAG's
         ``dagrun_timeout`` ends tasks like a user does: ``on_kill`` applies.
+    :param on_failure: what happens if the computation fails, or is stopped in Code Ocean: ``rerun`` keeps the
+        task's retries, and a retry submits another computation; ``resume``, for pipelines only, does the
+        same, but the new computation resumes the failed one; ``fail`` fails the task without retries.
     :param log_output: when the last lines of the computation's file ``output`` are logged: ``on_failure``,
         ``always``, or ``never``. After a failure, the error contains some of them.
     :param **kwargs: arguments of
@@ -108,6 +113,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     wait_type = ComputationWait
     trigger_type = CodeOceanComputationTrigger
     external_id_key = "computation_id"
+    on_failure_choices: ClassVar[tuple[OnFailure, ...]] = ("rerun", "fail")
 
     def __init__(
         self,
@@ -117,6 +123,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         data_assets: Sequence[str | Mapping[str, Any]] | None = None,
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         on_timeout: OnTimeout = "leave",
+        on_failure: OnFailure = "rerun",
         log_output: LogOutput = "on_failure",
         **kwargs: Any,
     ) -> None:
@@ -128,6 +135,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.parameters = floats_to_str(parameters)
         check_choice("on_timeout", on_timeout, get_args(OnTimeout))
         self.on_timeout: OnTimeout = on_timeout
+        check_choice("on_failure", on_failure, self.on_failure_choices)
+        self.on_failure: OnFailure = on_failure
         check_choice("log_output", log_output, get_args(LogOutput))
         self.log_output: LogOutput = log_output
         self.needs_worker_at_end = log_output == "always"
@@ -172,7 +181,11 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     @override
     def job_options(self, context: Context) -> Mapping[str, Any]:
         started_at = getattr(context.get("dag_run"), "start_date", None)
-        return {"name": self._display_name(), "not_before": started_at.timestamp() if started_at else 0.0}
+        return {
+            "name": self._display_name(),
+            "not_before": started_at.timestamp() if started_at else 0.0,
+            "resumes": self.on_failure == "resume",
+        }
 
     @override
     def record_outputs(self, context: Context, job: Computation, *, has_succeeded: bool) -> None:
@@ -248,8 +261,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         with super()._convert_errors():
             try:
                 yield
-            except ComputationFailed as error:  # another run may succeed, so keep the task's retries
-                raise to_airflow_exception(error, AirflowException) from error
+            except ComputationFailed as error:
+                airflow_class = AirflowFailException if self.on_failure == "fail" else AirflowException
+                raise to_airflow_exception(error, airflow_class) from error
 
 
 def floats_to_str(values: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from typing_extensions import override
 
@@ -14,6 +14,7 @@ from airflow_provider_codeocean.operators._base import CodeOceanActionBase
 from airflow_provider_codeocean.operators._run_base import (
     ARGUMENT_NAMES,
     CodeOceanRunBase,
+    OnFailure,
     floats_to_str,
     parameter_fields,
 )
@@ -75,7 +76,8 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
     :param processes: parameters of processes, as a mapping: for each process name, a list of values in order,
         or a mapping of values by name. (templated)
     :param nextflow_profile: Nextflow profile to run with. (templated)
-    :param resume_run_id: computation of the same pipeline to resume. (templated)
+    :param resume_run_id: computation of the same pipeline to resume. With ``on_failure="resume"``, retries
+        resume their own failed run instead. (templated)
     :param **kwargs: arguments of :class:`~airflow_provider_codeocean.operators._run_base.CodeOceanRunBase`.
     """
 
@@ -86,6 +88,7 @@ class CodeOceanRunPipelineOperator(CodeOceanRunBase):
         "resume_run_id",
         *CodeOceanRunBase.template_fields,
     )
+    on_failure_choices = get_args(OnFailure)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "processes": "json",
         **CodeOceanRunBase.template_fields_renderers,

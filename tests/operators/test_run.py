@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -330,3 +331,99 @@ def test_run_opens_one_client_and_one_to_name_the_computation(operator, context,
     )
     operator(name=name).execute(context)
     assert [client.retry_budget for client in clients] == [60.0, 20.0]
+
+
+@pytest.fixture
+def pipeline(code_ocean):
+    def make(**arguments):
+        return CodeOceanRunPipelineOperator(
+            **{
+                "task_id": "t",
+                "pipeline_id": code_ocean.env["CODEOCEAN_FAILING_PIPELINE_ID"],
+                "poll_interval": 0.01,
+            }
+            | arguments
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_attempts(context, monkeypatch):
+    """Run attempts of a task, by number: all but the last one fail."""
+    monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.1)
+
+    def run(operator, *numbers):
+        for number in numbers:
+            context["ti"].try_number = number
+            if number != numbers[-1]:
+                with pytest.raises(ComputationFailed):
+                    operator.execute(context)
+        return operator.execute(context)
+
+    return run
+
+
+def test_retry_with_on_failure_resume_resumes_its_failed_run(pipeline, run_attempts, code_ocean, caplog):
+    caplog.set_level(logging.INFO)
+    result = run_attempts(pipeline(on_failure="resume"), 1, 2)
+    assert result["end_status"] == "succeeded"
+    traffic = code_ocean.emulator.traffic
+    assert (traffic.runs, traffic.processes) == ({"fresh": 1, "resumed": 1}, {"qc": 1, "sort": 1, "plot": 2})
+    assert [line for line in caplog.messages if re.fullmatch("Resuming run .*, which failed", line)]
+
+
+def test_retry_with_on_failure_rerun_starts_from_the_beginning(pipeline, run_attempts, code_ocean):
+    with pytest.raises(ComputationFailed):
+        run_attempts(pipeline(), 1, 2)
+    assert code_ocean.emulator.traffic.runs == {"fresh": 2}
+
+
+def test_retry_of_run_that_cannot_be_resumed_starts_another_with_warning(
+    pipeline, run_attempts, code_ocean, caplog
+):
+    operator = pipeline(on_failure="resume")
+    with pytest.raises(ComputationFailed):
+        run_attempts(operator, 1)
+    refusal = FaultRule(method="POST", path="computations", kind="status", status=400, times=1)
+    code_ocean.faults.add(refusal)
+    with pytest.raises(ComputationFailed):
+        run_attempts(operator, 2)
+    assert code_ocean.emulator.traffic.runs == {"fresh": 2}
+    assert "Code Ocean does not resume run" in caplog.text
+
+
+def test_retry_with_lost_response_of_resumed_run_adopts_it(pipeline, run_attempts, code_ocean, monkeypatch):
+    operator = pipeline(on_failure="resume")
+    with pytest.raises(ComputationFailed):
+        run_attempts(operator, 1)
+    code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_after", times=1))
+    monkeypatch.setattr(computation_job, "MAX_NAMING_SECONDS", 0.0)
+    assert run_attempts(operator, 2)["end_status"] == "succeeded"
+    assert code_ocean.emulator.traffic.runs == {"fresh": 1, "resumed": 1}
+
+
+def test_retry_resumes_its_own_run_among_those_of_mapped_tasks(pipeline, run_attempts, code_ocean, context):
+    tasks = [pipeline(on_failure="resume", parameters=[f"subject {index}"]) for index in (0, 1)]
+    failed_ids = []
+    for context["ti"].map_index, task in enumerate(tasks):
+        with pytest.raises(ComputationFailed):
+            run_attempts(task, 1)
+        failed_ids.append(context["ti"].xcoms["computation_id"])
+    resumed_ids = []
+    for context["ti"].map_index, task in enumerate(tasks):
+        resumed = code_ocean.store.computations.get(run_attempts(task, 2)["id"])
+        resumed_ids.append(resumed.resume_run_id)
+    assert resumed_ids == failed_ids
+
+
+def test_execute_with_on_failure_fail_uses_no_retries(operator, context, code_ocean):
+    failing = operator(capsule_id=code_ocean.env["CODEOCEAN_FAILING_CAPSULE_ID"], on_failure="fail")
+    with pytest.raises(AirflowFailException) as raised:
+        failing.execute(context)
+    assert isinstance(raised.value, ComputationFailed)
+
+
+def test_run_capsule_with_on_failure_resume_raises(operator):
+    with pytest.raises(ValueError, match="on_failure"):
+        operator(on_failure="resume")

@@ -129,12 +129,14 @@ class RunConfig(StrictModel):
     :param exit_code: exit code; if it is not 0, `end_status` is failed.
     :param crash: whether runs end in state `failed` prematurely.
     :param results: kind of result files.
+    :param failing_process: process of a pipeline that fails, except in a resumed run.
     """
 
     policy: Policy | None = None
     exit_code: int = 0
     crash: bool = False
     results: ResultKind = "standard"
+    failing_process: str | None = None
 
 
 class CapsuleConfig(StrictModel):
@@ -145,10 +147,12 @@ class CapsuleConfig(StrictModel):
     :param owner: email of the owner; the default admin by default.
     :param everyone: role of all other users; `none` hides it.
     :param runs: the course of its runs.
+    :param processes: names of the processes of a pipeline, in order; one process by default.
     """
 
     name: str = Field(min_length=1)
     kind: Literal["capsule", "pipeline"] = "capsule"
+    processes: tuple[str, ...] = ()
     owner: str | None = None
     everyone: Literal["viewer", "discoverable", "none"] = "viewer"
     runs: RunConfig = RunConfig()

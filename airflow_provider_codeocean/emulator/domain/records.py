@@ -178,6 +178,9 @@ class Computation(Record):
     :param capsule_id: id of the capsule or pipeline.
     :param location: the file location of its results.
     :param crashed: whether it ends in state `failed` prematurely.
+    :param executed_processes: names of the processes that a pipeline executes.
+    :param cached_processes: names of the processes whose results come from the resumed run.
+    :param resume_run_id: the run that it resumes.
     """
 
     name: str
@@ -194,6 +197,9 @@ class Computation(Record):
     parameters: list[JsonObject] = field(default_factory=list)
     nextflow_profile: str | None = None
     processes: list[JsonObject] = field(default_factory=list)
+    executed_processes: list[str] = field(default_factory=list)
+    cached_processes: list[str] = field(default_factory=list)
+    resume_run_id: str | None = None
 
     def state(self, timestamp: float) -> str:
         """Return the state at a time.

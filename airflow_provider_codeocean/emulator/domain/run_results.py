@@ -28,8 +28,18 @@ def generate_result_files(kind: ResultKind, computation: Computation, capsule: C
 
 def _log_files(computation: Computation, capsule: Capsule) -> dict[str, str]:
     arguments = " ".join(str(parameter["value"]) for parameter in computation.parameters)
+    processes = [f"[cached] {name}" for name in computation.cached_processes]
+    processes += [f"[executed] {name}" for name in computation.executed_processes]
+    if computation.exit_code and computation.executed_processes:
+        processes.append(f"Error executing process '{computation.executed_processes[-1]}'")
     ending = f"exit code {computation.exit_code}" if computation.exit_code else "done"
-    return {"output": f"{capsule.name}, computation {computation.id}\n+ code/run {arguments}\n{ending}\n"}
+    lines = [
+        f"{capsule.name}, computation {computation.id}",
+        f"+ code/run {arguments}",
+        *processes,
+        ending,
+    ]
+    return {"output": "".join(f"{line}\n" for line in lines)}
 
 
 def _standard_files(computation: Computation, capsule: Capsule) -> dict[str, str]:

@@ -27,6 +27,12 @@ DEFAULT_CAPSULES = {
     "CODEOCEAN_FAILING_CAPSULE_ID": CapsuleConfig(
         name="Bound to fail", runs=RunConfig(exit_code=1, results="log")
     ),
+    "CODEOCEAN_FAILING_PIPELINE_ID": CapsuleConfig(
+        name="Fails until it is resumed",
+        kind="pipeline",
+        processes=("qc", "sort", "plot"),
+        runs=RunConfig(failing_process="plot"),
+    ),
     "CODEOCEAN_UNSTARTABLE_CAPSULE_ID": CapsuleConfig(
         name="Out of machines", runs=RunConfig(crash=True, results="none")
     ),
@@ -135,6 +141,7 @@ class _Seeder:
         capsule_id = self.emulator.new_id()
         owner = self.get_user(config.owner or ADMIN_EMAIL)
         created = self.now - 30 * SECONDS_PER_DAY
+        process_capsule_id = next((capsule.id for capsule in self.store.capsules.all()), capsule_id)
         capsule = Capsule(
             id=capsule_id,
             created=created,
@@ -142,6 +149,9 @@ class _Seeder:
             name=config.name,
             slug=_slug_from_id(capsule_id),
             owner=owner.id,
+            processes=[
+                {"name": name, "capsule_id": process_capsule_id, "public": False} for name in config.processes
+            ],
             description=f"{config.name}, a {config.kind} of the emulator.",
             research_field="Neuroscience",
             tags=["ecephys", "emulator"],

@@ -39,10 +39,7 @@ def run_capsule(session: Session, params: RunParams) -> Computation:
     capsule = find_capsule(session.store, session.caller, kind, capsule_id, Role.VIEWER)
     if params.version is not None and not capsule.has_version(params.version):
         raise_bad_request(f"version: {kind} {capsule_id} has no version {params.version}")
-    if params.resume_run_id is not None:
-        resumed = find_computation(session.store, session.caller, params.resume_run_id)
-        if resumed.capsule_id != capsule.id:
-            raise_bad_request(f"resume_run_id: {params.resume_run_id} is not a run of {kind} {capsule_id}")
+    resumed = _find_resumed_run(session, capsule, params.resume_run_id)
     inputs = _resolve_inputs(session, capsule, params)
     details: JsonObject = {
         "data_assets": [{"id": asset.id, "mount": mount} for mount, asset in inputs.items()],
@@ -55,11 +52,28 @@ def run_capsule(session: Session, params: RunParams) -> Computation:
         session.store.capsules.put(replace(capsule, last_accessed=session.now))
         for asset in inputs.values():
             session.store.data_assets.put(replace(asset, last_used=session.now))
-        return create_computation(emulator, capsule, session.caller.user, **details)
+        run = create_computation(emulator, capsule, session.caller.user, resumed=resumed, **details)
+    emulator.traffic.record_run(run.executed_processes, is_resumed=resumed is not None)
+    return run
+
+
+def _find_resumed_run(session: Session, capsule: Capsule, resume_run_id: str | None) -> Computation | None:
+    if resume_run_id is None:
+        return None
+    resumed = find_computation(session.store, session.caller, resume_run_id)
+    if resumed.capsule_id != capsule.id:
+        raise_bad_request(f"resume_run_id: {resume_run_id} is not a run of {capsule.kind} {capsule.id}")
+    return resumed
 
 
 def create_computation(
-    emulator: Emulator, capsule: Capsule, owner: User, *, work: Work | None = None, **fields: Any
+    emulator: Emulator,
+    capsule: Capsule,
+    owner: User,
+    *,
+    work: Work | None = None,
+    resumed: Computation | None = None,
+    **fields: Any,
 ) -> Computation:
     """Store a computation and its future results.
 
@@ -67,6 +81,7 @@ def create_computation(
     :param capsule: the capsule or pipeline.
     :param owner: the owner.
     :param work: its work; by default, with the duration that the capsule or the deployment defines.
+    :param resumed: the run of the same pipeline that it resumes.
     :param **fields: additional fields of the computation.
     :returns: the computation.
     """
@@ -74,13 +89,18 @@ def create_computation(
     work = work or emulator.start_work(run_config.policy or emulator.transitions.computations)
     run_id = emulator.new_id()
     name_prefix = "Run With Parameters" if fields.get("parameters") else "Run"
-    # Any error in a pipeline ends it with exit code 1.
-    exit_code = min(run_config.exit_code, 1) if capsule.kind == "pipeline" else run_config.exit_code
+    executed, cached = _select_processes(capsule, run_config, resumed)
+    exit_code = run_config.exit_code
+    if capsule.kind == "pipeline":  # any error ends it with exit code 1
+        exit_code = int(exit_code != 0 or (executed[-1:] == [run_config.failing_process] and resumed is None))
     outcome_fields = {
         "crashed": run_config.crash,
         "exit_code": None if run_config.crash else exit_code,
         "end_status": "failed" if exit_code else "succeeded",
         "has_results": run_config.results != "none",
+        "executed_processes": executed,
+        "cached_processes": cached,
+        "resume_run_id": resumed.id if resumed else None,
     }
     defaults = {
         "created": work.started_at,
@@ -100,6 +120,20 @@ def create_computation(
             for path, content in generate_result_files(run_config.results, computation, capsule).items():
                 emulator.store.files.put(computation.location, path, content)
         return emulator.store.computations.put(computation)
+
+
+def _select_processes(
+    capsule: Capsule, run_config: RunConfig, resumed: Computation | None
+) -> tuple[list[str], list[str]]:
+    """Return the names of the processes that a run executes, and of those whose results it takes over."""
+    names = [process["name"] for process in capsule.processes]
+    failing = names.index(run_config.failing_process) if run_config.failing_process in names else len(names)
+    if resumed is None:
+        return names[: failing + 1], []
+    done = {*resumed.executed_processes, *resumed.cached_processes}
+    if resumed.exit_code != 0:
+        done.difference_update(resumed.executed_processes[-1:])
+    return [name for name in names if name not in done], [name for name in names if name in done]
 
 
 def read_computation(session: Session, computation_id: str) -> Computation:

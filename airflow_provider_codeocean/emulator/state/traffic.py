@@ -26,6 +26,17 @@ class TrafficStats:
         self.statuses: Counter[str] = Counter()
         self.connections = 0
         self.api_connections = 0
+        self.runs: Counter[str] = Counter()
+        self.processes: Counter[str] = Counter()
+
+    def record_run(self, processes: list[str], *, is_resumed: bool) -> None:
+        """Count a run of a capsule or pipeline.
+
+        :param processes: names of the processes that a pipeline executes.
+        :param is_resumed: whether it resumes another run.
+        """
+        self.runs["resumed" if is_resumed else "fresh"] += 1
+        self.processes.update(processes)
 
     def record_request(self, endpoint: str, status: int | None) -> None:
         """Count one request.
@@ -39,10 +50,13 @@ class TrafficStats:
     def to_dict(self) -> dict[str, Any]:
         """Return all counters.
 
-        :returns: `requests`, `endpoints`, `statuses`, `rate_limited` (429 responses), `connections`
+        :returns: `runs` (`fresh` and `resumed`), `processes` (executions by name), `requests`,
+            `endpoints`, `statuses`, `rate_limited` (429 responses), `connections`
             (accepted), `api_connections` (those with requests to the API), and `open_connections`.
         """
         return {
+            "runs": dict(self.runs),
+            "processes": dict(self.processes),
             "requests": self.requests.total(),
             "endpoints": dict(self.requests),
             "statuses": dict(self.statuses),

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from airflow_provider_codeocean.api.errors import CodeOceanError
+from airflow_provider_codeocean.api.errors import CodeOceanApiError, CodeOceanError
 from airflow_provider_codeocean.api.models.computation import Computation
 from airflow_provider_codeocean.deletion import computation_deletion
 from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
-from airflow_provider_codeocean.outcomes import computation_outcome
+from airflow_provider_codeocean.outcomes import Outcome, computation_outcome, has_started
 from airflow_provider_codeocean.submission.commands import FindResult
 from airflow_provider_codeocean.submission.keys import append_key, extract_key, has_other_key, strip_keys
 
@@ -67,6 +67,7 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
     :param *args: arguments of :class:`.SubmissionRunner`.
     :param name: display name without the key; None keeps Code Ocean's name.
     :param not_before: earliest possible time of a submission by this task, in Unix seconds.
+    :param resumes: whether to resume the last run of this task that failed, instead of starting from scratch.
     :param **options: keyword arguments of :class:`.SubmissionRunner`.
     """
 
@@ -76,8 +77,17 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
     outcome = staticmethod(computation_outcome)
     deletion = staticmethod(computation_deletion)
 
-    def __init__(self, *args: Any, name: str | None = None, not_before: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        name: str | None = None,
+        not_before: float = 0.0,
+        resumes: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
+        self._resumes = resumes
+        self._failed_run: Computation | None = None
         self._name = name
         self._not_before = not_before
         self._first_unlabeled_at: dict[str, float] = {}
@@ -100,6 +110,9 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
         self._verify_name(client, computations)
         own = [computation for computation in computations if extract_key(computation.name) in command.keys]
         ids = [computation.id for computation in own]
+        failed = [run for run in own if self.has_key(run) and computation_outcome(run) is Outcome.FAILED]
+        # A run that did not start has nothing to resume.
+        self._failed_run = max(failed, key=lambda run: (has_started(run), *_age_key(run)), default=None)
         if command.unlabeled_since is None or any(map(self.is_usable, own)):
             # Next to a usable computation, an unlabeled one belongs to another task. With the key, it would
             # be deleted as a duplicate.
@@ -120,7 +133,7 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
         next_adoptable_at = max((at for at in adoptable_at.values() if at > requested_at), default=0.0)
         if not adoptable:
             return FindResult(ids, next_adoptable_at)
-        oldest = min(adoptable, key=lambda computation: (computation.created or 0.0, computation.id))
+        oldest = min(adoptable, key=_age_key)
         self._label(oldest)
         return FindResult([*ids, oldest.id], next_adoptable_at, self._protocol.now() + MAX_NAMING_SECONDS)
 
@@ -131,13 +144,27 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
     @override
     def submit(self, client: CodeOceanClient, params: RunParams) -> Computation:
         with self._open_naming_client() as naming_client:  # opened before, so as not to delay the naming
-            computation = self.job = client.computations.run(params)
+            computation = self.job = self._run(client, params)
             log.info("Started computation %s (%r)", computation.id, computation.name)
             if computation.parameters or computation.processes:
                 self._verify_parameters(computation)
             if self._append_key_to_name(naming_client, computation):
                 self._unverified_job = computation
         return computation
+
+    def _run(self, client: CodeOceanClient, params: RunParams) -> Computation:
+        """Start the run; resume the last one if that is requested and Code Ocean accepts it."""
+        failed_run = self._failed_run if self._resumes else None
+        if failed_run is None:
+            return client.computations.run(params)
+        log.info("Resuming run %s, which failed", failed_run.id)
+        try:
+            return client.computations.run(params.model_copy(update={"resume_run_id": failed_run.id}))
+        except CodeOceanApiError as error:
+            if error.is_transient or error.may_have_been_applied:
+                raise
+            log.warning("Code Ocean does not resume run %s, running from the start: %s", failed_run.id, error)
+        return client.computations.run(params)
 
     @override
     def has_key(self, job: Computation) -> bool:
@@ -254,6 +281,10 @@ class ComputationJob(SubmissionRunner[Computation, "RunParams"]):
             self._has_warned_of_missing_key = True
             return error.is_transient
         return True
+
+
+def _age_key(computation: Computation) -> tuple[float, str]:
+    return computation.created or 0.0, computation.id
 
 
 def runnable_resource(
