@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from airflow_provider_codeocean.api.errors import UnexpectedResponse
-from airflow_provider_codeocean.api.request import P, PageRequests, Request, ResultT
+from airflow_provider_codeocean.api.request import P, PageRequests, Request, ResultT, T
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
     from airflow_provider_codeocean.api.endpoint import AsyncRequestSender, Endpoint, RequestSender, Resource
+    from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
     from airflow_provider_codeocean.api.models.search import Page
 
 #: A search that exceeds these limits is endless.
@@ -64,14 +66,15 @@ class paginated(Generic[P, ResultT]):  # noqa: N801 - used like a decorator
             pages in a row without new results.
         """
         request = self._search_endpoint.build_request(path_prefix, *args, **kwargs)
-        body: dict[str, Any] = dict(request.body) if isinstance(request.body, Mapping) else {}
-        tokens = {body["next_token"]} if "next_token" in body else set()
+        body: Any = request.body
+        tokens = {body.get("next_token")}
         ids: set[str] = set()
         pages = stale = 0
         while True:
-            page = yield replace(request, body=body)
+            page = yield request
+            following = request_after(request, page)
             results: list[Any] = page.results
-            pages, size, known = pages + 1, len(results), len(ids)
+            pages, known = pages + 1, len(ids)
             new = []
             for result in results:
                 key = result.id.lower()
@@ -81,7 +84,7 @@ class paginated(Generic[P, ResultT]):  # noqa: N801 - used like a decorator
                         ids.add(key)
             results[:] = new
             stale = 0 if len(ids) > known else stale + 1
-            if not page.has_more or (stale and page.next_token in tokens):
+            if following is None or (stale and page.next_token and page.next_token in tokens):
                 return
             if pages >= _MAX_PAGES or len(ids) >= _MAX_RESULTS or stale >= _MAX_CONSECUTIVE_STALE_PAGES:
                 no_news = f", the last {stale} of them without a new one" if stale else ""
@@ -89,13 +92,25 @@ class paginated(Generic[P, ResultT]):  # noqa: N801 - used like a decorator
                     f"{request} returned {len(ids)} results on {pages} pages{no_news}, and says that there "
                     "are more: narrow the search"
                 )
-            if page.next_token:
-                tokens.add(page.next_token)
-                body = {**body, "next_token": page.next_token}
-            elif size and "next_token" not in body:  # a 2.x server pages by offset
-                body = {**body, "offset": body.get("offset", 0) + size}
-            else:
-                return
+            tokens.add(page.next_token)
+            request = following
+
+
+def request_after(request: Request[T], page: Page[Any] | DataAssetSummaryPage) -> Request[T] | None:
+    """Return the request for the page after a page, or None after the last one.
+
+    :param request: the request for the page.
+    :param page: the page, with all its results.
+    :returns: the request.
+    """
+    body: Any = request.body
+    if not page.has_more:
+        return None
+    if page.next_token:
+        return replace(request, body={**body, "next_token": page.next_token})
+    if page.results and "next_token" not in body:  # a 2.x server pages by offset
+        return replace(request, body={**body, "offset": body.get("offset", 0) + len(page.results)})
+    return None
 
 
 def next_request(page_requests: PageRequests[ResultT], page: Page[ResultT]) -> Request[Page[ResultT]] | None:

@@ -83,6 +83,8 @@ class Wait(ABC):
     """
 
     kind: ClassVar[TargetKind]
+    #: Whether the age counts from the creation of the target, because the wait may have been restarted.
+    _starts_at_creation = False
     #: Messages about the target; ``{}`` stands for its id.
     _success_message: ClassVar[str]
     _pending_message: ClassVar[str]
@@ -156,6 +158,8 @@ class Wait(ABC):
         self._poll_count += 1
         self.last_state = result.state
         self.last_error = None
+        if self._starts_at_creation and result.created is not None and result.created < self._started_at:
+            self._started_at, self._starts_at_creation = result.created, False
 
     def poll_requests(self) -> PollRequests:
         """Return the requests of one poll; by default, a single one."""
@@ -221,10 +225,6 @@ class Wait(ABC):
         """Return the seconds until the deadline (0 or less if it has passed), or None without a deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
 
-    def has_expired(self) -> bool:
-        """Return whether the deadline has passed."""
-        return self.deadline is not None and self.deadline <= self.clock()
-
     def describe_start(self, connection: str) -> str:
         """Return a log line for the start of the wait."""
         return (
@@ -244,11 +244,6 @@ class Wait(ABC):
 
     def _describe_pending(self) -> str:
         return self._pending_message.format(self.id)
-
-    def _backdate_start(self, created: float | None) -> None:
-        """Count the age from the creation of the target, because the wait may have been restarted."""
-        if created is not None:
-            self._started_at = min(self._started_at, created)
 
 
 def compute_deadline(
@@ -284,6 +279,7 @@ class DataAssetWait(_DataAssetTargetWait):
     Source: ``GET data_assets/{id}``.
     """
 
+    _starts_at_creation = True
     _success_message = "Data asset {} is ready"
     _pending_message = "Data asset {} was not ready"
 
@@ -294,11 +290,6 @@ class DataAssetWait(_DataAssetTargetWait):
     @override
     def to_error(self, result: DataAsset) -> DataAssetFailed:
         return DataAssetFailed(describe_data_asset_failure(result))
-
-    @override
-    def observe(self, result: DataAssetStatus) -> None:
-        super().observe(result)
-        self._backdate_start(result.created)
 
 
 class TransferWait(_DataAssetTargetWait):
@@ -363,6 +354,7 @@ class ComputationWait(Wait):
     """
 
     kind = TargetKind.COMPUTATION
+    _starts_at_creation = True
     _success_message = "Computation {} has succeeded"
     _pending_message = "Computation {} did not end"
 
@@ -381,11 +373,6 @@ class ComputationWait(Wait):
     def to_error(self, result: Computation) -> ComputationFailed:
         status = f"{result.end_status or result.state}, exit code {result.exit_code}"
         return ComputationFailed(f"Computation {self.id} ({result.name!r}) did not succeed: {status}")
-
-    @override
-    def observe(self, result: Computation) -> None:
-        super().observe(result)
-        self._backdate_start(result.created)
 
 
 class SearchWait(Wait):
