@@ -154,7 +154,7 @@ class BulkReader:
         self._registry.is_bulk = is_usable and len(self._registry) > MAX_SINGLE_READ_TARGETS
         if not is_usable or not any(target.is_searchable(now) for target in due_targets):
             return now
-        if self._task is not None:
+        if self._task is not None or now < self._precedence_until:
             return self._precedence_until
         data_assets = self._registry.by_id[TargetKind.DATA_ASSET].values()
         targets = [
@@ -171,8 +171,9 @@ class BulkReader:
             return now
         if not plan.page_count:
             return now
-        if now < self._rest_until:
-            return self._rest_until if self._last_search_succeeded else now
+        if now < self._rest_until:  # until then, the due targets only increase, so plan only once
+            self._precedence_until = self._rest_until if self._last_search_succeeded else now
+            return self._precedence_until
         min_interval = min((wait.poll_interval for target in targets for wait in target.waits), default=0.0)
         self._extend_precedence(min_interval)
         self._task = asyncio.create_task(self._run(plan, targets, min_interval))
