@@ -21,6 +21,11 @@ class Outcome(enum.Enum):
     FAILED = "failed"
 
 
+_TERMINAL_DATA_ASSET_STATES: dict[str | None, Outcome] = {
+    DataAssetState.READY: Outcome.SUCCEEDED,
+    DataAssetState.FAILED: Outcome.FAILED,
+}
+
 WaitStatus = Literal["success", "failed", "timeout", "error", "not_started"]
 
 
@@ -82,9 +87,7 @@ class DataAssetStatus(Protocol):
 
 def data_asset_outcome(asset: DataAssetStatus) -> Outcome:
     """Return the outcome of a data asset. An unknown state is pending."""
-    if asset.state == DataAssetState.READY:
-        return Outcome.SUCCEEDED
-    return Outcome.FAILED if asset.state == DataAssetState.FAILED else Outcome.PENDING
+    return _TERMINAL_DATA_ASSET_STATES.get(asset.state, Outcome.PENDING)
 
 
 def transfer_outcome(

@@ -31,7 +31,6 @@ from airflow_provider_codeocean.api.endpoints.computations import Computations
 from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
 from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.api.pagination import next_request
 from airflow_provider_codeocean.api.response import Response, parse_response
 from airflow_provider_codeocean.api.retry import retry_options
 from airflow_provider_codeocean.api.secret import Secret
@@ -41,7 +40,8 @@ from airflow_provider_codeocean.api.storage import SignedUrlReader
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from airflow_provider_codeocean.api.request import PageRequests, Request, ResultT
+    from airflow_provider_codeocean.api.pagination import Pages
+    from airflow_provider_codeocean.api.request import Request, ResultT
 
 T = TypeVar("T")
 
@@ -235,13 +235,10 @@ class CodeOceanClient(_BaseClient[RequestSender]):
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._to_transport_error(request, error) from safe_cause(error)
 
-    def iterate(self, page_requests: PageRequests[ResultT]) -> Iterator[ResultT]:
+    def iterate(self, pages: Pages[ResultT]) -> Iterator[ResultT]:
         """Send the requests for all pages of a search and yield the results, each once."""
-        request = next(page_requests, None)
-        while request is not None:
-            page = self.send(request)
-            request = next_request(page_requests, page)
-            yield from page.results
+        while pages.request is not None:
+            yield from pages.take(self.send(pages.request))
 
     def close(self) -> None:
         """Close the connections."""
@@ -334,13 +331,10 @@ class CodeOceanAsyncClient(_BaseClient[AsyncRequestSender]):
         except OSError as error:  # of TLS: httpx's async client does not convert it
             raise to_transport_error(request, httpx.ReadError(str(error))) from error
 
-    async def iterate(self, page_requests: PageRequests[ResultT]) -> AsyncIterator[ResultT]:
+    async def iterate(self, pages: Pages[ResultT]) -> AsyncIterator[ResultT]:
         """Send the requests for all pages of a search and yield the results, each once."""
-        request = next(page_requests, None)
-        while request is not None:
-            page = await self.send(request)
-            request = next_request(page_requests, page)
-            for result in page.results:
+        while pages.request is not None:
+            for result in pages.take(await self.send(pages.request)):
                 yield result
 
     async def aclose(self) -> None:

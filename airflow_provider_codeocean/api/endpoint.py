@@ -19,7 +19,8 @@ from airflow_provider_codeocean.api.request import Idempotency, P, Request, Requ
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-    from airflow_provider_codeocean.api.request import PageRequests, ResultT
+    from airflow_provider_codeocean.api.pagination import Pages
+    from airflow_provider_codeocean.api.request import ResultT
 
 SenderT = TypeVar("SenderT")
 _MAX_SEGMENT_CHARACTERS = 255
@@ -33,7 +34,7 @@ class RequestSender(Protocol):
         """Send a request and return the result."""
         ...
 
-    def iterate(self, page_requests: PageRequests[ResultT]) -> Iterator[ResultT]:
+    def iterate(self, pages: Pages[ResultT]) -> Iterator[ResultT]:
         """Send the requests for all pages of a search and yield the results."""
         ...
 
@@ -45,7 +46,7 @@ class AsyncRequestSender(Protocol):
         """Send a request and return the result."""
         ...
 
-    def iterate(self, page_requests: PageRequests[ResultT]) -> AsyncIterator[ResultT]:
+    def iterate(self, pages: Pages[ResultT]) -> AsyncIterator[ResultT]:
         """Send the requests for all pages of a search and yield the results."""
         ...
 

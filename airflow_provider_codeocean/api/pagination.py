@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from airflow_provider_codeocean.api.errors import UnexpectedResponse
-from airflow_provider_codeocean.api.request import P, PageRequests, Request, ResultT
+from airflow_provider_codeocean.api.request import P, Request, ResultT, T
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
     from airflow_provider_codeocean.api.endpoint import AsyncRequestSender, Endpoint, RequestSender, Resource
+    from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
     from airflow_provider_codeocean.api.models.search import Page
 
 #: A search that exceeds these limits is endless.
@@ -47,65 +49,75 @@ class paginated(Generic[P, ResultT]):  # noqa: N801 - used like a decorator
             return self
 
         def iterate(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return resource._sender.iterate(self.iter_requests(resource.path_prefix, *args, **kwargs))  # noqa: SLF001
+            request = self._search_endpoint.build_request(resource.path_prefix, *args, **kwargs)
+            return resource._sender.iterate(Pages(request))  # noqa: SLF001
 
         iterate.__doc__ = self.__doc__
         iterate.__signature__ = self._search_endpoint.signature  # type: ignore[attr-defined]
         return iterate
 
-    def iter_requests(self, path_prefix: str, *args: P.args, **kwargs: P.kwargs) -> PageRequests[ResultT]:
-        """Yield the request for each page. Send the page: results of earlier pages are removed from it.
 
-        :param path_prefix: first segment of the path.
-        :param *args: arguments of the search.
-        :param **kwargs: arguments of the search.
-        :returns: a generator of the requests.
+class Pages(Generic[ResultT]):
+    """The pages of one search, whose results are taken once.
+
+    :param request: the request for the first page.
+    :ivar request: the request for the next page; None after the last one.
+    """
+
+    def __init__(self, request: Request[Page[ResultT]]) -> None:
+        self.request: Any = request
+        body: Any = request.body
+        self._tokens = {body.get("next_token")}
+        self._ids: set[str] = set()
+        self._page_count = self._stale_count = 0
+
+    def take(self, page: Page[ResultT]) -> list[ResultT]:
+        """Return the results of the requested page that were on no earlier page, and move to the next one.
+
+        :param page: the page.
+        :returns: the results.
         :raises UnexpectedResponse: if there are more than a million results or ten thousand pages, or ten
             pages in a row without new results.
         """
-        request = self._search_endpoint.build_request(path_prefix, *args, **kwargs)
-        body: dict[str, Any] = dict(request.body) if isinstance(request.body, Mapping) else {}
-        tokens = {body["next_token"]} if "next_token" in body else set()
-        ids: set[str] = set()
-        pages = stale = 0
-        while True:
-            page = yield replace(request, body=body)
-            results: list[Any] = page.results
-            pages, size, known = pages + 1, len(results), len(ids)
-            new = []
-            for result in results:
-                key = result.id.lower()
-                if key not in ids:
-                    new.append(result)
-                    if key:
-                        ids.add(key)
-            results[:] = new
-            stale = 0 if len(ids) > known else stale + 1
-            if not page.has_more or (stale and page.next_token in tokens):
-                return
-            if pages >= _MAX_PAGES or len(ids) >= _MAX_RESULTS or stale >= _MAX_CONSECUTIVE_STALE_PAGES:
-                no_news = f", the last {stale} of them without a new one" if stale else ""
-                raise UnexpectedResponse(
-                    f"{request} returned {len(ids)} results on {pages} pages{no_news}, and says that there "
-                    "are more: narrow the search"
-                )
-            if page.next_token:
-                tokens.add(page.next_token)
-                body = {**body, "next_token": page.next_token}
-            elif size and "next_token" not in body:  # a 2.x server pages by offset
-                body = {**body, "offset": body.get("offset", 0) + size}
-            else:
-                return
+        known_count, new = len(self._ids), []
+        results: list[Any] = page.results
+        for result in results:
+            key = result.id.lower()
+            if key not in self._ids:
+                new.append(result)
+                if key:
+                    self._ids.add(key)
+        count = len(self._ids)
+        self._page_count += 1
+        stale = self._stale_count = 0 if count > known_count else self._stale_count + 1
+        following = request_after(self.request, page)
+        if stale and page.next_token and page.next_token in self._tokens:
+            following = None
+        if following is not None and (
+            self._page_count >= _MAX_PAGES or count >= _MAX_RESULTS or stale >= _MAX_CONSECUTIVE_STALE_PAGES
+        ):
+            no_news = f", the last {stale} of them without a new one" if stale else ""
+            raise UnexpectedResponse(
+                f"{self.request} returned {count} results on {self._page_count} pages{no_news}, and says "
+                "that there are more: narrow the search"
+            )
+        self._tokens.add(page.next_token)
+        self.request = following
+        return new
 
 
-def next_request(page_requests: PageRequests[ResultT], page: Page[ResultT]) -> Request[Page[ResultT]] | None:
-    """Send a page to the generator of :meth:`paginated.iter_requests`.
+def request_after(request: Request[T], page: Page[Any] | DataAssetSummaryPage) -> Request[T] | None:
+    """Return the request for the page after a page, or None after the last one.
 
-    :param page_requests: the generator.
-    :param page: the page; results of earlier pages are removed from it.
-    :returns: the request for the next page, or None after the last one.
+    :param request: the request for the page.
+    :param page: the page, with all its results.
+    :returns: the request.
     """
-    try:
-        return page_requests.send(page)
-    except StopIteration:
+    body: Any = request.body
+    if not page.has_more:
         return None
+    if page.next_token:
+        return replace(request, body={**body, "next_token": page.next_token})
+    if page.results and "next_token" not in body:  # a 2.x server pages by offset
+        return replace(request, body={**body, "offset": body.get("offset", 0) + len(page.results)})
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import (
@@ -19,7 +19,6 @@ from typing import (
 from pydantic import TypeAdapter
 
 from airflow_provider_codeocean.api.models.base import RequestModel, ResponseModel
-from airflow_provider_codeocean.api.models.search import Page
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -112,7 +111,3 @@ class RequestParts:
         if isinstance(self.body, RequestModel):
             return self.body.to_json()
         return [item.to_json() if isinstance(item, RequestModel) else item for item in self.body]
-
-
-#: A generator that yields the request for each page of a search, and is sent the page.
-PageRequests = Generator[Request[Page[ResultT]], Page[ResultT], None]

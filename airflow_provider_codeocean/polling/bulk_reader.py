@@ -17,13 +17,13 @@ from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, U
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams, DataAssetSortField
 from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummary, DataAssetSummaryPage
 from airflow_provider_codeocean.api.models.search import SortOrder
-from airflow_provider_codeocean.api.pagination import next_request
+from airflow_provider_codeocean.api.pagination import request_after
 from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling.registry import jitter_factor
 from airflow_provider_codeocean.polling.waits import TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_codeocean.api.request import Request
     from airflow_provider_codeocean.polling.registry import PollRegistry, PollTarget
@@ -154,10 +154,11 @@ class BulkReader:
         self._registry.is_bulk = is_usable and len(self._registry) > MAX_SINGLE_READ_TARGETS
         if not is_usable or not any(target.is_searchable(now) for target in due_targets):
             return now
-        if self._task is not None:
+        if self._task is not None or now < self._precedence_until:
             return self._precedence_until
+        data_assets = self._registry.by_id[TargetKind.DATA_ASSET].values()
         targets = [
-            target for target in self._registry if target.is_almost_due(now) and target.is_searchable(now)
+            target for target in data_assets if target.is_almost_due(now) and target.is_searchable(now)
         ]
         unix_now = time.time()
         try:
@@ -170,8 +171,9 @@ class BulkReader:
             return now
         if not plan.page_count:
             return now
-        if now < self._rest_until:
-            return self._rest_until if self._last_search_succeeded else now
+        if now < self._rest_until:  # until then, the due targets only increase, so plan only once
+            self._precedence_until = self._rest_until if self._last_search_succeeded else now
+            return self._precedence_until
         min_interval = min((wait.poll_interval for target in targets for wait in target.waits), default=0.0)
         self._extend_precedence(min_interval)
         self._task = asyncio.create_task(self._run(plan, targets, min_interval))
@@ -224,17 +226,18 @@ class BulkReader:
         params = DataAssetSearchParams(
             limit=plan.page_size, sort_field=DataAssetSortField.CREATED, sort_order=SortOrder.DESCENDING
         )
-        requests = DataAssets.search_all.iter_requests(DataAssets.path_prefix, params)
-        request: Request[Any] | None = next(requests)
+        request: Request[DataAssetSummaryPage] | None = replace(
+            cast("Any", DataAssets.search.build_request(DataAssets.path_prefix, params)),
+            response_model=DataAssetSummaryPage,
+        )
         pages = results = 0
         oldest: float | None = None
         jitter = jitter_factor()
         oldest_target = min((target.created or 0.0) for target in remaining_targets.values())
         while request is not None:
             requested_at = self._now()
-            page = await self._fetch_page(replace(request, response_model=DataAssetSummaryPage))
-            by_id = {summary.id: summary for summary in page.results}
-            pause_seconds = self._monitor.verify_page(by_id, requested_at)
+            page = await self._fetch_page(request)
+            pause_seconds = self._monitor.verify_page(page.results, requested_at)
             if pause_seconds:
                 log.warning(
                     "Connection %s: search index is stale, reading data assets one by one for %.0f s",
@@ -243,7 +246,7 @@ class BulkReader:
                 )
                 return
             pages, results, before = pages + 1, results + len(page.results), len(remaining_targets)
-            await self._apply_page(by_id, remaining_targets, jitter)
+            await self._apply_results(page.results, remaining_targets, jitter)
             oldest = page.results[-1].created if page.results else None
             if oldest is not None:
                 self._positions.record(oldest, results)
@@ -252,7 +255,7 @@ class BulkReader:
             if not should_continue(plan, pages, before - len(remaining_targets), len(remaining_targets)):
                 break
             self._extend_precedence(min_interval)
-            request = next_request(requests, cast("Any", page))  # has the fields of a page
+            request = request_after(request, page)
         self._monitor.record_search_success()
         for target in remaining_targets.values():
             is_newer = oldest is not None and target.created is not None and target.created > oldest
@@ -267,24 +270,26 @@ class BulkReader:
         self._client.breaker.record_success()  # failing reads concern their targets only
         return page
 
-    async def _apply_page(
-        self, by_id: Mapping[str, DataAssetSummary], remaining_targets: dict[str, PollTarget], jitter: float
+    async def _apply_results(
+        self, results: list[DataAssetSummary], remaining_targets: dict[str, PollTarget], jitter: float
     ) -> None:
-        for number, (asset_id, summary) in enumerate(by_id.items(), start=1):
-            target = self._registry.get(TargetKind.DATA_ASSET, asset_id)
-            if target is not None:
-                remaining_targets.pop(asset_id, None)
-                try:
-                    self._apply(target, summary, jitter)
-                except Exception as error:  # noqa: BLE001 - ends the waits for this target only
-                    self._registry.fail(target, error)
-            if number % _BATCH_SIZE == 0:
-                await asyncio.sleep(0)
+        targets = self._registry.by_id[TargetKind.DATA_ASSET]
+        for start in range(0, len(results), _BATCH_SIZE):
+            now = self._now()
+            for summary in results[start : start + _BATCH_SIZE]:
+                target = targets.get(summary.id)
+                if target is not None:
+                    remaining_targets.pop(target.id, None)
+                    try:
+                        self._apply(target, summary, now, jitter)
+                    except Exception as error:  # noqa: BLE001 - ends the waits for this target only
+                        self._registry.fail(target, error)
+            await asyncio.sleep(0)
 
-    def _apply(self, target: PollTarget, summary: DataAssetSummary, jitter: float) -> None:
+    def _apply(self, target: PollTarget, summary: DataAssetSummary, now: float, jitter: float) -> None:
         """Apply the summary of a data asset: it suffices for a success, but a read must explain a failure."""
         target.mark_found(summary.created)
-        for wait in list(target.waits):
+        for wait in [*target.waits]:
             wait.observe(summary)
             outcome = wait.outcome(summary)
             if outcome is Outcome.PENDING:
@@ -297,6 +302,6 @@ class BulkReader:
                 self._registry.resolve(target, wait)
         target.is_found_by_search = True
         if target.needs_read:
-            target.next_poll_at = self._now()
+            target.next_poll_at = now
         else:
-            self._registry.reschedule(target, jitter)
+            self._registry.reschedule(target, now, jitter)

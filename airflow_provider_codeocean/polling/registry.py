@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from airflow_provider_codeocean.api.errors import WaitTimeout
@@ -37,7 +39,8 @@ class PollTarget:
     :ivar last_polled_at: when it was last found pending.
     :ivar is_found_by_search: whether a search has shown it pending.
     :ivar created: when it was created, in Unix seconds, if known.
-    :ivar skip_search_until: until when searches are not expected to show it, because the last one did not.
+    :ivar skip_search_until: until when searches are not expected to show it, because the last one did not;
+        infinite unless it is a data asset.
     :ivar needs_read: whether it must be read: a search has shown its end, or searches do not reach it.
     :ivar is_read_in_progress: whether it is queued for a read, or being read.
     :ivar requested_at: when the last request of a read was sent.
@@ -58,7 +61,7 @@ class PollTarget:
     last_read_at: float = field(init=False)
     is_found_by_search: bool = False
     created: float | None = None
-    skip_search_until: float = 0.0
+    skip_search_until: float = field(init=False)
     needs_read: bool = False
     is_read_in_progress: bool = False
     queued_at: float = 0.0
@@ -71,18 +74,12 @@ class PollTarget:
 
     def __post_init__(self) -> None:
         self.next_poll_at = self.last_polled_at = self.last_read_at = self.started_at
+        self.skip_search_until = 0.0 if self.kind is TargetKind.DATA_ASSET else math.inf
 
     @property
     def is_healthy(self) -> bool:
         """Whether the last read was answered in time, possibly with a 429."""
         return self.has_response and not self.hangs and (not self.failures or self.rejected_at is not None)
-
-    def schedule(self, now: float, *, early_polls: int | None, jitter: float = 1.0) -> None:
-        """Schedule the next poll for the wait with the shortest delay."""
-        self.interval = min(
-            [wait.poll_delay(wait.clock(), early_polls=early_polls, jitter=jitter) for wait in self.waits]
-        )
-        self.next_poll_at = now + self.interval
 
     def schedule_for_new_wait(self, now: float, wait: Wait, *, early_polls: int | None) -> None:
         """Schedule the next poll after a wait has joined, in constant time."""
@@ -102,7 +99,7 @@ class PollTarget:
 
     def is_searchable(self, now: float) -> bool:
         """Return whether searches are expected to show it."""
-        return self.kind is TargetKind.DATA_ASSET and self.skip_search_until <= now and not self.needs_read
+        return self.skip_search_until <= now and not self.needs_read
 
     def mark_found(self, created: float | None) -> None:
         """Record that a search has shown it."""
@@ -162,6 +159,7 @@ class PollRegistry:
 
     :param now: the event loop's clock.
     :param stats: counts the outcomes.
+    :ivar by_id: the targets of each kind, by id.
     :ivar is_bulk: whether searches poll many targets at once, so that early polls cost next to nothing.
     """
 
@@ -169,31 +167,27 @@ class PollRegistry:
         self.is_bulk = False
         self._now = now
         self._stats = stats
-        self._targets: dict[tuple[TargetKind, str], PollTarget] = {}
+        self.by_id: dict[TargetKind, dict[str, PollTarget]] = {kind: {} for kind in TargetKind}
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return sum(map(len, self.by_id.values()))
 
     def __iter__(self) -> Iterator[PollTarget]:
-        return iter(self._targets.values())
-
-    def get(self, kind: TargetKind, id: str) -> PollTarget | None:  # noqa: A002
-        """Return a target, or None if it does not exist."""
-        return self._targets.get((kind, id))
+        return chain.from_iterable(targets.values() for targets in self.by_id.values())
 
     def add(self, wait: Wait) -> tuple[PollTarget, asyncio.Future[None]]:
         """Add a wait, and return its target and the future that gets its outcome."""
-        key, now = (wait.kind, wait.id), self._now()
-        target = self._targets.get(key)
+        targets, now = self.by_id[wait.kind], self._now()
+        target = targets.get(wait.id)
         if target is None:
-            target = self._targets[key] = PollTarget(*key, wait.poll_requests, started_at=now)
+            target = targets[wait.id] = PollTarget(wait.kind, wait.id, wait.poll_requests, started_at=now)
         future = target.waits[wait] = asyncio.get_running_loop().create_future()
         target.schedule_for_new_wait(now, wait, early_polls=self._early_polls(target))
         return target, future
 
     def remove(self, wait: Wait) -> None:
         """Remove a wait, if it has not ended."""
-        target = self._targets.get((wait.kind, wait.id))
+        target = self.by_id[wait.kind].get(wait.id)
         if target is not None:
             target.waits.pop(wait, None)
             self._remove_if_unused(target)
@@ -203,13 +197,18 @@ class PollRegistry:
         self._stats.record_outcome(self._now() - target.last_polled_at)
         self._resolve_future(target, wait, error)
 
-    def reschedule(self, target: PollTarget, jitter: float) -> None:
+    def reschedule(self, target: PollTarget, now: float, jitter: float) -> None:
         """Schedule the next poll of a target that was found pending, and end its expired waits."""
-        for wait in [wait for wait in target.waits if wait.has_expired()]:
-            self._resolve_future(target, wait, WaitTimeout(wait.describe_timeout()))
+        early_polls, interval = self._early_polls(target), math.inf
+        for wait in [*target.waits]:
+            unix_now = wait.clock()
+            if wait.deadline is not None and wait.deadline <= unix_now:
+                self._resolve_future(target, wait, WaitTimeout(wait.describe_timeout()))
+            else:
+                delay = wait.poll_delay(unix_now, early_polls=early_polls, jitter=jitter)
+                interval = min(interval, delay)
         if target.waits:
-            target.last_polled_at = now = self._now()
-            target.schedule(now, early_polls=self._early_polls(target), jitter=jitter)
+            target.last_polled_at, target.interval, target.next_poll_at = now, interval, now + interval
 
     def fail(self, target: PollTarget, error: Exception) -> None:
         """End all waits for a target with an error."""
@@ -224,7 +223,7 @@ class PollRegistry:
     def _early_polls(self, target: PollTarget) -> int | None:
         if self.is_bulk and target.kind is TargetKind.DATA_ASSET:
             return None
-        return MAX_EARLY_POLLS // max(1, min(len(self._targets), _MAX_EARLY_POLL_SHARES))
+        return MAX_EARLY_POLLS // max(1, min(len(self), _MAX_EARLY_POLL_SHARES))
 
     def _resolve_future(self, target: PollTarget, wait: Wait, error: Exception | None) -> None:
         future = target.waits.pop(wait)
@@ -237,6 +236,6 @@ class PollRegistry:
             future.set_exception(error)
 
     def _remove_if_unused(self, target: PollTarget) -> None:
-        key = target.kind, target.id
-        if not target.waits and self._targets.get(key) is target:
-            del self._targets[key]
+        targets = self.by_id[target.kind]
+        if not target.waits and targets.get(target.id) is target:
+            del targets[target.id]

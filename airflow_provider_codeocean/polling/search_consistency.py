@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_codeocean.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummary
     from airflow_provider_codeocean.polling.waits import Wait
@@ -93,18 +93,20 @@ class SearchConsistencyMonitor:
         if len(self._unconfirmed) < _MAX_UNCONFIRMED_ENDS:
             self._unconfirmed[wait.id] = _UnconfirmedEnd(wait, now)
 
-    def verify_page(self, results: Mapping[str, DataAssetSummary], now: float) -> float:
+    def verify_page(self, results: Iterable[DataAssetSummary], now: float) -> float:
         """Compare a page of a search with the ends that reads have shown.
 
-        :param results: the results on the page, by id.
+        :param results: the results on the page.
         :param now: when the page was requested.
         :returns: seconds for which searches are paused; 0 if the page is not stale.
         """
         is_stale = False
-        for asset_id in self._unconfirmed.keys() & results.keys():
-            end = self._unconfirmed[asset_id]
-            if end.wait.outcome(results[asset_id]) is not Outcome.PENDING:
-                del self._unconfirmed[asset_id]
+        for result in results if self._unconfirmed else ():
+            end = self._unconfirmed.get(result.id)
+            if end is None:
+                continue
+            if end.wait.outcome(result) is not Outcome.PENDING:
+                del self._unconfirmed[result.id]
             elif now - end.ended_at > max(
                 _MIN_LAG_TOLERANCE_SECONDS, _LAG_TOLERANCE_INTERVALS * end.wait.poll_interval
             ):

@@ -234,7 +234,7 @@ class SingleReader:
             self._registry.resolve(target, wait)
         if ended_wait is not None and target.kind is TargetKind.DATA_ASSET:
             self._monitor.expect_in_search(ended_wait, now)
-        self._registry.reschedule(target, jitter_factor())
+        self._registry.reschedule(target, now, jitter_factor())
 
     def _end_outage(self) -> bool:
         """Record a response, and return whether it ended an outage."""
@@ -263,7 +263,7 @@ class SingleReader:
         if isinstance(error, RateLimited):
             self._handle_rejection(target, retry_after)
         elif not error.is_transient:
-            self._registry.reschedule(target, jitter_factor())
+            self._registry.reschedule(target, now, jitter_factor())
         else:
             target.mark_read_failed(now, retry_after)
             self._client.breaker.record_failure(

@@ -85,6 +85,8 @@ class Wait(ABC):
     """
 
     kind: ClassVar[TargetKind]
+    #: Whether the age counts from the creation of the target, because the wait may have been restarted.
+    _starts_at_creation = False
     #: Messages about the target; ``{}`` stands for its id.
     _success_message: ClassVar[str]
     _pending_message: ClassVar[str]
@@ -158,6 +160,8 @@ class Wait(ABC):
         self._poll_count += 1
         self.last_state = result.state
         self.last_error = None
+        if self._starts_at_creation and result.created is not None and result.created < self._started_at:
+            self._started_at, self._starts_at_creation = result.created, False
 
     def poll_requests(self) -> PollRequests:
         """Return the requests of one poll; by default, a single one."""
@@ -223,10 +227,6 @@ class Wait(ABC):
         """Return the seconds until the deadline (0 or less if it has passed), or None without a deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
 
-    def has_expired(self) -> bool:
-        """Return whether the deadline has passed."""
-        return self.deadline is not None and self.deadline <= self.clock()
-
     def describe_start(self, connection: str) -> str:
         """Return a log line for the start of the wait."""
         return (
@@ -246,11 +246,6 @@ class Wait(ABC):
 
     def _describe_pending(self) -> str:
         return self._pending_message.format(self.id)
-
-    def _backdate_start(self, created: float | None) -> None:
-        """Count the age from the creation of the target, because the wait may have been restarted."""
-        if created is not None:
-            self._started_at = min(self._started_at, created)
 
 
 def compute_deadline(
@@ -286,6 +281,7 @@ class DataAssetWait(_DataAssetTargetWait):
     Source: ``GET data_assets/{id}``.
     """
 
+    _starts_at_creation = True
     _success_message = "Data asset {} is ready"
     _pending_message = "Data asset {} was not ready"
 
@@ -296,11 +292,6 @@ class DataAssetWait(_DataAssetTargetWait):
     @override
     def to_error(self, result: DataAsset) -> DataAssetFailed:
         return DataAssetFailed(describe_data_asset_failure(result))
-
-    @override
-    def observe(self, result: DataAssetStatus) -> None:
-        super().observe(result)
-        self._backdate_start(result.created)
 
 
 class TransferWait(_DataAssetTargetWait):
@@ -365,6 +356,7 @@ class ComputationWait(Wait):
     """
 
     kind = TargetKind.COMPUTATION
+    _starts_at_creation = True
     _success_message = "Computation {} has succeeded"
     _pending_message = "Computation {} did not end"
 
@@ -386,11 +378,6 @@ class ComputationWait(Wait):
         if has_started(result):
             return ComputationFailed(message)
         return ComputationStartFailed(f"{message}, no results: it may not have started")
-
-    @override
-    def observe(self, result: Computation) -> None:
-        super().observe(result)
-        self._backdate_start(result.created)
 
 
 class SearchWait(Wait):

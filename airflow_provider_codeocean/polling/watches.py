@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from airflow_provider_codeocean.api.errors import RateLimited, Unauthorized
-from airflow_provider_codeocean.api.pagination import next_request
+from airflow_provider_codeocean.api.pagination import Pages
 from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling.waits import TargetKind, Wait
 
@@ -142,25 +142,19 @@ class DataAssetsWatch(Watch):
     @property
     @override
     def request(self) -> Request[Any]:
-        return next(self._page_requests())
-
-    @override
-    def poll_requests(self) -> PollRequests:
-        requests, assets = self._page_requests(), []
-        request = next(requests)
-        while request is not None:
-            page = yield request
-            request = next_request(requests, page)
-            assets += page.results
-        return assets
-
-    def _page_requests(self) -> Any:
         from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
         from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
         from airflow_provider_codeocean.api.models.search import MAX_PAGE_SIZE
 
         params = DataAssetSearchParams.model_validate({"limit": MAX_PAGE_SIZE, **self._params})
-        return DataAssets.search_all.iter_requests(DataAssets.path_prefix, params)
+        return DataAssets.search.build_request(DataAssets.path_prefix, params)
+
+    @override
+    def poll_requests(self) -> PollRequests:
+        pages, assets = Pages(self.request), []
+        while pages.request is not None:
+            assets += pages.take((yield pages.request))
+        return assets
 
 
 async def stream_results(watch: Watch, wait_for: Callable[[Watch], Awaitable[None]]) -> AsyncIterator[Any]:

@@ -54,9 +54,8 @@ async def measure_poller(content: bytes) -> float:
 
     def work() -> None:
         for glance in glances:
-            watched = poller._registry.get(TargetKind.DATA_ASSET, glance.id)
-            assert watched is not None
-            poller._bulk_reader._apply(watched, glance, 0.9)
+            watched = poller._registry.by_id[TargetKind.DATA_ASSET][glance.id]
+            poller._bulk_reader._apply(watched, glance, poller._now(), 0.9)
 
     taken = median_milliseconds(work)
     for wait in waits:

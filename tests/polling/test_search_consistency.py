@@ -13,8 +13,8 @@ def wait(poll_interval: float = 10.0) -> DataAssetWait:
     return DataAssetWait("a", poll_interval=poll_interval, deadline=None)
 
 
-def page(state: str) -> dict[str, DataAssetSummary]:
-    return {"a": DataAssetSummary(raw_id="a", raw_state=state)}
+def page(state: str) -> list[DataAssetSummary]:
+    return [DataAssetSummary(raw_id="a", raw_state=state)]
 
 
 def test_allowance_after_first_half_minute_decreases():
@@ -44,7 +44,7 @@ def test_verify_page_tolerates_lag_of_one_interval(seconds, state, off_for):
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 100.0)
     now = 100.0 + seconds
-    assert monitor.verify_page({"b": DataAssetSummary(raw_id="b"), **page(state)}, now) == off_for
+    assert monitor.verify_page([DataAssetSummary(raw_id="b"), *page(state)], now) == off_for
     assert monitor.is_usable(now) is not bool(off_for)
     assert monitor.is_usable(now + 60)
 
@@ -80,7 +80,7 @@ def test_verify_page_ignores_old_expectations():
 def test_verify_page_ignores_results_without_id():
     monitor = SearchConsistencyMonitor(0.0)
     monitor.expect_in_search(wait(), 0.0)
-    assert monitor.verify_page({"": DataAssetSummary(raw_id=["a"])}, 20.0) == 0
+    assert monitor.verify_page([DataAssetSummary(raw_id=["a"])], 20.0) == 0
 
 
 def test_verify_page_with_continued_staleness_disables_search_at_once():
