@@ -296,6 +296,8 @@ class CodeOceanHook(FilesMixin, BaseHook):
             grace = AuthGracePeriod(
                 self.codeocean_conn_id, self.client.token_grace_period if tolerate_unauthorized else 0.0
             )
+            delays = wait.progress_delays()
+            report_at = time.monotonic() + next(delays)
             while True:
                 previous_state = wait.last_state
                 self._reload_client(RELOAD_INTERVAL_SECONDS)
@@ -313,6 +315,9 @@ class CodeOceanHook(FilesMixin, BaseHook):
                         log.info("%s %s is in state %s", kind, wait.id, wait.last_state)
                     if is_done:
                         return target
+                if time.monotonic() >= report_at:
+                    log.info(wait.describe_progress())
+                    report_at = time.monotonic() + next(delays)
                 delay = wait.next_delay()
                 if grace.is_refused:
                     delay = min(delay, _UNAUTHORIZED_DELAY_SECONDS, grace.remaining())

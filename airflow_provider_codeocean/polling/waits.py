@@ -35,7 +35,7 @@ from airflow_provider_codeocean.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime, timedelta
 
     from airflow_provider_codeocean.api.models.computation import Computation
@@ -53,6 +53,9 @@ MAX_EARLY_POLLS = 6
 CONTINUES = " It is left as it is."
 #: Limit of ``Retry-After``.
 MAX_RETRY_AFTER_SECONDS = 600.0
+#: Seconds until a wait logs its progress for the first time. They double each time, up to the maximum.
+_FIRST_PROGRESS_SECONDS = 60.0
+_MAX_PROGRESS_SECONDS = 3600.0
 
 
 class TargetKind(enum.StrEnum):
@@ -234,6 +237,22 @@ class Wait(ABC):
             f"polling at least every {self.poll_interval:g} s"
         )
 
+    @staticmethod
+    def progress_delays() -> Iterator[float]:
+        """Yield the seconds between two log lines about the progress, without end."""
+        seconds = _FIRST_PROGRESS_SECONDS
+        while True:
+            yield seconds
+            seconds = min(_MAX_PROGRESS_SECONDS, 2 * seconds)
+
+    def describe_progress(self) -> str:
+        """Return a log line about a target that is still pending: its state, and for how long."""
+        import pendulum
+
+        waited = pendulum.duration(seconds=max(0, round(self.clock() - self._started_at)))
+        state = self.last_state or "unknown"
+        return f"{self.kind.value.capitalize()} {self.id} is in state {state} after {waited.in_words()}"
+
     def describe_timeout(self) -> str:
         """Return the message of a timeout, with the last state."""
         reason = self.last_error or (None if self.last_state else "not polled yet")
@@ -374,6 +393,8 @@ class ComputationWait(Wait):
     @override
     def to_error(self, result: Computation) -> ComputationFailed:
         status = f"{result.end_status or result.state}, exit code {result.exit_code}"
+        if result.run_time:
+            status += f", run time {result.run_time:g} s"
         message = f"Computation {self.id} ({result.name!r}) did not succeed: {status}"
         if has_started(result):
             return ComputationFailed(message)

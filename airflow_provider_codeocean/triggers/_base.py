@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from abc import abstractmethod
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -29,7 +30,7 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook, has_connec
 from airflow_provider_codeocean.outcomes import to_xcom
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -175,7 +176,8 @@ async def wait_and_report(codeocean_conn_id: str, wait: Wait) -> WaitEvent:
     """Wait in the triggerer, and return the event."""
     log.info(wait.describe_start(codeocean_conn_id))
     try:
-        await wait_in_triggerer(codeocean_conn_id, wait)
+        with _logging_progress(wait):
+            await wait_in_triggerer(codeocean_conn_id, wait)
     except (DataAssetFailed, TransferFailed, ComputationFailed) as error:
         return {"status": "failed", "state": wait.last_state, "message": str(error)}
     except WaitTimeout as error:
@@ -183,6 +185,23 @@ async def wait_and_report(codeocean_conn_id: str, wait: Wait) -> WaitEvent:
     except (CodeOceanError, ValueError) as error:
         return {"status": "error", "state": wait.last_state, "message": str(error)}
     return {"status": "success", "state": wait.last_state, "message": wait.describe_success()}
+
+
+@contextmanager
+def _logging_progress(wait: Wait) -> Iterator[None]:
+    """Log the progress of a wait at growing intervals. A timer costs less than a task."""
+    loop, delays = asyncio.get_running_loop(), wait.progress_delays()
+    timer = loop.call_later(next(delays), lambda: report())
+
+    def report() -> None:
+        nonlocal timer
+        log.info(wait.describe_progress())
+        timer = loop.call_later(next(delays), report)
+
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:

@@ -25,7 +25,7 @@ from airflow_provider_codeocean.api.errors import (
 )
 from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummary
-from airflow_provider_codeocean.polling.waits import DataAssetWait, TransferWait, compute_deadline
+from airflow_provider_codeocean.polling.waits import DataAssetWait, TransferWait, Wait, compute_deadline
 
 
 def wait(*, poll_interval: float = 5.0, deadline: float | None = None) -> DataAssetWait:
@@ -206,3 +206,15 @@ def test_next_delay_with_huge_retry_after_is_ten_minutes():
     waiting = wait(poll_interval=5)
     waiting.handle_error(RateLimited(429, "slow down", retry_after=1e9))
     assert waiting.next_delay() == 600.0
+
+
+def test_progress_names_state_and_time_since_creation():
+    waiting = DataAssetWait("a1", poll_interval=5, deadline=None)
+    assert waiting.describe_progress() == "Data asset a1 is in state unknown after 0 seconds"
+    waiting.observe(DataAsset(id="a1", state="draft", created=waiting.clock() - 3661))
+    assert waiting.describe_progress() == "Data asset a1 is in state draft after 1 hour 1 minute 1 second"
+
+
+def test_progress_delays_grow_to_an_hour():
+    delays = Wait.progress_delays()
+    assert [next(delays) for _ in range(9)] == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from importlib import import_module
@@ -10,15 +11,24 @@ from importlib import import_module
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_codeocean.api.errors import WaitTimeout
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.polling import waits
+from airflow_provider_codeocean.polling.waits import DataAssetWait
 from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from tests.polling.virtual_time import run
 
 
 async def events_of(trigger):
     return [event.payload async for event in trigger.run()]
+
+
+@pytest.fixture
+def slow_creation(code_ocean):
+    """Data assets that are created after this stay drafts."""
+    code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
 
 
 @pytest.fixture
@@ -161,3 +171,19 @@ async def test_run_with_permanent_error_emits_error(code_ocean, draft, status):
     (event,) = await events_of(CodeOceanDataAssetTrigger(draft.id))
     assert event["status"] == "error"
     assert str(status) in event["message"]
+
+
+async def test_run_with_slow_data_asset_logs_progress(slow_creation, draft, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(waits, "_FIRST_PROGRESS_SECONDS", 0.2)
+    await events_of(CodeOceanDataAssetTrigger(draft.id, poll_interval=0.05, deadline=time.time() + 1))
+    progress = [line for line in caplog.messages if " is in state draft after " in line]
+    assert len(progress) >= 1
+
+
+def test_wait_in_worker_for_slow_data_asset_logs_progress(slow_creation, draft, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(waits, "_FIRST_PROGRESS_SECONDS", 0.2)
+    with pytest.raises(WaitTimeout):
+        CodeOceanHook().wait_for(DataAssetWait(draft.id, poll_interval=0.05, deadline=time.time() + 1))
+    assert [line for line in caplog.messages if " is in state draft after " in line]
