@@ -16,12 +16,9 @@ from airflow_provider_codeocean.api import text
 from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed
 from airflow_provider_codeocean.deletion import DeletionStatus
 from airflow_provider_codeocean.lineage.mixins import LineageMixin
-from airflow_provider_codeocean.lineage.model import run_lineage
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
-from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, runnable_resource
 from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
 from airflow_provider_codeocean.polling.waits import ComputationWait
-from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.validation import (
     ArgumentError,
     FieldReader,
@@ -43,6 +40,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.models.computation import Computation, RunParams
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+    from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob
+    from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +95,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json", "parameters": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanCapsuleLink(),)
     ui_color = "#e8f1fb"
-    job_type = ComputationJob
     wait_type = ComputationWait
-    trigger_type = CodeOceanComputationTrigger
     external_id_key = "computation_id"
 
     def __init__(
@@ -119,6 +116,20 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.parameters = floats_to_str(parameters)
         check_choice("on_timeout", on_timeout, get_args(OnTimeout))
         self.on_timeout: OnTimeout = on_timeout
+
+    @property
+    @override
+    def job_type(self) -> type[ComputationJob]:
+        from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob
+
+        return ComputationJob
+
+    @property
+    @override
+    def trigger_type(self) -> type[CodeOceanComputationTrigger]:
+        from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
+
+        return CodeOceanComputationTrigger
 
     @abstractmethod
     def build_run_params(self, read_field: FieldReader = rendered_value) -> RunParams:
@@ -164,6 +175,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
 
     @override
     def record_outputs(self, context: Context, job: Computation, *, has_succeeded: bool) -> None:
+        from airflow_provider_codeocean.lineage.model import run_lineage
+
         page = self.codeocean_url or None
         self.set_lineage(
             partial(run_lineage, self.deployment_url, job, self.build_run_params(), code_url=page)
@@ -172,6 +185,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     @override
     def set_link(self, context: Context, hook: CodeOceanHook, external_id: str) -> str | None:
         """Link to the capsule or pipeline: computations have no page."""
+        from airflow_provider_codeocean.operators._submit_once.computation import runnable_resource
+
         params = self.build_run_params()
         try:
             with hook.open_client(retry_budget=0) as client:

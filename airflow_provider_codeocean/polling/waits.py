@@ -22,7 +22,6 @@ from airflow_provider_codeocean.api.errors import (
     TransferFailed,
     WaitTimeout,
 )
-from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.clock import MonotonicUnixClock
 from airflow_provider_codeocean.outcomes import (
     Outcome,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from airflow_provider_codeocean.api.models.computation import Computation
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.search import Page
     from airflow_provider_codeocean.api.request import Request
     from airflow_provider_codeocean.outcomes import DataAssetStatus, WaitEvent
@@ -339,6 +339,8 @@ class TransferWait(_DataAssetTargetWait):
 
     @override
     def observe(self, result: DataAssetStatus) -> None:
+        from airflow_provider_codeocean.api.models.data_asset import DataAsset
+
         super().observe(result)
         # After that, the same error is a new one. Search results may lack the field.
         if not result.transfer_error and isinstance(result, DataAsset):

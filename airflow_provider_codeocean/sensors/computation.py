@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
-from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.validation import check_identifier, check_unrendered_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 
 
 class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
@@ -29,7 +30,6 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
     """
 
     template_fields: Sequence[str] = ("computation_id", *CodeOceanWaitSensorBase.template_fields)
-    trigger_class = CodeOceanComputationTrigger
     result_id_key: ClassVar[str] = "computation_id"
     ui_color = "#e8f1fb"
 
@@ -38,6 +38,13 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
         self.computation_id = computation_id
         check_unrendered_identifier("computation_id", computation_id)
         self.enable_start_from_trigger()
+
+    @property
+    @override
+    def trigger_class(self) -> type[CodeOceanComputationTrigger]:
+        from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
+
+        return CodeOceanComputationTrigger
 
     @override
     def target_arguments(self) -> dict[str, Any]:
