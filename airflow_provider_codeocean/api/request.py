@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import (
+    TYPE_CHECKING,
     Any,
     Generic,
     ParamSpec,
@@ -19,7 +20,9 @@ from typing import (
 from pydantic import TypeAdapter
 
 from airflow_provider_codeocean.api.models.base import RequestModel, ResponseModel
-from airflow_provider_codeocean.api.models.search import Page
+
+if TYPE_CHECKING:
+    from airflow_provider_codeocean.api.models.search import Page
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -73,6 +76,10 @@ class Request(Generic[T]):
         model: Any = self.response_model
         if value is None and get_origin(model) is list:  # Go encodes an empty list as null
             value = []
+        if isinstance(model, type) and issubclass(model, ResponseModel):
+            for result_model in model.__pydantic_generic_metadata__["args"]:
+                result_model.model_rebuild()  # once, instead of again as a part of each page's model
+            return cast("T", model.model_validate(value))
         adapter: TypeAdapter[T] = _type_adapter(model)
         return adapter.validate_python(value)
 
@@ -115,4 +122,4 @@ class RequestParts:
 
 
 #: A generator that yields the request for each page of a search, and is sent the page.
-PageRequests = Generator[Request[Page[ResultT]], Page[ResultT], None]
+PageRequests = Generator["Request[Page[ResultT]]", "Page[ResultT]", None]

@@ -1,7 +1,5 @@
 """Computations: runs of capsules and pipelines, and cloud workstations."""
 
-from __future__ import annotations
-
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator

@@ -1,7 +1,5 @@
 """Data assets in responses."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, ClassVar
 

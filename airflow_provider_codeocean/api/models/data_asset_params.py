@@ -1,7 +1,5 @@
 """Parameters of the data asset endpoints."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from enum import StrEnum
