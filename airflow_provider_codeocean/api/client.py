@@ -172,7 +172,7 @@ class _BaseClient(Generic[SenderT]):
             "timeout": options.timeout,
             # Longer than the pause between two polls, so that a wait needs one connection.
             "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE_SECONDS),
-            "verify": ssl_context(options.verify),
+            "verify": ssl_context(options.verify, is_encrypted=self.url.startswith("https:")),
             "proxy": build_proxy(options.proxy, options.verify),
             "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # only the token authenticates
             "follow_redirects": False,  # another host must not get the token
