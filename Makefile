@@ -99,7 +99,7 @@ soak: .venv/.ready ## Check for 30 minutes that a busy triggerer does not grow; 
 	@$(PY) -m tests.soak --minutes $(or $(SOAK_MINUTES),30)
 
 bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" selects
-	@set -e; for name in $(or $(BENCH),import_cost search_page waits triggerer worker_free short_deferrals events crash_matrix); do \
+	@set -e; for name in $(or $(BENCH),import_cost capture_cpu search_page waits triggerer worker_free short_deferrals events crash_matrix); do \
 	  echo "== $$name"; \
 	  $(PY) -m tests.benchmarks.$$name; \
 	done

@@ -6,7 +6,7 @@ import enum
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_codeocean.api import procedure
 from airflow_provider_codeocean.api.errors import (
@@ -19,6 +19,9 @@ from airflow_provider_codeocean.outcomes import Outcome, computation_outcome, da
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.client import CodeOceanClient
     from airflow_provider_codeocean.api.request import Request
+
+#: What happens to a pending job when a user ends its task.
+OnKill = Literal["leave", "delete"]
 
 _ARCHIVE_FIRST_STATUSES = (400, 409)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
-from airflow_provider_codeocean.api.models.computation import ComputationEndStatus, ComputationState
-from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAssetState
+from airflow_provider_codeocean.api.models.states import (
+    ComputationEndStatus,
+    ComputationState,
+    DataAssetState,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.base import ResponseModel
     from airflow_provider_codeocean.api.models.computation import Computation
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
 
 
 class Outcome(enum.Enum):

@@ -26,22 +26,22 @@ from airflow_provider_codeocean.api._http.logging import silence_request_logs
 from airflow_provider_codeocean.api._http.tls import build_proxy, ssl_context, storage_ssl_context
 from airflow_provider_codeocean.api.auth import AUTH_ERRORS, AccessToken, Credentials
 from airflow_provider_codeocean.api.endpoint import AsyncRequestSender, RequestSender, SenderT
-from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
-from airflow_provider_codeocean.api.endpoints.computations import Computations
-from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
-from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
 from airflow_provider_codeocean.api.errors import CodeOceanError
 from airflow_provider_codeocean.api.response import Response, parse_response
 from airflow_provider_codeocean.api.retry import retry_options
 from airflow_provider_codeocean.api.secret import Secret
 from airflow_provider_codeocean.api.security import check_encryption
-from airflow_provider_codeocean.api.storage import SignedUrlReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from airflow_provider_codeocean.api.pagination import Pages
+    from airflow_provider_codeocean.api.endpoints.capsules import Capsules, Pipelines
+    from airflow_provider_codeocean.api.endpoints.computations import Computations
+    from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
+    from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
+    from airflow_provider_codeocean.api.pages import Pages
     from airflow_provider_codeocean.api.request import Request, ResultT
+    from airflow_provider_codeocean.api.storage import SignedUrlReader
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class ClientOptions:
 
 
 class _BaseClient(Generic[SenderT]):
-    """Base class of both clients: resources and settings.
+    """Base class of both clients: resources, which are imported when they are used, and settings.
 
     :ivar has_stale_certificates: whether the server's certificate was trusted before, and is not any more. A
         new client reads the certificates to trust again.
@@ -107,15 +107,48 @@ class _BaseClient(Generic[SenderT]):
         self.token_grace_period = self._options.token_grace_period
         self._exchange_timeout = TOTAL_TIMEOUT_FACTOR * self._options.timeout
         self._access_token = AccessToken(Secret(token), self.url, self._clock)
-        sender = cast("SenderT", self)
-        self.data_assets = DataAssets(sender)
-        self.computations = Computations(sender)
-        self.capsules = Capsules(sender)
-        self.pipelines = Pipelines(sender)
-        self.custom_metadata = CustomMetadataSchema(sender)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
+
+    @property
+    def _sender(self) -> SenderT:
+        return cast("SenderT", self)
+
+    @cached_property
+    def data_assets(self) -> DataAssets[SenderT]:
+        """Data assets."""
+        from airflow_provider_codeocean.api.endpoints.data_assets import DataAssets
+
+        return DataAssets(self._sender)
+
+    @cached_property
+    def computations(self) -> Computations[SenderT]:
+        """Computations."""
+        from airflow_provider_codeocean.api.endpoints.computations import Computations
+
+        return Computations(self._sender)
+
+    @cached_property
+    def capsules(self) -> Capsules[SenderT]:
+        """Capsules."""
+        from airflow_provider_codeocean.api.endpoints.capsules import Capsules
+
+        return Capsules(self._sender)
+
+    @cached_property
+    def pipelines(self) -> Pipelines[SenderT]:
+        """Pipelines."""
+        from airflow_provider_codeocean.api.endpoints.capsules import Pipelines
+
+        return Pipelines(self._sender)
+
+    @cached_property
+    def custom_metadata(self) -> CustomMetadataSchema[SenderT]:
+        """The schema of custom metadata."""
+        from airflow_provider_codeocean.api.endpoints.custom_metadata import CustomMetadataSchema
+
+        return CustomMetadataSchema(self._sender)
 
     def _to_transport_error(
         self, request: Request[Any], error: httpx.HTTPError | httpx.InvalidURL
@@ -139,7 +172,7 @@ class _BaseClient(Generic[SenderT]):
             "timeout": options.timeout,
             # Longer than the pause between two polls, so that a wait needs one connection.
             "limits": httpx.Limits(keepalive_expiry=_KEEP_ALIVE_SECONDS),
-            "verify": ssl_context(options.verify),
+            "verify": ssl_context(options.verify, is_encrypted=self.url.startswith("https:")),
             "proxy": build_proxy(options.proxy, options.verify),
             "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # only the token authenticates
             "follow_redirects": False,  # another host must not get the token
@@ -171,6 +204,8 @@ class CodeOceanClient(_BaseClient[RequestSender]):
     @cached_property
     def storage(self) -> SignedUrlReader:
         """Reads the files behind signed URLs, without the token."""
+        from airflow_provider_codeocean.api.storage import SignedUrlReader
+
         options = self._options
         return SignedUrlReader(
             deployment=self.url,

@@ -19,7 +19,7 @@ from airflow_provider_codeocean.api.request import Idempotency, P, Request, Requ
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-    from airflow_provider_codeocean.api.pagination import Pages
+    from airflow_provider_codeocean.api.pages import Pages
     from airflow_provider_codeocean.api.request import ResultT
 
 SenderT = TypeVar("SenderT")

@@ -72,6 +72,10 @@ class Request(Generic[T]):
         model: Any = self.response_model
         if value is None and get_origin(model) is list:  # Go encodes an empty list as null
             value = []
+        if isinstance(model, type) and issubclass(model, ResponseModel):
+            for result_model in model.__pydantic_generic_metadata__["args"]:
+                result_model.model_rebuild()  # once, instead of again as a part of each page's model
+            return cast("T", model.model_validate(value))
         adapter: TypeAdapter[T] = _type_adapter(model)
         return adapter.validate_python(value)
 

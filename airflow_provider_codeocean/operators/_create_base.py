@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from airflow_provider_codeocean.lineage.mixins import AssetEventMixin
-from airflow_provider_codeocean.lineage.model import creation_lineage
 from airflow_provider_codeocean.links import DataAssetLinkMixin
-from airflow_provider_codeocean.operators._submit_once.data_asset import DataAssetJob
 from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
 from airflow_provider_codeocean.polling.waits import DataAssetWait
-from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from airflow_provider_codeocean.validation import FieldReader, has_value, rendered_value, resolve_mount
 
 if TYPE_CHECKING:
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+    from airflow_provider_codeocean.operators._submit_once.data_asset import DataAssetJob
+    from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 
 class CodeOceanCreateDataAssetBase(DataAssetLinkMixin, AssetEventMixin, CodeOceanSubmitOnceBase):
@@ -57,9 +56,7 @@ class CodeOceanCreateDataAssetBase(DataAssetLinkMixin, AssetEventMixin, CodeOcea
         *CodeOceanSubmitOnceBase.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"custom_metadata": "json"}
-    job_type = DataAssetJob
     wait_type = DataAssetWait
-    trigger_type = CodeOceanDataAssetTrigger
     external_id_key = "data_asset_id"
     capsule_id: str | None = None
 
@@ -79,6 +76,20 @@ class CodeOceanCreateDataAssetBase(DataAssetLinkMixin, AssetEventMixin, CodeOcea
         self.tags = tags
         self.description = description
         self.custom_metadata = custom_metadata
+
+    @property
+    @override
+    def job_type(self) -> type[DataAssetJob]:
+        from airflow_provider_codeocean.operators._submit_once.data_asset import DataAssetJob
+
+        return DataAssetJob
+
+    @property
+    @override
+    def trigger_type(self) -> type[CodeOceanDataAssetTrigger]:
+        from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
+
+        return CodeOceanDataAssetTrigger
 
     @abstractmethod
     def build_data_asset_params(self, read_field: FieldReader = rendered_value) -> DataAssetParams:
@@ -123,6 +134,8 @@ class CodeOceanCreateDataAssetBase(DataAssetLinkMixin, AssetEventMixin, CodeOcea
 
     @override
     def record_outputs(self, context: Context, job: DataAsset, *, has_succeeded: bool) -> None:
+        from airflow_provider_codeocean.lineage.model import creation_lineage
+
         self.add_asset_event(
             context, self.deployment_url, job, has_succeeded=has_succeeded, capsule_id=self.capsule_id
         )

@@ -18,13 +18,10 @@ from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFai
 from airflow_provider_codeocean.deletion import DeletionStatus
 from airflow_provider_codeocean.hooks._output import LogOutput, explain_failure, log_output_tail
 from airflow_provider_codeocean.lineage.mixins import LineageMixin
-from airflow_provider_codeocean.lineage.model import run_lineage
 from airflow_provider_codeocean.links import CodeOceanCapsuleLink, capsule_url
-from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob, runnable_resource
 from airflow_provider_codeocean.operators._submit_once.operator import CodeOceanSubmitOnceBase
 from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling.waits import ComputationWait
-from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.validation import (
     ArgumentError,
     FieldReader,
@@ -46,9 +43,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.models.computation import Computation, RunParams
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+    from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob
     from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
     from airflow_provider_codeocean.outcomes import WaitEvent
     from airflow_provider_codeocean.submission.commands import Submission
+    from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +108,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     template_fields_renderers: ClassVar[dict[str, str]] = {"data_assets": "json", "parameters": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (CodeOceanCapsuleLink(),)
     ui_color = "#e8f1fb"
-    job_type = ComputationJob
     wait_type = ComputationWait
-    trigger_type = CodeOceanComputationTrigger
     external_id_key = "computation_id"
     on_failure_choices: ClassVar[tuple[OnFailure, ...]] = ("rerun", "fail")
 
@@ -140,6 +137,20 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         check_choice("log_output", log_output, get_args(LogOutput))
         self.log_output: LogOutput = log_output
         self.needs_worker_at_end = log_output == "always"
+
+    @property
+    @override
+    def job_type(self) -> type[ComputationJob]:
+        from airflow_provider_codeocean.operators._submit_once.computation import ComputationJob
+
+        return ComputationJob
+
+    @property
+    @override
+    def trigger_type(self) -> type[CodeOceanComputationTrigger]:
+        from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
+
+        return CodeOceanComputationTrigger
 
     @abstractmethod
     def build_run_params(self, read_field: FieldReader = rendered_value) -> RunParams:
@@ -189,6 +200,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
 
     @override
     def record_outputs(self, context: Context, job: Computation, *, has_succeeded: bool) -> None:
+        from airflow_provider_codeocean.lineage.model import run_lineage
+
         page = self.codeocean_url or None
         self.set_lineage(
             partial(run_lineage, self.deployment_url, job, self.build_run_params(), code_url=page)
@@ -197,6 +210,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     @override
     def set_link(self, context: Context, hook: CodeOceanHook, external_id: str) -> str | None:
         """Link to the capsule or pipeline: computations have no page."""
+        from airflow_provider_codeocean.operators._submit_once.computation import runnable_resource
+
         params = self.build_run_params()
         try:
             with hook.open_client(retry_budget=0) as client:

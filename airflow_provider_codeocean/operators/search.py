@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import OnEmpty, handle_empty_result
-from airflow_provider_codeocean.api.models.search import MAX_PAGE_SIZE
 from airflow_provider_codeocean.hooks.uses import USE_KINDS, check_use_kinds, search_uses
 from airflow_provider_codeocean.operators._base import CodeOceanActionBase, CodeOceanDataAssetActionBase
 from airflow_provider_codeocean.validation import (
@@ -118,6 +117,8 @@ class CodeOceanSearchDataAssetsOperator(CodeOceanActionBase):
 
     def search_params(self, read: FieldReader = rendered_value) -> DataAssetSearchParams:
         """Return the search."""
+        from airflow_provider_codeocean.api.models.search import MAX_PAGE_SIZE
+
         page_size = min(self._max_results or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         return build_data_asset_search(self, read, limit=page_size)
 

@@ -14,12 +14,10 @@ from airflow_provider_codeocean.api.errors import TransferFailed, WaitTimeout
 from airflow_provider_codeocean.compat.state import durable_state
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.lineage.mixins import AssetEventMixin
-from airflow_provider_codeocean.lineage.model import transfer_lineage
 from airflow_provider_codeocean.links import DataAssetLinkMixin
 from airflow_provider_codeocean.operators._base import CodeOceanWaitOperatorBase
 from airflow_provider_codeocean.outcomes import Outcome, to_xcom
 from airflow_provider_codeocean.polling.waits import TransferWait, compute_deadline
-from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 from airflow_provider_codeocean.validation import (
     FieldReader,
     build_params_model,
@@ -112,6 +110,8 @@ class CodeOceanTransferDataAssetOperator(AssetEventMixin, DataAssetLinkMixin, Co
                 self.timeout, execution_timeout=self.execution_timeout, started_at=context["ti"].start_date
             )
             if self.deferrable:
+                from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
+
                 trigger = CodeOceanTransferTrigger(
                     self.data_asset_id,
                     last_transferred=wait.last_transferred,
@@ -205,6 +205,7 @@ class CodeOceanTransferDataAssetOperator(AssetEventMixin, DataAssetLinkMixin, Co
         self.add_asset_event(context, deployment, asset, has_succeeded=has_succeeded)
         if has_succeeded and self._previous_bucket is not None:
             from airflow_provider_codeocean.api.models.data_asset import SourceBucket
+            from airflow_provider_codeocean.lineage.model import transfer_lineage
 
             previous_bucket = SourceBucket.model_validate(self._previous_bucket)
             self.set_lineage(partial(transfer_lineage, deployment, asset, previous_bucket))

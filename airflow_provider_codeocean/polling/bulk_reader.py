@@ -17,7 +17,7 @@ from airflow_provider_codeocean.api.errors import CodeOceanError, RateLimited, U
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams, DataAssetSortField
 from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummary, DataAssetSummaryPage
 from airflow_provider_codeocean.api.models.search import SortOrder
-from airflow_provider_codeocean.api.pagination import request_after
+from airflow_provider_codeocean.api.pages import request_after
 from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling.registry import jitter_factor
 from airflow_provider_codeocean.polling.waits import TargetKind

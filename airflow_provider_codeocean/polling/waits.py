@@ -23,7 +23,6 @@ from airflow_provider_codeocean.api.errors import (
     TransferFailed,
     WaitTimeout,
 )
-from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.clock import MonotonicUnixClock
 from airflow_provider_codeocean.outcomes import (
     Outcome,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from airflow_provider_codeocean.api.models.computation import Computation
+    from airflow_provider_codeocean.api.models.data_asset import DataAsset
     from airflow_provider_codeocean.api.models.search import Page
     from airflow_provider_codeocean.api.request import Request
     from airflow_provider_codeocean.outcomes import DataAssetStatus, WaitEvent
@@ -249,7 +249,7 @@ class Wait(ABC):
         """Return a log line about a target that is still pending: its state, and for how long."""
         import pendulum
 
-        waited = pendulum.duration(seconds=max(0, round(self.clock() - self._started_at)))
+        waited = pendulum.duration(seconds=max(1, round(self.clock() - self._started_at)))
         state = self.last_state or "unknown"
         return f"{self.kind.value.capitalize()} {self.id} is in state {state} after {waited.in_words()}"
 
@@ -351,6 +351,8 @@ class TransferWait(_DataAssetTargetWait):
 
     @override
     def observe(self, result: DataAssetStatus) -> None:
+        from airflow_provider_codeocean.api.models.data_asset import DataAsset
+
         super().observe(result)
         # After that, the same error is a new one. Search results may lack the field.
         if not result.transfer_error and isinstance(result, DataAsset):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from airflow_provider_codeocean.api.errors import RateLimited, Unauthorized
-from airflow_provider_codeocean.api.pagination import Pages
+from airflow_provider_codeocean.api.pages import Pages
 from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling.waits import TargetKind, Wait
 

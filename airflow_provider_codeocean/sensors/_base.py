@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -57,7 +57,6 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("codeocean_conn_id",)
-    trigger_class: ClassVar[type[CodeOceanWaitTriggerBase]]
     codeocean_url: str | None = None
     _wait: Wait | None = None
 
@@ -106,6 +105,11 @@ class CodeOceanWaitSensorBase(TemplateTrackingMixin, BaseSensorOperator):
         from airflow_provider_codeocean.sensors._start_from_trigger import SensorPartial
 
         return SensorPartial.from_partial(operator_partial)
+
+    @property
+    @abstractmethod
+    def trigger_class(self) -> type[CodeOceanWaitTriggerBase]:
+        """The trigger. Only a running task imports it."""
 
     @abstractmethod
     def target_arguments(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from airflow_provider_codeocean.hooks._output import explain_failure
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
-from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 from airflow_provider_codeocean.validation import check_choice, check_identifier, check_unrendered_identifier
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_codeocean.api.errors import ComputationFailed
     from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+    from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
 
 
 class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
@@ -35,7 +35,6 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
     """
 
     template_fields: Sequence[str] = ("computation_id", *CodeOceanWaitSensorBase.template_fields)
-    trigger_class = CodeOceanComputationTrigger
     result_id_key: ClassVar[str] = "computation_id"
     ui_color = "#e8f1fb"
 
@@ -48,6 +47,13 @@ class CodeOceanComputationSensor(CodeOceanWaitSensorBase):
         self.computation_id = computation_id
         check_unrendered_identifier("computation_id", computation_id)
         self.enable_start_from_trigger()
+
+    @property
+    @override
+    def trigger_class(self) -> type[CodeOceanComputationTrigger]:
+        from airflow_provider_codeocean.triggers.computation import CodeOceanComputationTrigger
+
+        return CodeOceanComputationTrigger
 
     @override
     def explain_failure(self, hook: CodeOceanHook, error: ComputationFailed) -> ComputationFailed:

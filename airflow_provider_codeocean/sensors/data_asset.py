@@ -8,13 +8,14 @@ from typing_extensions import override
 
 from airflow_provider_codeocean.links import DataAssetLinkMixin
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
-from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 from airflow_provider_codeocean.validation import check_identifier, check_unrendered_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
 
 
 class CodeOceanDataAssetSensor(DataAssetLinkMixin, CodeOceanWaitSensorBase):
@@ -30,7 +31,6 @@ class CodeOceanDataAssetSensor(DataAssetLinkMixin, CodeOceanWaitSensorBase):
     """
 
     template_fields: Sequence[str] = ("data_asset_id", *CodeOceanWaitSensorBase.template_fields)
-    trigger_class = CodeOceanDataAssetTrigger
     result_id_key: ClassVar[str] = "data_asset_id"
 
     def __init__(self, *, data_asset_id: str, **kwargs: Any) -> None:
@@ -38,6 +38,13 @@ class CodeOceanDataAssetSensor(DataAssetLinkMixin, CodeOceanWaitSensorBase):
         self.data_asset_id = data_asset_id
         check_unrendered_identifier("data_asset_id", data_asset_id)
         self.enable_start_from_trigger()
+
+    @property
+    @override
+    def trigger_class(self) -> type[CodeOceanDataAssetTrigger]:
+        from airflow_provider_codeocean.triggers.data_asset import CodeOceanDataAssetTrigger
+
+        return CodeOceanDataAssetTrigger
 
     @override
     def target_arguments(self) -> dict[str, Any]:

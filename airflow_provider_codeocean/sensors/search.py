@@ -10,10 +10,8 @@ from typing_extensions import override
 
 from airflow_provider_codeocean.airflow_errors import fail_without_retry_on_permanent_errors
 from airflow_provider_codeocean.api.errors import CodeOceanError
-from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE_SIZE
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
-from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
 from airflow_provider_codeocean.validation import (
     FieldReader,
     build_data_asset_search,
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.api.models.data_asset_params import DataAssetSearchParams
     from airflow_provider_codeocean.api.models.search import Page
     from airflow_provider_codeocean.outcomes import WaitEvent
+    from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,6 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         "origin",
         *CodeOceanWaitSensorBase.template_fields,
     )
-    trigger_class = CodeOceanDataAssetSearchTrigger
     template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
     ui_color = "#e8f1fb"
     _has_coerced_filters = False
@@ -94,8 +92,17 @@ class CodeOceanDataAssetSearchSensor(CodeOceanWaitSensorBase):
         self.search_params(static_value)
         self.enable_start_from_trigger()
 
+    @property
+    @override
+    def trigger_class(self) -> type[CodeOceanDataAssetSearchTrigger]:
+        from airflow_provider_codeocean.triggers.search import CodeOceanDataAssetSearchTrigger
+
+        return CodeOceanDataAssetSearchTrigger
+
     def search_params(self, read_field: FieldReader = rendered_value) -> DataAssetSearchParams:
         """Return the search, or raise ValueError if an argument is invalid."""
+        from airflow_provider_codeocean.api.models.search import DEFAULT_PAGE_SIZE
+
         return build_data_asset_search(self, read_field, limit=DEFAULT_PAGE_SIZE, require_condition=True)
 
     @override

@@ -8,13 +8,14 @@ from typing_extensions import override
 
 from airflow_provider_codeocean.links import DataAssetLinkMixin
 from airflow_provider_codeocean.sensors._base import CodeOceanWaitSensorBase
-from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 from airflow_provider_codeocean.validation import check_identifier, check_unrendered_identifier, static_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
 
 
 #: Values of a missing field, before and after a template renders it.
@@ -44,7 +45,6 @@ class CodeOceanTransferSensor(DataAssetLinkMixin, CodeOceanWaitSensorBase):
         "transfer_error",
         *CodeOceanWaitSensorBase.template_fields,
     )
-    trigger_class = CodeOceanTransferTrigger
     result_id_key: ClassVar[str] = "data_asset_id"
 
     def __init__(
@@ -62,6 +62,13 @@ class CodeOceanTransferSensor(DataAssetLinkMixin, CodeOceanWaitSensorBase):
         check_unrendered_identifier("data_asset_id", data_asset_id)
         _check_unix_time("last_transferred", static_value(last_transferred, placeholder=None))
         self.enable_start_from_trigger()
+
+    @property
+    @override
+    def trigger_class(self) -> type[CodeOceanTransferTrigger]:
+        from airflow_provider_codeocean.triggers.transfer import CodeOceanTransferTrigger
+
+        return CodeOceanTransferTrigger
 
     @override
     def target_arguments(self) -> dict[str, Any]:

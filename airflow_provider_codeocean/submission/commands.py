@@ -6,6 +6,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+import msgspec
+
 if TYPE_CHECKING:
     from airflow_provider_codeocean.submission.keys import IdempotencyKeys
 
@@ -104,20 +106,17 @@ class Submission(Generic[JobT]):
     submitted_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRecord:
+class LoadRecord(msgspec.Struct, frozen=True):
     """Read the durable state. The result is a :class:`SubmissionRecord` or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaveRecord:
+class SaveRecord(msgspec.Struct, frozen=True):
     """Write the durable state, if there is one. This must not fail if the external id is known."""
 
     record: SubmissionRecord
 
 
-@dataclass(frozen=True, slots=True)
-class FindByKey:
+class FindByKey(msgspec.Struct, frozen=True):
     """Find the jobs with one of the keys. The result is a :class:`FindResult`.
 
     :param keys: the keys.
@@ -130,8 +129,7 @@ class FindByKey:
     unlabeled_since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FindResult:
+class FindResult(msgspec.Struct, frozen=True):
     """Jobs that a search returned.
 
     :param external_ids: their ids. Some may be gone, others not visible yet.
@@ -146,35 +144,30 @@ class FindResult:
     confirmed_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(msgspec.Struct, frozen=True):
     """Read a job. The result is None if Code Ocean itself responds with 404."""
 
     external_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class Submit(msgspec.Struct, frozen=True):
     """Submit the job with this key. An error states whether the request may have been applied."""
 
     idempotency_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class CheckSuperseded:
+class CheckSuperseded(msgspec.Struct, frozen=True):
     """Check whether Airflow has started a later attempt but still accepts the result of this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Delete a duplicate of the job that stays."""
 
     external_id: str
     kept_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     """Sleep for some seconds."""
 
     seconds: float

@@ -36,8 +36,9 @@ submitted later, its own search has shown that it was not the first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
+
+import msgspec
 
 from airflow_provider_codeocean.api.errors import NOT_FOUND_GRACE_SECONDS, AlreadyExists, CodeOceanError
 from airflow_provider_codeocean.clock import MonotonicUnixClock
@@ -75,8 +76,7 @@ _INITIAL_DELAY_SECONDS = 1.0
 _MAX_DELAY_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class _PossibleJob:
+class _PossibleJob(msgspec.Struct, frozen=True):
     """A job that an earlier attempt may have submitted.
 
     :param search_deadline: until when to search for it, in Unix seconds.

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from abc import abstractmethod
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -30,7 +29,7 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook, has_connec
 from airflow_provider_codeocean.outcomes import to_xcom
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from airflow.providers.common.compat.sdk import Context
 
@@ -175,33 +174,37 @@ class CodeOceanWaitTriggerBase(BaseTrigger):
 async def wait_and_report(codeocean_conn_id: str, wait: Wait) -> WaitEvent:
     """Wait in the triggerer, and return the event."""
     log.info(wait.describe_start(codeocean_conn_id))
+    progress = _ProgressLog(wait)
     try:
-        with _logging_progress(wait):
-            await wait_in_triggerer(codeocean_conn_id, wait)
+        await wait_in_triggerer(codeocean_conn_id, wait)
     except (DataAssetFailed, TransferFailed, ComputationFailed) as error:
         return {"status": "failed", "state": wait.last_state, "message": str(error)}
     except WaitTimeout as error:
         return {"status": "timeout", "state": wait.last_state, "message": str(error)}
     except (CodeOceanError, ValueError) as error:
         return {"status": "error", "state": wait.last_state, "message": str(error)}
+    finally:
+        progress.stop()
     return {"status": "success", "state": wait.last_state, "message": wait.describe_success()}
 
 
-@contextmanager
-def _logging_progress(wait: Wait) -> Iterator[None]:
-    """Log the progress of a wait at growing intervals. A timer costs less than a task."""
-    loop, delays = asyncio.get_running_loop(), wait.progress_delays()
-    timer = loop.call_later(next(delays), lambda: report())
+class _ProgressLog:
+    """Logs the progress of a wait at growing intervals. Timers cost less than a task."""
 
-    def report() -> None:
-        nonlocal timer
-        log.info(wait.describe_progress())
-        timer = loop.call_later(next(delays), report)
+    def __init__(self, wait: Wait) -> None:
+        self._wait, self._delays = wait, wait.progress_delays()
+        self._start_timer()
 
-    try:
-        yield
-    finally:
-        timer.cancel()
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(next(self._delays), self._report)
+
+    def _report(self) -> None:
+        log.info(self._wait.describe_progress())
+        self._start_timer()
+
+    def stop(self) -> None:
+        """Log nothing more."""
+        self._timer.cancel()
 
 
 async def wait_in_triggerer(codeocean_conn_id: str, wait: Wait) -> None:

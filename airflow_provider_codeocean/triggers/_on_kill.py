@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from typing_extensions import override
@@ -17,10 +17,7 @@ from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.triggers._base import CodeOceanWaitTriggerBase
 
 if TYPE_CHECKING:
-    from airflow_provider_codeocean.deletion import DeletionProcedure
-
-#: What happens to a pending job when a user ends its task.
-OnKill = Literal["leave", "delete"]
+    from airflow_provider_codeocean.deletion import DeletionProcedure, OnKill
 
 #: Limit of a deletion, including the read of the connection.
 _DELETE_TIMEOUT_SECONDS = 25.0

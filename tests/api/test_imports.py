@@ -1,4 +1,4 @@
-"""Only the HTTP layer imports httpx, and nothing in ``api`` imports Airflow."""
+"""A DAG file loads no heavy module, only the HTTP layer loads httpx, and ``api`` does not load Airflow."""
 
 from __future__ import annotations
 
@@ -7,30 +7,84 @@ import pkgutil
 import subprocess
 import sys
 
-from airflow_provider_codeocean import api
+import airflow_provider_codeocean as package
+from airflow_provider_codeocean import api, operators, sensors
 
 CLIENT = f"{api.__name__}.client"
 KNOW_HTTPX = {
     f"{api.__name__}.{name}" for name in ("client", "storage", "_http.body", "_http.errors", "_http.tls")
 }
 MODULES = [module.name for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}.")]
+DAG_FILE_MODULES = [
+    module.name
+    for folder in (operators, sensors)
+    for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")
+]
+#: What every DAG file imports, whether or not it uses this package.
+BASE_IMPORT = (
+    "from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator"
+)
+HEAVY_PACKAGES = {"fsspec", "httpcore", "httpx", "msgspec", "openlineage", "pydantic", "requests", "tenacity"}
+#: Modules, and folders of modules, that only a running task or the triggerer needs.
+HEAVY_MODULES = (
+    "api._http",
+    "api.client",
+    "api.endpoint",
+    "api.endpoints",
+    "api.pagination",
+    "api.request",
+    "api.response",
+    "api.retry",
+    "api.storage",
+    "custom_metadata",
+    "emulator",
+    "files",
+    "lineage.model",
+    "lineage.openlineage",
+    "polling.poller",
+    "submission.commands",
+    "submission.protocol",
+    "triggers",
+)
 
 
-def imported_by(*modules: str) -> set[str]:
-    """Import modules in a new interpreter, and return the top-level packages that are loaded."""
-    code = f"import json, sys, {', '.join(modules)}; print(json.dumps([*sys.modules]))"
+def modules_after(*imports: str) -> set[str]:
+    """Run import statements in a new interpreter, and return the modules that are loaded."""
+    code = f"import json, sys; {'; '.join(imports)}; print(json.dumps([*sys.modules]))"
     process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return {name.partition(".")[0] for name in json.loads(process.stdout)}
+    return set(json.loads(process.stdout.splitlines()[-1]))
+
+
+def top_level(modules):
+    return {name.partition(".")[0] for name in modules}
 
 
 def test_api_modules_without_client_import_no_http_library():
     assert set(MODULES) >= KNOW_HTTPX
     without_client = [module for module in MODULES if module not in KNOW_HTTPX]
     assert len(without_client) > 15
-    assert not imported_by(*without_client) & {"httpx", "httpcore", "requests", "airflow"}
+    packages = top_level(modules_after(f"import {', '.join(without_client)}"))
+    assert not packages & {"httpx", "httpcore", "requests", "airflow"}
 
 
 def test_client_module_imports_httpx_but_not_airflow():
-    packages = imported_by(CLIENT)
+    packages = top_level(modules_after(f"import {CLIENT}"))
     assert "httpx" in packages
     assert "airflow" not in packages
+
+
+def test_dag_file_imports_no_heavy_module():
+    public = [name for name in DAG_FILE_MODULES if not name.rpartition(".")[2].startswith("_")]
+    assert len(public) > 10
+    loaded = modules_after(BASE_IMPORT, f"import {', '.join(public)}")
+    added = loaded - modules_after(BASE_IMPORT)
+    assert not top_level(added) & HEAVY_PACKAGES
+    own = {name.removeprefix(f"{package.__name__}.") for name in added}
+    assert own >= {"operators.data_asset", "sensors.search", "hooks.codeocean"}
+    assert {name for name in own if name.startswith("api.models.")} == {"api.models.states"}
+    assert not {name for name in own for heavy in HEAVY_MODULES if f"{name}.".startswith(f"{heavy}.")}
+
+
+def test_states_module_imports_no_package():
+    code = "import airflow_provider_codeocean.api.models.states, airflow_provider_codeocean.outcomes"
+    assert not top_level(modules_after(code)) & (HEAVY_PACKAGES | {"airflow"})

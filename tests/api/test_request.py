@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_codeocean.api import pagination
+from airflow_provider_codeocean.api import pages
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.endpoint import Endpoint, Resource, SenderT, endpoint
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules
@@ -318,7 +318,7 @@ class TestPagination:
 
     @pytest.mark.parametrize("bound", ["_MAX_PAGES", "_MAX_RESULTS"])
     def test_search_all_beyond_its_limits_fails(self, ask_server, monkeypatch, bound):
-        monkeypatch.setattr(pagination, bound, 3)
+        monkeypatch.setattr(pages, bound, 3)
         server = SearchServer(numbered_pages([1] * 3), by_token=True)
         assert len(ask_server(server, lambda client: client.data_assets.search_all(PARAMS))) == 3
         server = SearchServer(numbered_pages([1] * 4), by_token=True)

@@ -250,3 +250,18 @@ def test_damaged_tls_record_is_a_transient_transport_error(ask, authority, trust
 @pytest.mark.parametrize("verify", [True, False])
 def test_ssl_context_rejects_old_tls_versions(verify):
     assert ssl_context(verify).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_context_of_unencrypted_address_trusts_nobody():
+    context = ssl_context(True, is_encrypted=False)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.get_ca_certs() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "loads_authorities"), [("http://127.0.0.1", False), ("https://co.test", True)]
+)
+def test_client_loads_public_authorities_only_for_https(url, loads_authorities):
+    with CodeOceanClient(url, "cop_s3cret") as client:
+        assert bool(client._httpx_options()["verify"].get_ca_certs()) is loads_authorities

@@ -210,7 +210,7 @@ def test_next_delay_with_huge_retry_after_is_ten_minutes():
 
 def test_progress_names_state_and_time_since_creation():
     waiting = DataAssetWait("a1", poll_interval=5, deadline=None)
-    assert waiting.describe_progress() == "Data asset a1 is in state unknown after 0 seconds"
+    assert waiting.describe_progress() == "Data asset a1 is in state unknown after 1 second"
     waiting.observe(DataAsset(id="a1", state="draft", created=waiting.clock() - 3661))
     assert waiting.describe_progress() == "Data asset a1 is in state draft after 1 hour 1 minute 1 second"
 

@@ -3,6 +3,9 @@
 The API may omit any field, send null or a number as a string, add fields or enum values, or use the older
 format of 2.x servers. Responses are therefore never rejected: a value that cannot be converted to the
 documented type counts as absent. Invalid parameters, in contrast, are rejected before a request is sent.
+
+Modules of models do not import ``annotations`` from ``__future__``: pydantic would compile each annotation
+from text, in each task's process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Capsules and pipelines, which have the same fields."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, ClassVar
 

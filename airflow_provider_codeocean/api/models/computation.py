@@ -1,8 +1,5 @@
 """Computations: runs of capsules and pipelines, and cloud workstations."""
 
-from __future__ import annotations
-
-from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -25,24 +22,7 @@ from airflow_provider_codeocean.api.models.base import (
     VersionNumber,
     lenient_enum,
 )
-
-
-class ComputationState(StrEnum):
-    """The state of a computation; ``completed`` and ``failed`` are final."""
-
-    INITIALIZING = "initializing"
-    RUNNING = "running"
-    FINALIZING = "finalizing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-
-class ComputationEndStatus(StrEnum):
-    """How a completed computation ended."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    STOPPED = "stopped"
+from airflow_provider_codeocean.api.models.states import ComputationEndStatus, ComputationState
 
 
 class Parameter(ResponseModel):

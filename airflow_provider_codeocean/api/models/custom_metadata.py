@@ -1,7 +1,5 @@
 """The deployment's schema of custom metadata, defined by administrators."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """Data assets in responses."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -21,23 +19,7 @@ from airflow_provider_codeocean.api.models.base import (
     StrOrEmpty,
     lenient_enum,
 )
-
-
-class DataAssetState(StrEnum):
-    """The state of a data asset; ``ready`` and ``failed`` are final."""
-
-    DRAFT = "draft"
-    READY = "ready"
-    FAILED = "failed"
-
-
-class DataAssetType(StrEnum):
-    """The type of a data asset."""
-
-    DATASET = "dataset"
-    RESULT = "result"
-    COMBINED = "combined"
-    MODEL = "model"
+from airflow_provider_codeocean.api.models.states import DataAssetState, DataAssetType
 
 
 class DataAssetOrigin(StrEnum):

@@ -1,7 +1,5 @@
 """Parameters of the data asset endpoints."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from enum import StrEnum
@@ -31,8 +29,8 @@ from airflow_provider_codeocean.api.models.base import (
     VersionNumber,
     to_scalar,
 )
-from airflow_provider_codeocean.api.models.data_asset import DataAssetType
 from airflow_provider_codeocean.api.models.search import SearchParams
+from airflow_provider_codeocean.api.models.states import DataAssetType
 from airflow_provider_codeocean.api.text import describe, to_nonempty_text, to_text
 
 _VALID_BUCKET_NAME = re.compile(r"[^/:\s]+")

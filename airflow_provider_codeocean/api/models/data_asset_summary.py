@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_codeocean.api.models.base import lenient_enum, lenient_number, lenient_str
-from airflow_provider_codeocean.api.models.data_asset import DataAssetState
+from airflow_provider_codeocean.api.models.states import DataAssetState
 from airflow_provider_codeocean.api.text import to_printable
 
 _parse_state = lenient_enum(DataAssetState)

@@ -1,7 +1,5 @@
 """Files and folders of data assets and results."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated
 

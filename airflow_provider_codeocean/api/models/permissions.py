@@ -1,7 +1,5 @@
 """Permissions on a data asset, a capsule, or a pipeline."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, Self
 

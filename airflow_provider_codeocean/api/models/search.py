@@ -1,7 +1,5 @@
 """Search parameters and result pages, common to data assets, capsules, and pipelines."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Self, TypeVar
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from airflow_provider_codeocean.api.errors import CodeOceanError, NotFound
-from airflow_provider_codeocean.api.models.data_asset import DataAsset, DataAssetType
+from airflow_provider_codeocean.api.models.data_asset import DataAsset
+from airflow_provider_codeocean.api.models.states import DataAssetType
 from airflow_provider_codeocean.deletion import data_asset_deletion
 from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
 from airflow_provider_codeocean.outcomes import data_asset_outcome

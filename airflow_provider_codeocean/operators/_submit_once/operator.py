@@ -24,14 +24,12 @@ from airflow_provider_codeocean.api.errors import (
     NotFound,
     WaitTimeout,
 )
+from airflow_provider_codeocean.deletion import OnKill
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._base import CodeOceanWaitOperatorBase
-from airflow_provider_codeocean.operators._submit_once.runner import TaskKilled, build_task_attempt
 from airflow_provider_codeocean.outcomes import Outcome, to_xcom
 from airflow_provider_codeocean.polling.waits import CONTINUES, compute_deadline
-from airflow_provider_codeocean.submission.commands import Submission
 from airflow_provider_codeocean.submission.keys import IdempotencyKeys, OnExisting
-from airflow_provider_codeocean.triggers._on_kill import OnKill
 from airflow_provider_codeocean.validation import (
     check_choice,
     static_value,
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from airflow_provider_codeocean.operators._submit_once.runner import SubmissionRunner
     from airflow_provider_codeocean.outcomes import WaitEvent
     from airflow_provider_codeocean.polling.waits import Wait
+    from airflow_provider_codeocean.submission.commands import Submission
     from airflow_provider_codeocean.triggers._on_kill import CodeOceanJobTriggerBase
 
 log = logging.getLogger(__name__)
@@ -78,9 +77,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
     :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.operators._base.CodeOceanWaitOperatorBase`. The job continues
         after a ``timeout``, and a retry waits for it again.
-    :cvar job_type: how to submit the job and find it by its key.
     :cvar wait_type: how to wait for it.
-    :cvar trigger_type: how to wait for it in the triggerer.
     :cvar external_id_key: name of the external id in XCom and in the trigger's event.
     :ivar needs_worker_at_end: whether a successful deferred task ends in a worker in any case.
     :ivar deployment_url: address of the deployment, without a slash at the end, while the task runs.
@@ -89,9 +86,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
     template_fields: Sequence[str] = ("on_existing", *CodeOceanWaitOperatorBase.template_fields)
     codeocean_url: str | None = None
     deployment_url: str = ""
-    job_type: ClassVar[type[SubmissionRunner[Any, Any]]]
     wait_type: ClassVar[type[Wait]]
-    trigger_type: ClassVar[Callable[..., CodeOceanJobTriggerBase]]
     external_id_key: ClassVar[str]
     needs_worker_at_end = False
     _runner: SubmissionRunner[Any, Any] | None = None
@@ -110,6 +105,16 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
         self.on_existing = on_existing
         check_choice("on_kill", on_kill, get_args(OnKill))
         self.on_kill_action: OnKill = on_kill  # on_kill is a method of Airflow's operators
+
+    @property
+    @abstractmethod
+    def job_type(self) -> type[SubmissionRunner[Any, Any]]:
+        """How to submit the job and find it by its key. Only a running task imports it."""
+
+    @property
+    @abstractmethod
+    def trigger_type(self) -> Callable[..., CodeOceanJobTriggerBase]:
+        """How to wait for the job in the triggerer. Only a running task imports it."""
 
     @abstractmethod
     def build_params(self) -> Any:
@@ -157,6 +162,8 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
         submitted_at: float = 0.0,
     ) -> dict[str, Any]:
         """Resume after the deferral: read the job and return it, or continue to wait for another one."""
+        from airflow_provider_codeocean.submission.commands import Submission
+
         external_id = str(dict(event)[self.external_id_key])
         # dag.test() passes the event only.
         with self._open_runner(context, idempotency_key) as runner:
@@ -242,6 +249,8 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
         self, context: Context, idempotency_key: str = ""
     ) -> Iterator[SubmissionRunner[Any, Any]]:
         """Create the runner with an open client, convert errors, and handle a kill."""
+        from airflow_provider_codeocean.operators._submit_once.runner import TaskKilled
+
         hook = CodeOceanHook(self.codeocean_conn_id)
         with self._convert_errors():
             runner = self._create_runner(context, hook, idempotency_key)
@@ -257,6 +266,8 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
     def _create_runner(
         self, context: Context, hook: CodeOceanHook, idempotency_key: str = ""
     ) -> SubmissionRunner[Any, Any]:
+        from airflow_provider_codeocean.operators._submit_once.runner import build_task_attempt
+
         self._killed = threading.Event()
         params = self.build_params()
         attempt = build_task_attempt(context, self.retries or 0)
@@ -297,6 +308,8 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
 
     def _switch_to(self, runner: SubmissionRunner[Any, Any], kept_job: Any | None) -> Submission[Any]:
         """Continue with the job of another attempt; without one, start again."""
+        from airflow_provider_codeocean.submission.commands import Submission
+
         if kept_job is None:
             return self.submit_job(runner)
         return Submission(kept_job, adopted=True, submitted_at=runner.submitted_at or 0.0)

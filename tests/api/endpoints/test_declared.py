@@ -88,7 +88,8 @@ DECLARED = {
 
 def resources() -> dict[str, Resource[Any]]:
     with CodeOceanClient(FakeServer.url, FakeServer.token) as client:
-        return {name: value for name, value in vars(client).items() if isinstance(value, Resource)}
+        members = {name: getattr(client, name) for name in dir(client) if not name.startswith("_")}
+        return {name: value for name, value in members.items() if isinstance(value, Resource)}
 
 
 def test_endpoints_declared_match_the_expected_table():

@@ -1,0 +1,1 @@
+"""CPU time of a capture's worker process: see ``__main__``."""
