@@ -30,7 +30,7 @@ demo: .venv/.ready ## Capture a result in a real Airflow against the emulator; U
 	@$(PY) -m scripts.demo $(if $(UI),--ui)
 
 test: .venv/.ready ## Run the checks and the tests that find most mistakes (under 5 minutes)
-	@$(PYTEST) --quick -n 3 --dist worksteal -m "checks or quick or not (e2e or ui or long)"
+	@$(PYTEST) --quick -n 4 --dist worksteal -m "checks or quick or not (e2e or ui or long)"
 
 check: test docs unit e2e e2e-2.11 ui crash matrix ## Run all tests, on all Airflows (two hours)
 	@echo "make check: all passed"

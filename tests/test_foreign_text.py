@@ -25,6 +25,7 @@ from airflow_provider_codeocean.api.models.data_asset import DataAsset
 from airflow_provider_codeocean.api.models.data_asset_summary import DataAssetSummaryPage
 from airflow_provider_codeocean.api.text import to_printable
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
+from airflow_provider_codeocean.operators._submit_once import computation as computation_job
 from airflow_provider_codeocean.operators.computation import (
     CodeOceanDeleteComputationOperator,
     CodeOceanRenameComputationOperator,
@@ -214,6 +215,7 @@ def test_task_logs_and_raises_without_control_characters(
 ):
     monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 0.2)
     monkeypatch.setattr(protocol, "_INITIAL_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(computation_job, "NAMING_RETRY_SECONDS", 0.2)
     if status != 200:
         hostile.response = (status, {}, REFUSAL)
     task = TASKS[name]

@@ -94,6 +94,7 @@ def test_error_classes_that_are_permanent_match_the_list():
         "NotFound",
         "AlreadyExists",
         "ComputationFailed",
+        "ComputationStartFailed",
         "DataAssetFailed",
         "FilesNotInCodeOcean",
         "TransferFailed",
