@@ -26,6 +26,7 @@ from airflow_provider_codeocean.validation import (
     ArgumentError,
     FieldReader,
     check_choice,
+    check_duration,
     check_optional_text,
     check_text,
     has_value,
@@ -38,6 +39,7 @@ from airflow_provider_codeocean.validation import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
@@ -83,7 +85,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     :param data_assets: data assets to read in addition to the attached ones, each an id or a mapping of
         ``id`` and ``mount``. (templated)
     :param parameters: values of the parameters in order, or a mapping by name. (templated)
-    :param on_timeout: what happens to a pending computation after ``timeout`` or the task's
+    :param max_run_time: how long the computation may run, in seconds or as a timedelta, above 0; by default,
+        without limit. It is compared with the run time that Code Ocean reports, at each poll.
+    :param on_timeout: what happens to a pending computation after ``timeout``, ``max_run_time``, or
         ``execution_timeout``: ``leave`` lets it continue, and a retry waits for it again; ``stop`` stops it
         and deletes it with its results, and a retry runs another one. The task fails in both cases. A DAG's
         ``dagrun_timeout`` ends tasks like a user does: ``on_kill`` applies.
@@ -121,6 +125,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         on_timeout: OnTimeout = "leave",
         on_failure: OnFailure = "rerun",
+        max_run_time: float | timedelta | None = None,
         log_output: LogOutput = "on_failure",
         **kwargs: Any,
     ) -> None:
@@ -132,6 +137,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.parameters = floats_to_str(parameters)
         check_choice("on_timeout", on_timeout, get_args(OnTimeout))
         self.on_timeout: OnTimeout = on_timeout
+        self.max_run_time = None if max_run_time is None else check_duration("max_run_time", max_run_time)
         check_choice("on_failure", on_failure, self.on_failure_choices)
         self.on_failure: OnFailure = on_failure
         check_choice("log_output", log_output, get_args(LogOutput))
@@ -225,6 +231,11 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.codeocean_url = capsule_url(self.deployment_url, slug)
         context["ti"].xcom_push(key=CodeOceanCapsuleLink().xcom_key, value=self.codeocean_url)
         return self.codeocean_url
+
+    @property
+    @override
+    def wait_arguments(self) -> Mapping[str, Any]:
+        return {} if self.max_run_time is None else {"max_run_time": self.max_run_time}
 
     @override
     def poll_until_complete(
