@@ -27,6 +27,7 @@ from airflow_provider_codeocean.validation import (
     FieldReader,
     check_choice,
     check_duration,
+    check_flags,
     check_optional_text,
     check_text,
     has_value,
@@ -96,6 +97,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         same, but the new computation resumes the failed one; ``fail`` fails the task without retries.
     :param log_output: when the last lines of the computation's file ``output`` are logged: ``on_failure``,
         ``always``, or ``never``. After a failure, the error contains some of them.
+    :param check_parameters: whether to compare the parameters with the App Panel before the run: unknown and
+        missing ones, types, ranges, patterns, and options. If one is invalid, nothing is run.
     :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanSubmitOnceBase`.
         ``on_kill="delete"`` stops the computation and deletes it with its results: the API has no other way
@@ -127,6 +130,7 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         on_failure: OnFailure = "rerun",
         max_run_time: float | timedelta | None = None,
         log_output: LogOutput = "on_failure",
+        check_parameters: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -140,6 +144,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.max_run_time = None if max_run_time is None else check_duration("max_run_time", max_run_time)
         check_choice("on_failure", on_failure, self.on_failure_choices)
         self.on_failure: OnFailure = on_failure
+        check_flags(check_parameters=check_parameters)
+        self.check_parameters = check_parameters
         check_choice("log_output", log_output, get_args(LogOutput))
         self.log_output: LogOutput = log_output
         self.needs_worker_at_end = log_output == "always"
@@ -193,7 +199,23 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
                 "process",
                 params.parameters,
             )
+        if self.check_parameters:
+            self._check_against_app_panel(params, hook)
         return params
+
+    def _check_against_app_panel(self, params: RunParams, hook: CodeOceanHook) -> None:
+        from airflow_provider_codeocean.app_panel import find_parameter_problems
+        from airflow_provider_codeocean.operators._submit_once.computation import runnable_resource
+
+        try:
+            with hook.open_client() as client:
+                resource, resource_id = runnable_resource(client, params.capsule_id, params.pipeline_id)
+                panel = resource.get_app_panel(resource_id, params.version)
+        except CodeOceanError as error:  # the run itself will show what is wrong
+            log.info("The parameters are not checked, because the App Panel cannot be read: %s", error)
+            return
+        if problems := find_parameter_problems(panel, params):
+            raise ArgumentError(*problems, ("", "check_parameters=False omits this check"))
 
     @override
     def job_options(self, context: Context) -> Mapping[str, Any]:
