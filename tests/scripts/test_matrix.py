@@ -22,6 +22,8 @@ from scripts.matrix import (
     run_step,
 )
 
+pytestmark = pytest.mark.long
+
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER = next(python for python in matrix.PYTHONS if python != OWN)
 
