@@ -446,6 +446,19 @@ def test_start_of_retry_searches_for_search_lag(durable):
     assert world.now == 1000.0 + MAX_SEARCH_LAG_SECONDS
 
 
+def test_start_of_retry_searches_at_growing_intervals():
+    world = World(record=SubmissionRecord(KEY, 1000.0))
+    searched_at = []
+
+    def do(command):
+        if isinstance(command, FindByKey):
+            searched_at.append(world.now - 1000.0)
+        return world(command)
+
+    procedure.run(world.protocol(RETRY, keys_of(RETRY, "adopt")).start(), do)
+    assert searched_at[:6] == [0.0, 1.0, 3.0, 7.0, 12.0, 17.0]
+
+
 def test_start_of_retry_does_not_adopt_failed_job():
     world = World(Thing("a", failed=True), record=SubmissionRecord(KEY, 1.0, "a"))
     assert world.start(RETRY).job.id == "new"
