@@ -276,7 +276,9 @@ def test_poller_with_one_failed_wait_continues_others(monkeypatch):
 def test_poller_with_job_not_visible_yet_polls_it_at_intervals(monkeypatch):
     deployment = FakeDeployment(FakeAsset("a", 0.0))
     respond = deployment._read
-    deployment._read = lambda asset_id: respond(asset_id if asyncio.get_running_loop().time() > 60 else "none")
+    deployment._read = lambda asset_id: respond(
+        asset_id if asyncio.get_running_loop().time() > 60 else "none"
+    )
     waiting = Waiting(deployment)
 
     async def scene() -> None:
