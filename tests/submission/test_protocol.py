@@ -480,6 +480,14 @@ def test_start_of_cleared_task_with_previous_job_raises(known):
     assert Submit not in world.commands
 
 
+def test_start_of_cleared_task_with_known_job_missing_in_search_raises():
+    cleared = replace(FIRST, try_number=2, max_tries=1)
+    keys = keys_of(cleared, "fail")
+    world = World(Thing("a", key="renamed"), record=SubmissionRecord(keys.previous[0], 1.0, "a"))
+    with pytest.raises(AlreadyExists, match="submitted a before"):
+        world.start(cleared, keys)
+
+
 def test_start_with_every_response_lost_raises():
     world = World()
 
