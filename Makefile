@@ -104,7 +104,7 @@ bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" s
 	  $(PY) -m tests.benchmarks.$$name; \
 	done
 
-mutants: .venv/.ready ## Check that tests find small mistakes (40 minutes); MUTANTS=60 SEED=2 FULL=1
+mutants: .venv/.ready ## Check that tests find small mistakes (an hour); MUTANTS=60 SEED=2 FULL=1
 	@$(PY) -m scripts.mutants $(if $(MUTANTS),--count $(MUTANTS)) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
 
 matrix: .venv/.ready ## Run unit, contract, and DAG-run tests on every Airflow and Python; MATRIX="3.0 3.3/3.12"
