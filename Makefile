@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench matrix compat locks dist release clean
+.PHONY: help demo test check lint audit docs docs-serve format unit e2e e2e-2.11 crash cluster ui soak bench mutants matrix compat locks dist release clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -103,6 +103,9 @@ bench: .venv/.ready ## Run the benchmarks (an hour); BENCH="waits search_page" s
 	  echo "== $$name"; \
 	  $(PY) -m tests.benchmarks.$$name; \
 	done
+
+mutants: .venv/.ready ## Check that tests find small mistakes (an hour); MUTANTS=60 SEED=2 FULL=1
+	@$(PY) -m scripts.mutants $(if $(MUTANTS),--count $(MUTANTS)) $(if $(SEED),--seed $(SEED)) $(if $(FULL),--full)
 
 matrix: .venv/.ready ## Run unit, contract, and DAG-run tests on every Airflow and Python; MATRIX="3.0 3.3/3.12"
 	@$(PY) -m scripts.matrix $(MATRIX) --steps $(or $(MATRIX_STEPS),unit)

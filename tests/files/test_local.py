@@ -47,6 +47,12 @@ def test_open_after_unfinished_write_continues(tmp_path):
     assert read_tree(tmp_path) == {"f": b"0123456789"}
 
 
+def test_finish_file_has_default_mode(tmp_path):
+    (tmp_path / "other").touch()
+    write(tmp_path)
+    assert (tmp_path / "f").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 @pytest.mark.parametrize(
     ("file", "source"),
     [(ListedFile("f", "f", 11), "computation c"), (FILE, "data asset c"), (ListedFile("a/f", "f", 10), "")],

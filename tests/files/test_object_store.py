@@ -262,6 +262,18 @@ def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
     assert write(other, ListedFile("0", "0", 1), b"x") == 1
 
 
+def test_close_after_earlier_save_writes_each_line_of_the_record_once(multipart, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(object_store, "time", clock)
+    first = target(multipart)
+    for number in range(3):
+        clock.now = 6.0 * number
+        write(first, ListedFile(f"{number}", f"{number}", 1), b"x")
+    first.close()
+    (record,) = [content.getvalue() for path, content in multipart.store.items() if path.endswith(".jsonl")]
+    assert len(record.split(b"\n")) == 1 + 3
+
+
 def test_close_by_two_tasks_with_one_source_keeps_both_records(multipart):
     files = [ListedFile("a", "a", 1), ListedFile("b", "b", 1)]
     tasks = [target(multipart), target(multipart)]

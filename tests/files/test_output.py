@@ -37,6 +37,12 @@ def test_tail_without_output_is_empty(results):
     assert read_tail(results.id) == []
 
 
+def test_tail_without_output_lists_no_subfolder(results):
+    results.put("folder/subfolder/output", b"another one")
+    assert read_tail(results.id) == []
+    assert results.server.emulator.traffic.requests["POST /api/v1/computations/{computation_id}/results"] == 1
+
+
 def test_tail_of_output_without_line_breaks_is_short(results):
     results.put("output", b"x" * 1_000_000)
     assert read_tail(results.id) == []

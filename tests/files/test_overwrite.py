@@ -102,6 +102,13 @@ def test_download_without_overwrite_many_files_are_checked_by_one_listing(there)
         host.download(place.target, files=many, overwrite=False)
 
 
+def test_download_without_overwrite_file_of_new_size_is_replaced(place):
+    FakeHost(serve_file(OLD, **ETAG)).download(place.target, 3, overwrite=False)
+    grown = FakeHost(serve_file(OLD + NEW, **ETAG))
+    assert grown.download(place.target, 6, overwrite=False).downloaded == 1
+    assert place.files == {"f": OLD + NEW}
+
+
 def test_download_without_overwrite_file_changed_since_fails(place):
     FakeHost(serve_file(NEW, **ETAG)).download(place.target, 3, overwrite=False)
     place.put("f", OLD)

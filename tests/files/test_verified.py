@@ -103,6 +103,14 @@ def test_download_page_at_the_end_of_an_attempt_is_not_kept(tmp_path, headers):
     assert place.files == {"f": OLD}
 
 
+def test_download_to_memory_after_broken_connection_continues():
+    host = FakeHost(serve_file(OLD, breaks_after=BREAK, **ETAG), serve_file(OLD, **ETAG))
+    target = MemoryTarget(SIZE)
+    host.download(target, SIZE)
+    assert target.content == OLD
+    assert host.range_starts == [0, BREAK]
+
+
 @pytest.mark.fault("A1")
 def test_read_into_memory_page_of_unstated_length_starts_over():
     target = MemoryTarget(SIZE)

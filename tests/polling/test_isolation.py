@@ -335,3 +335,29 @@ def test_poller_with_ten_thousand_waits_shares_searches(monkeypatch):
     # A page holds a thousand; reads verify the searches twice a second, ten times at first.
     assert steady.count("search") <= 240 / 60 * 10 * 3
     assert len(steady) - steady.count("search") <= 240 * 2.2
+
+
+@pytest.mark.fault("B3")
+def test_poller_with_slow_searches_reads_hanging_target_with_short_timeout(monkeypatch):
+    deployment = Misbehaving(FakeAsset("a", 600.0))
+    deployment.brief_answers = {"a": [(500.0, None)]}
+
+    async def delay_searches(request: httpx.Request, target: str) -> httpx.Response | None:
+        await asyncio.sleep(15 if target == "search" else 0)
+        return await Misbehaving._apply_faults(deployment, request, target)
+
+    monkeypatch.setattr(deployment, "_apply_faults", delay_searches)
+    waiting = Waiting(deployment, interval=INTERVAL)
+    connect = {"connect": deployment.connect, "name": "co"}
+    watches = [DataAssetsWatch({"query": f"tag:{number}"}, poll_interval=INTERVAL) for number in range(8)]
+
+    async def scene() -> None:
+        tasks = [asyncio.create_task(wait_on_shared_poller(watch, **connect)) for watch in watches]
+        await waiting.all()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    run(scene(), monkeypatch)
+    hung_at, repeated_at = [at for at, target in deployment.requests if target == "a" and at >= 500.0][:2]
+    assert repeated_at - hung_at <= 2 * INTERVAL

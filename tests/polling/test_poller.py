@@ -273,6 +273,24 @@ def test_poller_with_one_failed_wait_continues_others(monkeypatch):
     assert set(waiting.noticed) == {"a"}
 
 
+def test_poller_with_job_not_visible_yet_polls_it_at_intervals(monkeypatch):
+    deployment = FakeDeployment(FakeAsset("a", 0.0))
+    respond = deployment._read
+    deployment._read = lambda asset_id: respond(
+        asset_id if asyncio.get_running_loop().time() > 60 else "none"
+    )
+    waiting = Waiting(deployment)
+
+    async def scene() -> None:
+        wait = DataAssetWait("a", poll_interval=INTERVAL, deadline=None, submitted_at=time.time())
+        await waiting.wait("a", wait=wait)
+
+    run(scene(), monkeypatch)
+    assert set(waiting.noticed) == {"a"}
+    assert max(waiting.lateness()) <= 60 + INTERVAL + 1
+    assert deployment.count("a") < 20
+
+
 def test_poller_with_failure_in_search_reads_reason(monkeypatch):
     waiting = wait_for(
         *many(100, final_fields={"state": "failed", "failure_reason": "no such bucket"}),

@@ -102,6 +102,16 @@ def test_watch_polls_soon_and_then_at_steady_interval(monkeypatch):
     assert len(server.requests) == len(shown)
 
 
+def test_watch_that_is_closed_leaves_no_task(monkeypatch):
+    server = Server()
+
+    async def scene() -> int:
+        await watch(server, computations(), 10.0, [])
+        return len(asyncio.all_tasks())
+
+    assert run(scene(), monkeypatch) == 1
+
+
 def test_watches_of_same_capsule_share_polls(monkeypatch):
     server = Server()
     server.computations = [{"id": "x", "state": "completed"}]

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -116,7 +117,7 @@ class WithoutRipening(ComputationSubmissionModel):
 
     def _execute(self, command: Command) -> Any:
         answer = super()._execute(command)
-        return replace(answer, adoptable_at=0.0) if isinstance(answer, FindResult) else answer
+        return msgspec.structs.replace(answer, adoptable_at=0.0) if isinstance(answer, FindResult) else answer
 
 
 @pytest.mark.long

@@ -446,6 +446,19 @@ def test_start_of_retry_searches_for_search_lag(durable):
     assert world.now == 1000.0 + MAX_SEARCH_LAG_SECONDS
 
 
+def test_start_of_retry_searches_at_growing_intervals():
+    world = World(record=SubmissionRecord(KEY, 1000.0))
+    searched_at = []
+
+    def do(command):
+        if isinstance(command, FindByKey):
+            searched_at.append(world.now - 1000.0)
+        return world(command)
+
+    procedure.run(world.protocol(RETRY, keys_of(RETRY, "adopt")).start(), do)
+    assert searched_at[:6] == [0.0, 1.0, 3.0, 7.0, 12.0, 17.0]
+
+
 def test_start_of_retry_does_not_adopt_failed_job():
     world = World(Thing("a", failed=True), record=SubmissionRecord(KEY, 1.0, "a"))
     assert world.start(RETRY).job.id == "new"
@@ -465,6 +478,14 @@ def test_start_of_cleared_task_with_previous_job_raises(known):
     with pytest.raises(AlreadyExists, match=r"submitted a before it was cleared.*'adopt'.*'create'"):
         world.start(cleared, keys)
     assert Submit not in world.commands
+
+
+def test_start_of_cleared_task_with_known_job_missing_in_search_raises():
+    cleared = replace(FIRST, try_number=2, max_tries=1)
+    keys = keys_of(cleared, "fail")
+    world = World(Thing("a", key="renamed"), record=SubmissionRecord(keys.previous[0], 1.0, "a"))
+    with pytest.raises(AlreadyExists, match="submitted a before"):
+        world.start(cleared, keys)
 
 
 def test_start_with_every_response_lost_raises():
