@@ -66,8 +66,8 @@ class _Display:
     @pytest.hookimpl(wrapper=True)
     def pytest_report_teststatus(self) -> Generator[None, tuple[str, str, str], tuple[str, str, str]]:
         """Print no letter for a test."""
-        category, _, _ = yield
-        return category, "", ""
+        category, _, word = yield
+        return category, "", word
 
     def pytest_sessionstart(self) -> None:
         """Start the bar."""
