@@ -10,7 +10,6 @@ from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
@@ -22,6 +21,7 @@ from airflow_provider_codeocean.api._http.body import (
     timeout_message,
 )
 from airflow_provider_codeocean.api._http.errors import is_certificate_error, safe_cause, to_transport_error
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api._http.logging import silence_request_logs
 from airflow_provider_codeocean.api._http.tls import build_proxy, ssl_context, storage_ssl_context
 from airflow_provider_codeocean.api.auth import AUTH_ERRORS, AccessToken, Credentials

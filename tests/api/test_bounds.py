@@ -7,10 +7,10 @@ import json
 import tracemalloc
 import zlib
 
-import httpx
 import pytest
 
 from airflow_provider_codeocean.api._http.body import MAX_ERROR_RESPONSE_BYTES
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import MAX_RESPONSE_BYTES
 from airflow_provider_codeocean.api.errors import ServerError, UnexpectedResponse
 from airflow_provider_codeocean.api.models.data_asset_params import DataAssetParams
