@@ -26,6 +26,8 @@ from airflow_provider_codeocean.validation import (
     ArgumentError,
     FieldReader,
     check_choice,
+    check_duration,
+    check_flags,
     check_optional_text,
     check_text,
     has_value,
@@ -38,6 +40,7 @@ from airflow_provider_codeocean.validation import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
 
@@ -83,7 +86,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
     :param data_assets: data assets to read in addition to the attached ones, each an id or a mapping of
         ``id`` and ``mount``. (templated)
     :param parameters: values of the parameters in order, or a mapping by name. (templated)
-    :param on_timeout: what happens to a pending computation after ``timeout`` or the task's
+    :param max_run_time: how long the computation may run, in seconds or as a timedelta, above 0; by default,
+        without limit. It is compared with the run time that Code Ocean reports, at each poll.
+    :param on_timeout: what happens to a pending computation after ``timeout``, ``max_run_time``, or
         ``execution_timeout``: ``leave`` lets it continue, and a retry waits for it again; ``stop`` stops it
         and deletes it with its results, and a retry runs another one. The task fails in both cases. A DAG's
         ``dagrun_timeout`` ends tasks like a user does: ``on_kill`` applies.
@@ -92,6 +97,8 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         same, but the new computation resumes the failed one; ``fail`` fails the task without retries.
     :param log_output: when the last lines of the computation's file ``output`` are logged: ``on_failure``,
         ``always``, or ``never``. After a failure, the error contains some of them.
+    :param check_parameters: whether to compare the parameters with the App Panel before the run: unknown and
+        missing ones, types, ranges, patterns, and options. If one is invalid, nothing is run.
     :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.operators._submit_once.operator.CodeOceanSubmitOnceBase`.
         ``on_kill="delete"`` stops the computation and deletes it with its results: the API has no other way
@@ -121,7 +128,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         parameters: Sequence[Any] | Mapping[str, Any] | None = None,
         on_timeout: OnTimeout = "leave",
         on_failure: OnFailure = "rerun",
+        max_run_time: float | timedelta | None = None,
         log_output: LogOutput = "on_failure",
+        check_parameters: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -132,8 +141,11 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.parameters = floats_to_str(parameters)
         check_choice("on_timeout", on_timeout, get_args(OnTimeout))
         self.on_timeout: OnTimeout = on_timeout
+        self.max_run_time = None if max_run_time is None else check_duration("max_run_time", max_run_time)
         check_choice("on_failure", on_failure, self.on_failure_choices)
         self.on_failure: OnFailure = on_failure
+        check_flags(check_parameters=check_parameters)
+        self.check_parameters = check_parameters
         check_choice("log_output", log_output, get_args(LogOutput))
         self.log_output: LogOutput = log_output
         self.needs_worker_at_end = log_output == "always"
@@ -187,7 +199,23 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
                 "process",
                 params.parameters,
             )
+        if self.check_parameters:
+            self._check_against_app_panel(params, hook)
         return params
+
+    def _check_against_app_panel(self, params: RunParams, hook: CodeOceanHook) -> None:
+        from airflow_provider_codeocean.app_panel import find_parameter_problems
+        from airflow_provider_codeocean.operators._submit_once.computation import runnable_resource
+
+        try:
+            with hook.open_client() as client:
+                resource, resource_id = runnable_resource(client, params.capsule_id, params.pipeline_id)
+                panel = resource.get_app_panel(resource_id, params.version)
+        except CodeOceanError as error:  # the run itself will show what is wrong
+            log.info("The parameters are not checked, because the App Panel cannot be read: %s", error)
+            return
+        if problems := find_parameter_problems(panel, params):
+            raise ArgumentError(*problems, ("", "check_parameters=False omits this check"))
 
     @override
     def job_options(self, context: Context) -> Mapping[str, Any]:
@@ -225,6 +253,11 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
         self.codeocean_url = capsule_url(self.deployment_url, slug)
         context["ti"].xcom_push(key=CodeOceanCapsuleLink().xcom_key, value=self.codeocean_url)
         return self.codeocean_url
+
+    @property
+    @override
+    def wait_arguments(self) -> Mapping[str, Any]:
+        return {} if self.max_run_time is None else {"max_run_time": self.max_run_time}
 
     @override
     def poll_until_complete(

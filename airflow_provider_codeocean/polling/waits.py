@@ -371,15 +371,34 @@ class TransferWait(_DataAssetTargetWait):
 
 
 class ComputationWait(Wait):
-    """A wait until a computation has ended, with the parameters of :class:`Wait`.
+    """A wait until a computation has ended.
 
     Source: ``GET computations/{id}``.
+
+    :param *args: arguments of :class:`Wait`.
+    :param max_run_time: maximum of the run time that Code Ocean reports, in seconds; None for no limit.
+    :param **kwargs: arguments of :class:`Wait`.
     """
 
     kind = TargetKind.COMPUTATION
     _starts_at_creation = True
     _success_message = "Computation {} has succeeded"
     _pending_message = "Computation {} did not end"
+
+    def __init__(self, *args: Any, max_run_time: float | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._max_run_time = max_run_time
+
+    @override
+    def check(self, result: Computation) -> bool:
+        has_succeeded = super().check(result)
+        run_time, limit = result.run_time or 0.0, self._max_run_time
+        if not has_succeeded and limit is not None and run_time >= limit:
+            raise WaitTimeout(
+                f"{self._describe_pending()} in time: it has run for {run_time:g} s, and max_run_time is "
+                f"{limit:g} s.{CONTINUES}"
+            )
+        return has_succeeded
 
     @property
     @override

@@ -20,17 +20,29 @@ class CodeOceanComputationTrigger(CodeOceanJobTriggerBase):
     Its event is a :class:`~airflow_provider_codeocean.outcomes.ComputationEvent`.
 
     :param computation_id: id of the computation.
+    :param max_run_time: maximum of the run time that Code Ocean reports, in seconds; None for no limit.
     :param **kwargs: arguments of
         :class:`~airflow_provider_codeocean.triggers._on_kill.CodeOceanJobTriggerBase`.
     """
 
-    def __init__(self, computation_id: str, **kwargs: Any) -> None:
+    def __init__(self, computation_id: str, *, max_run_time: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.computation_id = computation_id
+        self.max_run_time = max_run_time
 
     @override
     def build_wait(self) -> ComputationWait:
-        return ComputationWait(self.computation_id, submitted_at=self.submitted_at, **self.wait_options)
+        return ComputationWait(
+            self.computation_id,
+            submitted_at=self.submitted_at,
+            max_run_time=self.max_run_time,
+            **self.wait_options,
+        )
+
+    @override
+    def trigger_kwargs(self) -> dict[str, Any]:
+        limit = {} if self.max_run_time is None else {"max_run_time": self.max_run_time}
+        return super().trigger_kwargs() | limit
 
     @override
     def event_fields(self) -> dict[str, Any]:

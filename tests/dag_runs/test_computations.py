@@ -38,7 +38,7 @@ def run(run_dag, code_ocean):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_run_capsule_submits_one_computation(weather, run, started, code_ocean, mode):
-    finished = run(f"run_capsule_{mode}", mode="fast")
+    finished = run(f"run_capsule_{mode}", probe="A")
     assert finished.states == {"act": "success"}
     [computation] = started()
     result = finished.xcom("act")
@@ -46,7 +46,7 @@ def test_run_capsule_submits_one_computation(weather, run, started, code_ocean, 
     assert (result["state"], result["end_status"], result["has_results"]) == ("completed", "succeeded", True)
     assert re.fullmatch(r"nightly \d{4}-\d\d-\d\d airflow[0-9a-f]{32}", result["name"])
     values = {parameter["param_name"]: parameter["value"] for parameter in result["parameters"]}
-    assert values == {"threshold": "5", "mode": "fast"}
+    assert values == {"threshold": "5", "probe": "A"}
     assert code_ocean.env["CODEOCEAN_DATA_ASSET_ID"] in {asset["id"] for asset in result["data_assets"]}
     if "url" in result:  # the only search for it may have failed
         assert re.fullmatch(rf"{code_ocean.url}/capsule/[\w-]+/tree", result["url"])
@@ -112,7 +112,7 @@ def test_run_capsule_with_lost_response_submits_one_computation(run, started, co
     monkeypatch.setattr(protocol, "MAX_SEARCH_LAG_SECONDS", 4.0)
     monkeypatch.setattr(computation_job, "MAX_NAMING_SECONDS", 1.0)
     code_ocean.faults.add(FaultRule(method="POST", path="computations", kind="close_after"))
-    finished = run("run_capsule_in_worker", mode="fast")
+    finished = run("run_capsule_in_worker", probe="A")
     assert finished.states == {"act": "success"}
     assert len(started()) == 1
 

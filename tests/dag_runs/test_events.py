@@ -72,5 +72,5 @@ def test_capture_on_completion_with_template_error_fails_with_cause(
     # Airflow's version decides which of the two has the error, and whether lines are wrapped.
     text = " ".join((capfd.readouterr().out + caplog.text).split())
     assert f"cannot be rendered for computation {bad}: division by zero. Correct the template" in text
-    assert "AirflowFailException: name: " in text
+    assert "CodeOceanArgumentError: name: " in text
     assert "must not be empty" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -25,6 +26,7 @@ RUN_HERE = {
     "fan_out",
     "ingest_from_s3",
     "nightly_retention",
+    "resume_pipeline",
     "search_and_map",
     "share_with_group",
     "wait_without_worker",
@@ -140,6 +142,15 @@ def test_capture_after_run_example_captures_results(run, code_ocean, client):
     assert (asset["source_bucket"]["bucket"], asset["source_bucket"]["external"]) == (conf["bucket"], True)
     (group,) = client.data_assets.get_permissions(asset["id"]).groups
     assert (group.group, group.role) == (conf["group"], "viewer")
+
+
+def test_resume_pipeline_example_resumes_failed_run(airflow_database, code_ocean, load):
+    dag = load("resume_pipeline")()
+    dag.get_task("process").retry_delay = timedelta()
+    conf = {"pipeline_id": code_ocean.env["CODEOCEAN_FAILING_PIPELINE_ID"]}
+    finished = DagRunResult(dag.test(run_conf=conf))
+    assert finished.states == {"process": "success"}
+    assert code_ocean.emulator.traffic.runs == {"fresh": 1, "resumed": 1}
 
 
 def test_fan_out_example_runs_each_data_asset(run, code_ocean, assets):

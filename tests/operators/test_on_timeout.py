@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 
@@ -321,3 +322,41 @@ def test_run_and_capture_passes_on_timeout_to_run(place):
 def test_run_and_capture_with_misplaced_on_timeout_names_its_place():
     with DAG("d", schedule=None), pytest.raises(TypeError, match=r"use run=\{'on_timeout': …\}"):
         CodeOceanRunAndCaptureTaskGroup(name="n", capsule_id="c", on_timeout="stop")
+
+
+@pytest.mark.parametrize("on_timeout", ["leave", "stop"])
+def test_max_run_time_in_worker_ends_the_wait(operator, context, ti, computations, on_timeout):
+    with pytest.raises(WaitTimeout, match=r"it has run for \d+ s, and max_run_time is 1 s\. ") as raised:
+        operator(timeout=60, max_run_time=1, on_timeout=on_timeout).execute(context)
+    assert str(raised.value).startswith(f"Computation {ti.computation_id} did not end in time: ")
+    assert computations() == ([ti.computation_id] if on_timeout == "leave" else [])
+
+
+def test_max_run_time_in_triggerer_stops_the_computation(operator, context, ti, computations):
+    running = partial(
+        operator, timeout=60, max_run_time=timedelta(seconds=1), on_timeout="stop", deferrable=True
+    )
+    with pytest.raises(TaskDeferred) as raised:
+        running().execute(context)
+    _, arguments = raised.value.trigger.serialize()
+    trigger = type(raised.value.trigger)(**arguments | {"poll_interval": 0.05})
+
+    async def first_event():
+        return (await anext(trigger.run())).payload
+
+    event = asyncio.run(first_event())
+    assert event["status"] == "timeout"
+    with pytest.raises(WaitTimeout, match=r"max_run_time is 1 s\. .* was stopped and deleted\.$"):
+        running().execute_complete(context, event, **raised.value.kwargs)
+    assert computations() == []
+
+
+def test_max_run_time_that_is_not_reached_has_no_effect(operator, context, code_ocean):
+    code_ocean.emulator.transitions = Transitions(computations=Policy(reads=2))
+    assert operator(timeout=60, max_run_time=3600).execute(context)["end_status"] == "succeeded"
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "1h", True])
+def test_max_run_time_with_invalid_value_raises(wrong):
+    with pytest.raises(ValueError, match="max_run_time must be a number of seconds or a timedelta"):
+        CodeOceanRunCapsuleOperator(task_id="t", capsule_id="c", max_run_time=wrong)

@@ -333,6 +333,29 @@ def test_run_opens_one_client_and_one_to_name_the_computation(operator, context,
     assert [client.retry_budget for client in clients] == [60.0, 20.0]
 
 
+def test_run_with_invalid_parameters_names_all_and_runs_nothing(operator, context, code_ocean):
+    with pytest.raises(AirflowFailException) as raised:
+        operator(parameters={"threshold": 99, "speed": "high"}).execute(context)
+    for part in (
+        "parameters.threshold: must be at most 20, got '99'",
+        "parameters.speed: there is no such parameter, only 'threshold', 'probe'",
+        "check_parameters=False omits this check",
+    ):
+        assert part in str(raised.value)
+    assert code_ocean.emulator.traffic.runs == {}
+
+
+def test_run_without_check_of_parameters_runs(operator, context):
+    assert operator(parameters={"threshold": 99}, check_parameters=False).execute(context)["id"]
+
+
+def test_run_with_unreadable_app_panel_runs(operator, context, code_ocean, caplog):
+    caplog.set_level(logging.INFO)
+    code_ocean.faults.add(FaultRule(path="capsules/*/app_panel", kind="status", status=403, times=None))
+    assert operator(parameters={"threshold": 99}).execute(context)["id"]
+    assert "The parameters are not checked, because the App Panel cannot be read" in caplog.text
+
+
 @pytest.fixture
 def pipeline(code_ocean):
     def make(**arguments):

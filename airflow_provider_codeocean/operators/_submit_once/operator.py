@@ -140,6 +140,11 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
         """Return further arguments of the job type."""
         return {}
 
+    @property
+    def wait_arguments(self) -> Mapping[str, Any]:
+        """Further arguments of the wait and the trigger."""
+        return {}
+
     def stop_on_timeout(self) -> str:
         """Stop the pending job if the user requested this, and return the result as a sentence."""
         return ""
@@ -337,6 +342,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
             deadline=deadline,
             on_kill=self.on_kill_action,
             submitted_at=submission.submitted_at,
+            **self.wait_arguments,
         )
         if not submission.recheck_at and not self.needs_worker_at_end:  # the recheck requires a worker
             trigger.enable_end_from_trigger(self, context)
@@ -366,6 +372,7 @@ class CodeOceanSubmitOnceBase(CodeOceanWaitOperatorBase):
             poll_interval=self.poll_interval,
             deadline=deadline,
             submitted_at=submission.submitted_at,
+            **self.wait_arguments,
         )
 
     @contextmanager

@@ -13,7 +13,7 @@ from airflow_provider_codeocean.operators.computation import (
 )
 from tests.dag_runs.dag_factory import build_dag
 
-TEXT_PARAMS = ("capsule_id", "pipeline_id", "computation_id", "data_asset_id", "mode")
+TEXT_PARAMS = ("capsule_id", "pipeline_id", "computation_id", "data_asset_id", "probe")
 PARAMS: dict[str, Any] = {**dict.fromkeys(TEXT_PARAMS, ""), "processes": {}}
 WAIT_MODES: dict[str, dict[str, Any]] = {"deferred": {"deferrable": True}, "in_worker": {"deferrable": False}}
 RETRIES: dict[str, Any] = {"retries": 6, "retry_delay": 0}
@@ -28,7 +28,7 @@ for mode, arguments in WAIT_MODES.items():
             capsule_id="{{ params.capsule_id }}",
             name="nightly {{ ds }}",
             data_assets=["{{ params.data_asset_id }}"],
-            parameters={"threshold": 5, "mode": "{{ params.mode }}"},
+            parameters={"threshold": 5, "probe": "{{ params.probe }}"},
             poll_interval=0.05,
             **arguments,
             **RETRIES,

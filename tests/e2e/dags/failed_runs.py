@@ -1,4 +1,4 @@
-"""Runs that fail, with a retry policy that distinguishes why."""
+"""Runs that fail: with a retry policy that distinguishes why, and resumed by a retry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_codeocean.compat.features import Feature
-from airflow_provider_codeocean.operators.computation import CodeOceanRunCapsuleOperator
+from airflow_provider_codeocean.operators.computation import (
+    CodeOceanRunCapsuleOperator,
+    CodeOceanRunPipelineOperator,
+)
 from airflow_provider_codeocean.retry_policy import codeocean_retry_policy
 
 policy = (
@@ -16,7 +19,7 @@ policy = (
     else {}
 )
 
-with DAG("failed_runs", schedule=None, params={"failing": "", "unstartable": ""}):
+with DAG("failed_runs", schedule=None, params={"failing": "", "unstartable": "", "pipeline": ""}):
     for capsule in ("failing", "unstartable"):
         for mode, deferrable in (("sync", False), ("deferred", True)):
             CodeOceanRunCapsuleOperator(
@@ -29,3 +32,13 @@ with DAG("failed_runs", schedule=None, params={"failing": "", "unstartable": ""}
                 retry_delay=timedelta(seconds=2),
                 **policy,
             )
+    for mode, deferrable in (("sync", False), ("deferred", True)):
+        CodeOceanRunPipelineOperator(
+            task_id=f"resumed_{mode}",
+            pipeline_id="{{ params.pipeline }}",
+            on_failure="resume",
+            deferrable=deferrable,
+            poll_interval=1,
+            retries=1,
+            retry_delay=timedelta(seconds=2),
+        )
