@@ -364,7 +364,11 @@ class CodeOceanAsyncClient(_BaseClient[AsyncRequestSender]):
             timeout = httpx.ReadTimeout(timeout_message(self._exchange_timeout))
             raise to_transport_error(request, timeout) from error
         except OSError as error:  # of TLS: httpx's async client does not convert it
-            raise to_transport_error(request, httpx.ReadError(str(error))) from error
+            # With some releases of anyio, also the errors of the handshake: then nothing was sent.
+            kind = httpx.ConnectError if is_certificate_error(error) else httpx.ReadError
+            converted = kind(str(error))
+            converted.__cause__ = error
+            raise self._to_transport_error(request, converted) from error
 
     async def iterate(self, pages: Pages[ResultT]) -> AsyncIterator[ResultT]:
         """Send the requests for all pages of a search and yield the results, each once."""
