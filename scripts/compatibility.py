@@ -7,7 +7,15 @@ declarations in ``airflow_provider_codeocean/compat/features.py``.
 from __future__ import annotations
 
 from airflow_provider_codeocean.compat.features import Feature
-from scripts.matrix import CHECKOUT, LOWEST, PYTHONS, all_rows, is_pre_release, pinned_version, supported_releases
+from scripts.matrix import (
+    CHECKOUT,
+    LOWEST,
+    PYTHONS,
+    all_rows,
+    is_pre_release,
+    pinned_version,
+    supported_releases,
+)
 
 PAGE_PATH = CHECKOUT / "docs" / "compatibility.md"
 
