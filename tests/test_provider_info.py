@@ -91,6 +91,7 @@ def test_provider_info_imports_no_heavy_module():
     assert modules.isdisjoint({"airflow", "httpx", "httpx2", "pydantic", "tenacity"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "module",
     [

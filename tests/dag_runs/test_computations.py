@@ -12,8 +12,6 @@ from airflow_provider_codeocean.emulator import FaultRule
 from airflow_provider_codeocean.operators._submit_once import computation as computation_job
 from airflow_provider_codeocean.submission import protocol
 
-pytestmark = pytest.mark.quick
-
 MODES = ("deferred", "in_worker")
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from scripts import audit
 
+pytestmark = pytest.mark.long
+
 TODAY = dt.date(2026, 11, 21)
 KNOWN = {
     "id": "GHSA-aaaa-bbbb-cccc",

@@ -15,6 +15,8 @@ from scripts.dist import Builder, Packages, install_on, main, sdist_members
 from scripts.steps import StepError, StepRunner
 from scripts.terminal import Terminal
 
+pytestmark = pytest.mark.long
+
 PROJECT = """
 [build-system]
 requires = ["hatchling"]

@@ -26,6 +26,8 @@ from scripts.matrix import (
     supported_releases,
 )
 
+pytestmark = pytest.mark.long
+
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER = next(python for python in matrix.PYTHONS if python != OWN)
 
