@@ -9,8 +9,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from scripts.airflow_console import AirflowConsole
 from scripts.airflow_database import MetadataDatabase, create_database
 from scripts.airflow_release import Airflow2, Airflow3, Settings

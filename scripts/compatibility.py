@@ -6,25 +6,18 @@ declarations in ``airflow_provider_codeocean/compat/features.py``.
 
 from __future__ import annotations
 
-import re
-
 from airflow_provider_codeocean.compat.features import Feature
-from scripts.matrix import CHECKOUT, all_rows, supported_releases
+from scripts.matrix import (
+    CHECKOUT,
+    LOWEST,
+    PYTHONS,
+    all_rows,
+    is_pre_release,
+    pinned_version,
+    supported_releases,
+)
 
 PAGE_PATH = CHECKOUT / "docs" / "compatibility.md"
-
-
-def pinned_airflow_version(release: str) -> str:
-    """Return the version of Airflow that a lock file pins.
-
-    :param release: the release, such as ``3.0``.
-    :raises LookupError: if it pins none.
-    """
-    lock = (CHECKOUT / "locks" / f"airflow-{release}.txt").read_text()
-    pin = re.search(r"^apache-airflow==(\S+)", lock, re.MULTILINE)
-    if pin is None:
-        raise LookupError(f"the lock file of Airflow {release} pins no Airflow")
-    return pin[1]
 
 
 def render_table(header: list[str], rows: list[list[str]]) -> str:
@@ -38,18 +31,20 @@ def build_tables() -> dict[str, str]:
     known = supported_releases()
     tested: dict[str, list[str]] = {}
     for row in all_rows():
-        tested.setdefault(row.release, []).append(row.python or "any supported version")
+        # CI runs the other rows on the oldest Python.
+        tested.setdefault(row.release, []).append(row.python or PYTHONS[0])
     return {
         "releases": render_table(
-            ["Airflow", "Tested release", "Tested on Python", "Lock file"],
+            ["Airflow", "Tested release", "Tested on Python", "HTTP library", "Lock file"],
             [
                 [
-                    each,
-                    pinned_airflow_version(each),
-                    ", ".join(tested[each]),
+                    _row_title(each),
+                    str(pinned_version(each, "apache-airflow")),
+                    ", ".join(pythons),
+                    "httpx2" if pinned_version(each, "httpx2") else "httpx",
                     f"`locks/airflow-{each}.txt`",
                 ]
-                for each in known
+                for each, pythons in tested.items()
             ],
         ),
         "features": render_table(
@@ -64,6 +59,12 @@ def build_tables() -> dict[str, str]:
             [[each.title, ".".join(map(str, each.since)), each.behavior, each.fallback] for each in Feature],
         ),
     }
+
+
+def _row_title(release: str) -> str:
+    if release == LOWEST:
+        return f"{release.partition('-')[0]}, lowest versions"
+    return f"{release} (pre-release)" if is_pre_release(release) else release
 
 
 def has_feature(feature: Feature, release: str) -> bool:

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from scripts.emulator_process import EmulatorProcess
 from scripts.http_json import HttpError
 from scripts.real_airflow import RealAirflow, RealAirflowError, RunResult, TaskStateChange

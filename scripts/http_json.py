@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+from airflow_provider_codeocean.api._http.library import httpx
 
 
 class HttpError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from scripts.waiting import read_tail
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LOG_FOLDER = CHECKOUT / ".airflow" / "matrix"
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+#: The row with the lowest versions that ``pyproject.toml`` allows, which all run on the oldest Airflow.
+LOWEST = "2.11-lowest"
 STEPS = {
     # More processes than cores, because they wait half of their time.
     "unit": ["-m", "not e2e and not ui", "-n", "4", "--dist", "worksteal"],
@@ -28,14 +31,14 @@ STEPS = {
 }
 _STEP_TIMEOUT_SECONDS = 3600.0
 _SETUP_TIMEOUT_SECONDS = 900.0
-_LINE_FORMAT = "{:<9}{:<9}{:<8}{:>8}{:>8}{:>9}{:>9}{:>9}"
+_LINE_FORMAT = "{:<12}{:<9}{:<8}{:>8}{:>8}{:>9}{:>9}{:>9}"
 
 
 @dataclass(frozen=True)
 class MatrixRow:
     """A combination of Airflow and Python.
 
-    :param release: release of Airflow, such as ``3.0``.
+    :param release: release of Airflow, such as ``3.0``, or :data:`LOWEST`.
     :param python: version of Python, such as ``3.12``; None for the default of ``scripts/find_python``.
     """
 
@@ -84,16 +87,42 @@ def _running_python_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def supported_releases() -> list[str]:
+def pinned_version(release: str, package: str) -> str | None:
+    """Return the version of a package that a lock file pins, or None.
+
+    :param release: the release in the name of the lock file, such as ``3.0``.
+    :param package: name of the package.
+    """
+    lock = (CHECKOUT / "locks" / f"airflow-{release}.txt").read_text()
+    pin = re.search(rf"^{re.escape(package)}==(\S+)", lock, re.MULTILINE)
+    return pin and pin[1]
+
+
+def locked_releases() -> list[str]:
     """Return all Airflow releases with a lock file, oldest first."""
     names = [path.stem.removeprefix("airflow-") for path in (CHECKOUT / "locks").glob("airflow-*.txt")]
-    return sorted(names, key=lambda name: [int(part) for part in name.split(".")])
+    releases = [name for name in names if name != LOWEST]
+    return sorted(releases, key=lambda name: [int(part) for part in name.split(".")])
+
+
+def is_pre_release(release: str) -> bool:
+    """Return whether the locked version of an Airflow release is a beta or a release candidate."""
+    return re.search("a|b|rc", pinned_version(release, "apache-airflow") or "") is not None
+
+
+def supported_releases() -> list[str]:
+    """Return all final Airflow releases with a lock file, oldest first."""
+    return [release for release in locked_releases() if not is_pre_release(release)]
 
 
 def all_rows() -> list[MatrixRow]:
-    """Return the default rows: each Airflow, and the newest one on each Python."""
-    *older, newest = supported_releases()
-    return [MatrixRow(release) for release in older] + [MatrixRow(newest, python) for python in PYTHONS]
+    """Return the default rows: the lowest versions, each Airflow, and the newest final one on each Python."""
+    newest = supported_releases()[-1]
+    rows = [MatrixRow(LOWEST)]
+    for release in locked_releases():
+        pythons = PYTHONS if release == newest else (None,)
+        rows += [MatrixRow(release, python) for python in pythons]
+    return rows
 
 
 def parse_row(name: str) -> MatrixRow:
@@ -102,7 +131,7 @@ def parse_row(name: str) -> MatrixRow:
     :raises ValueError: if this Airflow or Python is not supported.
     """
     release, _, python = name.partition("/")
-    if release not in supported_releases():
+    if release not in {LOWEST, *locked_releases()}:
         raise ValueError(f"Airflow {release} is not supported: there is no lock file for it")
     if python and python not in PYTHONS:
         raise ValueError(f"{name}: Python must be one of {', '.join(PYTHONS)}")

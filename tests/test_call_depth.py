@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 import airflow_provider_codeocean
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.operators._submit_once import runner
 from airflow_provider_codeocean.operators.attachment import (
     CodeOceanAttachDataAssetsOperator,

@@ -88,7 +88,7 @@ def test_provider_info_imports_no_heavy_module():
     modules = modules_after(
         "import airflow_provider_codeocean.provider_info as info; info.get_provider_info()"
     )
-    assert modules.isdisjoint({"airflow", "httpx", "pydantic", "tenacity"})
+    assert modules.isdisjoint({"airflow", "httpx", "httpx2", "pydantic", "tenacity"})
 
 
 @pytest.mark.long

@@ -10,7 +10,6 @@ from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_codeocean import __version__
@@ -22,6 +21,7 @@ from airflow_provider_codeocean.api._http.body import (
     timeout_message,
 )
 from airflow_provider_codeocean.api._http.errors import is_certificate_error, safe_cause, to_transport_error
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api._http.logging import silence_request_logs
 from airflow_provider_codeocean.api._http.tls import build_proxy, ssl_context, storage_ssl_context
 from airflow_provider_codeocean.api.auth import AUTH_ERRORS, AccessToken, Credentials
@@ -364,7 +364,11 @@ class CodeOceanAsyncClient(_BaseClient[AsyncRequestSender]):
             timeout = httpx.ReadTimeout(timeout_message(self._exchange_timeout))
             raise to_transport_error(request, timeout) from error
         except OSError as error:  # of TLS: httpx's async client does not convert it
-            raise to_transport_error(request, httpx.ReadError(str(error))) from error
+            # With some releases of anyio, also the errors of the handshake: then nothing was sent.
+            kind = httpx.ConnectError if is_certificate_error(error) else httpx.ReadError
+            converted = kind(str(error))
+            converted.__cause__ = error
+            raise self._to_transport_error(request, converted) from error
 
     async def iterate(self, pages: Pages[ResultT]) -> AsyncIterator[ResultT]:
         """Send the requests for all pages of a search and yield the results, each once."""

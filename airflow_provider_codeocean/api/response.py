@@ -42,6 +42,7 @@ T = TypeVar("T")
 #: Limits for quoting a body in an error message, and for finding its title.
 _MAX_MESSAGE_CHARACTERS = 500
 _MAX_SEARCHED_BYTES = 100 * _MAX_MESSAGE_CHARACTERS
+_HAS_AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?//")
 _HTML = re.compile("<!doctype html|<html|<title", re.IGNORECASE)
 _HTML_TITLE = re.compile("<title[^<>]*>([^<]*)", re.IGNORECASE)
 
@@ -109,12 +110,10 @@ def _to_error(request: Request[Any], response: Response) -> CodeOceanError:
     is_rejected = status in {401, 429} or status >= HTTPStatus(500)
     if is_sign_in_page or not is_rejected:
         if HTTPStatus(300) <= status < HTTPStatus(400):
-            origin = url_origin(response.headers.get("location", ""))
-            target = _shorten(origin) if origin else "another path of this host"
             return _unexpected_response(
                 request,
                 response,
-                f"a redirect to {target}",
+                f"a redirect to {_describe_location(response.headers.get('location', ''))}",
                 "It may be a proxy's sign-in page. If Code Ocean is there now, change the host",
             )
         if status in _RETRY_LATER_STATUSES or not is_code_oceans:
@@ -128,6 +127,14 @@ def _to_error(request: Request[Any], response: Response) -> CodeOceanError:
         retry_after=parse_retry_after(response.headers),
         may_have_been_applied=status >= HTTPStatus(500) and request.idempotency is not Idempotency.SAFE,
     )
+
+
+def _describe_location(location: str) -> str:
+    """Return the target of a redirect without its path, which may contain a secret."""
+    origin = url_origin(location)
+    if origin:
+        return _shorten(origin)
+    return "an invalid URL" if _HAS_AUTHORITY.match(location) else "another path of this host"
 
 
 def _unexpected_response(

@@ -14,11 +14,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from airflow_provider_codeocean import __version__
 from airflow_provider_codeocean.api._http.body import Deadline
 from airflow_provider_codeocean.api._http.errors import error_text, is_certificate_error, safe_cause
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api._http.logging import is_reading_signed_url
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageError
 from airflow_provider_codeocean.api.retry import parse_retry_after
@@ -32,6 +31,7 @@ CHUNK_BYTES = 1024 * 1024
 #: A chunk may take this many timeouts.
 CHUNK_TIMEOUT_FACTOR = 10.0
 MAX_REDIRECTS = 3
+_INVALID_REDIRECT = "the host of the file redirects to an invalid URL"
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 _CONTENT_LENGTH = re.compile(r"\d{1,18}")
@@ -148,6 +148,8 @@ class SignedUrlReader:
             if response.status_code in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 return response
             response.close()
+            if response.next_request is None and response.has_redirect_location:  # httpx raises an error
+                raise CodeOceanTransportError(_INVALID_REDIRECT)
             if response.next_request is None:
                 raise StorageError(
                     f"the host of the file answered {response.status_code}",
@@ -317,6 +319,8 @@ def _to_transport_error(error: httpx.HTTPError | httpx.InvalidURL) -> CodeOceanT
     """Convert httpx's error to an error that does not contain the URL."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return CodeOceanTransportError("invalid download URL", is_transient=False)
+    if "in location header" in str(error):
+        return CodeOceanTransportError(_INVALID_REDIRECT)
     return CodeOceanTransportError(
         f"the host of the file sent nothing, or not all ({type(error).__name__}: {error_text(error)})",
         is_transient=not is_certificate_error(error),

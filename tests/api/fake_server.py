@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 
 Responder = Callable[[httpx.Request], httpx.Response]

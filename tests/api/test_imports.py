@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import airflow_provider_codeocean as package
 from airflow_provider_codeocean import api, operators, sensors
+from airflow_provider_codeocean.api._http.library import httpx
 
 CLIENT = f"{api.__name__}.client"
+LIBRARY = f"{api.__name__}._http.library"
 KNOW_HTTPX = {
-    f"{api.__name__}.{name}" for name in ("client", "storage", "_http.body", "_http.errors", "_http.tls")
+    f"{api.__name__}.{name}"
+    for name in ("client", "storage", "_http.body", "_http.errors", "_http.library", "_http.tls")
 }
 MODULES = [module.name for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}.")]
 DAG_FILE_MODULES = [
@@ -24,7 +30,8 @@ DAG_FILE_MODULES = [
 BASE_IMPORT = (
     "from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator"
 )
-HEAVY_PACKAGES = {"fsspec", "httpcore", "httpx", "msgspec", "openlineage", "pydantic", "requests", "tenacity"}
+HTTP_LIBRARIES = {"httpcore", "httpcore2", "httpx", "httpx2", "requests"}
+HEAVY_PACKAGES = {*HTTP_LIBRARIES, "fsspec", "msgspec", "openlineage", "pydantic", "tenacity"}
 #: Modules, and folders of modules, that only a running task or the triggerer needs.
 HEAVY_MODULES = (
     "api._http",
@@ -64,13 +71,31 @@ def test_api_modules_without_client_import_no_http_library():
     without_client = [module for module in MODULES if module not in KNOW_HTTPX]
     assert len(without_client) > 15
     packages = top_level(modules_after(f"import {', '.join(without_client)}"))
-    assert not packages & {"httpx", "httpcore", "requests", "airflow"}
+    assert not packages & {*HTTP_LIBRARIES, "airflow"}
 
 
-def test_client_module_imports_httpx_but_not_airflow():
+def test_client_module_imports_one_http_library_but_not_airflow():
     packages = top_level(modules_after(f"import {CLIENT}"))
-    assert "httpx" in packages
+    assert packages & {"httpx", "httpx2"} == {httpx.__name__}
     assert "airflow" not in packages
+
+
+@pytest.mark.parametrize(
+    ("missing", "used"), [("httpx", "httpx2"), ("httpx2", "httpx"), (None, "httpx2"), ("both", None)]
+)
+def test_library_is_httpx2_if_installed(missing, used, tmp_path, monkeypatch):
+    for name in ("httpx", "httpx2"):
+        is_missing = missing in {name, "both"}
+        text = f"raise ModuleNotFoundError(name={name!r})" if is_missing else ""
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in (LIBRARY, "httpx", "httpx2"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    if used is None:
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(LIBRARY)
+    else:
+        assert importlib.import_module(LIBRARY).httpx.__name__ == used
 
 
 def test_dag_file_imports_no_heavy_module():

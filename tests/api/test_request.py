@@ -10,12 +10,12 @@ from itertools import chain
 from types import NoneType
 from urllib.parse import unquote
 
-import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_codeocean.api import pages
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient, CodeOceanClient
 from airflow_provider_codeocean.api.endpoint import Endpoint, Resource, SenderT, endpoint
 from airflow_provider_codeocean.api.endpoints.capsules import Capsules

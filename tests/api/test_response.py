@@ -253,7 +253,9 @@ class TestForeignResponse:
         "location", ["/sign-in?state=s3cret", "", "https://[s3cret", "https://a:s3cret/"]
     )
     def test_parse_redirect_without_readable_host_omits_the_location(self, location):
-        with pytest.raises(UnexpectedResponse, match="redirect to another path of this host") as caught:
+        with pytest.raises(
+            UnexpectedResponse, match=r"redirect to an(other path of this host| invalid URL)"
+        ) as caught:
             answered(GET, PAGE, 302, location=location)
         assert "s3cret" not in str(caught.value)
 

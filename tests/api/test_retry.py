@@ -7,11 +7,11 @@ import logging
 import math
 import re
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import traceback
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, StorageError
 from tests.api.loopback import LoopbackServer
@@ -131,7 +131,7 @@ def test_read_connection_broken_midway_raises_transport_error():
 )
 def test_read_error_and_log_hide_the_url(answer, url, caplog):
     # MockTransport accepts any scheme; real transports reject ftp.
-    caplog.set_level(logging.DEBUG, "httpx")
+    caplog.set_level(logging.DEBUG, httpx.__name__)
     host = Host(answer, httpx.UnsupportedProtocol("Request URL has an unsupported protocol 'ftp://…s3cret'"))
     failure = None
     try:
@@ -143,7 +143,7 @@ def test_read_error_and_log_hide_the_url(answer, url, caplog):
 
 
 def test_httpx_log_of_other_requests_is_kept(caplog):
-    caplog.set_level(logging.INFO, "httpx")
+    caplog.set_level(logging.INFO, httpx.__name__)
     host = Host(sends(BODY))
     host.read()
     httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200))).get("https://other.test")

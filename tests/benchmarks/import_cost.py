@@ -33,6 +33,7 @@ HEAVY_MODULES = {
     "airflow.triggers.base",
     "fsspec",
     "httpx",
+    "httpx2",
     "msgspec",
     "pandas",
     "pydantic",

@@ -20,8 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from scripts.airflow_processes import RealAirflowError
 from scripts.http_json import HttpError
 from scripts.terminal import Terminal

@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import psutil
 
+from airflow_provider_codeocean.api._http.library import httpx
 from scripts.http_json import HttpError
 from scripts.real_airflow import RealAirflowError
 from scripts.waiting import ConditionTimeoutError, wait_until

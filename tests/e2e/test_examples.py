@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
+
+from airflow_provider_codeocean.api._http.library import httpx
 
 EXAMPLES = Path(__file__).parent.parent.parent / "dags_examples"
 #: The others are run by ``tests/dag_runs/test_examples.py``.

@@ -12,7 +12,7 @@ from tests.emulator.in_process import INSTANT, InProcessEmulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    import httpx
+    from airflow_provider_codeocean.api._http.library import httpx
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.emulator import EmulatorConfig, Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy
 from airflow_provider_codeocean.emulator.seeding.env_file import env_variables

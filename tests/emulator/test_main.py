@@ -10,9 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.emulator.__main__ import main
 from scripts.emulator_process import read_env_file
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from types import SimpleNamespace
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.files import download as module
 from airflow_provider_codeocean.files.download import Download

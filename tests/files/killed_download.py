@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-import httpx
 from fsspec.implementations.local import LocalFileSystem
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.object_store import ObjectStoreTarget
 from tests.files.fake_host import FakeHost, ResponseBody

@@ -7,9 +7,9 @@ import os
 import threading
 from types import SimpleNamespace
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import (
     CodeOceanTransportError,
@@ -279,7 +279,7 @@ def test_download_stop_event_ends_a_pause(results, tmp_path):
 
 
 def test_download_log_shows_progress_and_hides_urls(results, tmp_path, monkeypatch, caplog):
-    for library in ("httpx", "httpcore"):
+    for library in ("httpx", "httpcore", "httpx2", "httpcore2"):
         caplog.set_level(logging.DEBUG, library)
     monkeypatch.setattr(module, "PROGRESS_INTERVAL_SECONDS", 0.05)
     results.put("big", BIG)

@@ -8,9 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.source import ListedFile
 from tests.files.conftest import read_tree

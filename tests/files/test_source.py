@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanClient
 from airflow_provider_codeocean.api.errors import (
     BadRequest,

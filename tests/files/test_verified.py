@@ -9,12 +9,12 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.errors import DownloadFailed
 from airflow_provider_codeocean.files.local import LocalTarget
 from airflow_provider_codeocean.files.memory import MemoryTarget

@@ -8,9 +8,9 @@ import ssl
 from itertools import count
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError
 from tests.api.certificates import CertificateAuthority

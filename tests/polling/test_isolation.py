@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.polling.poller import wait_on_shared_poller
 from airflow_provider_codeocean.polling.waits import ComputationWait, DataAssetWait, SearchWait
 from airflow_provider_codeocean.polling.watches import DataAssetsWatch

@@ -9,11 +9,11 @@ import random
 import re
 import time
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.errors import (
     CodeOceanError,
     ComputationFailed,

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from functools import partial
 from itertools import pairwise
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.client import CodeOceanAsyncClient
 from airflow_provider_codeocean.outcomes import Outcome
 from airflow_provider_codeocean.polling import poller as polling

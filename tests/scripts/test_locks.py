@@ -21,7 +21,7 @@ def pins(lock: Path) -> dict[str, str]:
 
 def test_lock_files_exist_for_each_airflow():
     assert [path.stem for path in LOCKS] == [
-        f"airflow-{release}" for release in ("2.11", "3.0", "3.1", "3.2", "3.3")
+        f"airflow-{release}" for release in ("2.11-lowest", "2.11", "3.0", "3.1", "3.2", "3.3", "3.4")
     ]
 
 
@@ -33,14 +33,14 @@ def test_lock_file_lines_are_all_pins(lock):
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
 def test_lock_file_pins_all_required_packages(lock):
-    release = lock.stem.removeprefix("airflow-")
+    release = lock.stem.removeprefix("airflow-").removesuffix("-lowest")
     names = {line.partition("==")[0]: line for line in lock.read_text().splitlines()}
     assert names["apache-airflow"].startswith(f"apache-airflow=={release}.")
     assert {"uv", "hatchling", "pytest", "codeocean", "ruff", "mypy"} <= names.keys()
 
 
 def test_cluster_lock_has_the_tested_versions():
-    cluster, tested = pins(CLUSTER), pins(LOCKS[-1])
+    cluster, tested = pins(CLUSTER), pins(CHECKOUT / "locks" / "airflow-3.3.txt")
     assert {"apache-airflow-providers-celery", "asyncpg", "psycopg2-binary", "redis", "uv"} <= cluster.keys()
     assert {name for name in cluster.keys() & tested.keys() if cluster[name] != tested[name]} == set()
 
@@ -51,7 +51,7 @@ def test_find_python_without_working_interpreter_fails(tmp_path, release):
         [CHECKOUT / "scripts/find_python", release], capture_output=True, text=True, timeout=60, check=True
     ).stdout.strip()
     assert real
-    for name in ("python3.13", "python3.12", "python3.11", "python3", "python"):
+    for name in ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "python"):
         shim = tmp_path / name
         shim.write_text("#!/bin/sh\nexit 127\n")
         shim.chmod(0o755)

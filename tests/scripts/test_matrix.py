@@ -12,14 +12,18 @@ import pytest
 from scripts import matrix
 from scripts.junit import JUnitResults, read_results
 from scripts.matrix import (
+    LOWEST,
     MatrixRow,
     StepResult,
     all_rows,
     find_python,
+    is_pre_release,
+    locked_releases,
     main,
     parse_row,
     render_summary,
     run_step,
+    supported_releases,
 )
 
 pytestmark = pytest.mark.long
@@ -56,6 +60,7 @@ def no_python(tmp_path, monkeypatch):
 
 def test_matrix_rows_cover_each_airflow_and_python():
     assert [str(row) for row in all_rows()] == [
+        "2.11-lowest",
         "2.11",
         "3.0",
         "3.1",
@@ -63,6 +68,8 @@ def test_matrix_rows_cover_each_airflow_and_python():
         "3.3/3.11",
         "3.3/3.12",
         "3.3/3.13",
+        "3.3/3.14",
+        "3.4",
     ]
     assert [parse_row(str(row)) for row in all_rows()] == all_rows()
 
@@ -73,6 +80,12 @@ def test_row_environments_are_distinct():
     assert MatrixRow("3.3").environment == MatrixRow("3.3", OWN).environment == matrix.CHECKOUT / ".venv"
     assert MatrixRow("3.3", OTHER).environment.name == f".venv-3.3-py{OTHER}"
     assert MatrixRow("2.11").environment.name == ".venv-2.11"
+    assert MatrixRow("3.4").environment.name == ".venv-3.4"
+
+
+def test_supported_releases_are_final():
+    assert locked_releases() == [*supported_releases(), "3.4"]
+    assert [is_pre_release(release) for release in ("3.3", "3.4", LOWEST)] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +212,7 @@ def test_render_summary_lists_each_skip_reason_with_its_rows():
         ],
         {},
     )
-    assert "2.11     3.11.7   unit           8       0        3       61       93\n" in text
+    assert "2.11        3.11.7   unit           8       0        3       61       93\n" in text
     assert text.endswith("- a (2 on 2.11)\n- b (1 on 2.11, 1 on 3.3/3.12)")
 
 

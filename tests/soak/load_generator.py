@@ -8,8 +8,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from scripts.http_json import HttpError
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Everything that touches httpx, except the two clients and the reader of signed URLs."""
+"""Everything that touches httpx or httpx2, except the two clients and the reader of signed URLs."""

@@ -6,8 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.errors import UnexpectedResponse
 from airflow_provider_codeocean.api.request import Idempotency, Request
 from airflow_provider_codeocean.api.response import Response

@@ -7,8 +7,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.errors import CodeOceanTransportError, UnexpectedResponse
 from airflow_provider_codeocean.api.request import Idempotency, Request
 

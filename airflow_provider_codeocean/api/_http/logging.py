@@ -1,4 +1,4 @@
-"""Keeps requests and signed URLs out of the logs of httpx and httpcore."""
+"""Keeps requests and signed URLs out of the logs of the HTTP library, httpx or httpx2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ class _RequestLogFilter(logging.Filter):
         )
 
 
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+#: All loggers of httpx and httpx2, of which this package uses one.
+LOGGER_NAMES = (
+    "httpx",
+    "httpx2",
+    *(
+        f"{transport}.{part}"
+        for transport in ("httpcore", "httpcore2")
+        for part in ("connection", "http11", "http2", "proxy", "socks")
+    ),
+)
+for _name in LOGGER_NAMES:
     logging.getLogger(_name).addFilter(_RequestLogFilter())
 
 

@@ -8,8 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import httpx
-
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.api.errors import CertificatesNotFound
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.emulator import EmulatorConfig, Policy
 from airflow_provider_codeocean.emulator.server.app import create_app
 from tests.emulator.in_process import START_TIME, expect_error, expect_status

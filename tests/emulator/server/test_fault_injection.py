@@ -10,9 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Policy, Transitions
 from airflow_provider_codeocean.emulator.domain.faults import Fault, FaultRule
 from scripts.waiting import wait_until

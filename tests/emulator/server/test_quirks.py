@@ -6,12 +6,12 @@ import hashlib
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.emulator import EmulatorConfig, EmulatorServer, Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy, Work
 from airflow_provider_codeocean.emulator.domain.faults import QUIRK_KINDS, Fault, FaultRule

@@ -6,9 +6,9 @@ import socket
 import threading
 import time
 
-import httpx
 import pytest
 
+from airflow_provider_codeocean.api._http.library import httpx
 from airflow_provider_codeocean.emulator import EmulatorConfig, FaultRule, Transitions
 from airflow_provider_codeocean.emulator.domain.clock import ManualClock, Policy
 from airflow_provider_codeocean.emulator.server import server as server_module
