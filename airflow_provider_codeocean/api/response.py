@@ -42,7 +42,7 @@ T = TypeVar("T")
 #: Limits for quoting a body in an error message, and for finding its title.
 _MAX_MESSAGE_CHARACTERS = 500
 _MAX_SEARCHED_BYTES = 100 * _MAX_MESSAGE_CHARACTERS
-_HAS_AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?//")
+_HAS_AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}:)?//")
 _HTML = re.compile("<!doctype html|<html|<title", re.IGNORECASE)
 _HTML_TITLE = re.compile("<title[^<>]*>([^<]*)", re.IGNORECASE)
 
