@@ -211,7 +211,9 @@ class CodeOceanRunBase(LineageMixin, CodeOceanSubmitOnceBase):
             with hook.open_client() as client:
                 resource, resource_id = runnable_resource(client, params.capsule_id, params.pipeline_id)
                 panel = resource.get_app_panel(resource_id, params.version)
-        except CodeOceanError as error:  # the run itself will show what is wrong
+        except CodeOceanError as error:
+            if error.is_transient:  # the run would fail as well
+                raise
             log.info("The parameters are not checked, because the App Panel cannot be read: %s", error)
             return
         if problems := find_parameter_problems(panel, params):

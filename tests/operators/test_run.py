@@ -12,7 +12,12 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_codeocean.api.errors import CodeOceanError, ComputationFailed, ComputationStartFailed
+from airflow_provider_codeocean.api.errors import (
+    CodeOceanError,
+    ComputationFailed,
+    ComputationStartFailed,
+    ServerError,
+)
 from airflow_provider_codeocean.emulator import FaultRule, Policy, Transitions
 from airflow_provider_codeocean.hooks.codeocean import CodeOceanHook
 from airflow_provider_codeocean.operators._submit_once import computation as computation_job
@@ -354,6 +359,15 @@ def test_run_with_unreadable_app_panel_runs(operator, context, code_ocean, caplo
     code_ocean.faults.add(FaultRule(path="capsules/*/app_panel", kind="status", status=403, times=None))
     assert operator(parameters={"threshold": 99}).execute(context)["id"]
     assert "The parameters are not checked, because the App Panel cannot be read" in caplog.text
+
+
+def test_run_with_unavailable_app_panel_keeps_retries_and_runs_nothing(
+    operator, context, code_ocean, short_retries
+):
+    code_ocean.faults.add(FaultRule(path="capsules/*/app_panel", kind="status", status=503, times=None))
+    with pytest.raises(ServerError):
+        operator(parameters={"threshold": 5}).execute(context)
+    assert code_ocean.emulator.traffic.runs == {}
 
 
 @pytest.fixture
