@@ -30,28 +30,27 @@ def examples(count: int) -> int:
     return max(5, count // 10) if is_quick else count
 
 
-def sample_cases(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+def sample_cases(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """Choose cases of each parametrized test so that each value of each argument occurs.
 
     A dataclass as an argument counts as an argument for each of its fields.
+
+    :param items: all tests.
+    :returns: the chosen tests, and the others.
     """
     functions: dict[str, list[pytest.Item]] = {}
     for item in items:
         functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return [item for cases in functions.values() for item in _sample(cases)]
-
-
-def _sample(cases: list[pytest.Item]) -> list[pytest.Item]:
-    if len(cases) <= _FEW_CASES:
-        return cases
-    seen: set[tuple[str, object]] = set()
-    chosen = []
-    for case in cases:
-        values = set(_argument_values(case))
-        if not values or values - seen:
-            chosen.append(case)
+    chosen: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for cases in functions.values():
+        seen: set[tuple[str, object]] = set()
+        for case in cases:
+            values = set(_argument_values(case))
+            is_chosen = len(cases) <= _FEW_CASES or not values <= seen or not values
+            (chosen if is_chosen else left_out).append(case)
             seen |= values
-    return chosen
+    return chosen, left_out
 
 
 def _argument_values(case: pytest.Item) -> Iterator[tuple[str, object]]:

@@ -27,13 +27,14 @@ def test_sample_contains_each_value_of_each_argument_and_field():
         case("cell", cell=Cell(operation, fault), mode=mode)
         for operation, fault, mode in itertools.product(OPERATIONS, FAULTS, MODES)
     ]
-    chosen = sample_cases(cases)
+    chosen, left_out = sample_cases(cases)
     assert {each.callspec.params["cell"].operation for each in chosen} == {*OPERATIONS}
     assert {each.callspec.params["cell"].fault for each in chosen} == {*FAULTS}
     assert {each.callspec.params["mode"] for each in chosen} == {*MODES}
     assert len(chosen) < len(cases) / 2
+    assert len(chosen) + len(left_out) == len(cases)
 
 
 def test_sample_contains_all_cases_of_a_single_argument_and_tests_without_arguments():
     cases = [*(case("one", operation=object()) for _ in range(9)), SimpleNamespace(nodeid="test_none")]
-    assert sample_cases(cases) == cases
+    assert sample_cases(cases) == (cases, [])

@@ -38,12 +38,6 @@ def context():
 
 
 @pytest.fixture
-def slow_creation(code_ocean):
-    """Data assets that are created after this stay drafts."""
-    code_ocean.emulator.transitions = Transitions(assets=Policy(seconds=3600))
-
-
-@pytest.fixture
 def draft(code_ocean):
     source = {"computation": {"id": code_ocean.env["CODEOCEAN_COMPUTATION_ID"]}}
     with CodeOceanHook().get_conn() as client:
