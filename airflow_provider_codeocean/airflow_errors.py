@@ -64,8 +64,6 @@ def to_airflow_exception(
 
 
 def _combine_classes(airflow_class: type[Exception], own_class: type[Exception]) -> Any:
-    if issubclass(own_class, airflow_class):
-        return own_class
     name = "CodeOcean" + own_class.__name__.removeprefix("CodeOcean")
     members = {"__module__": __name__, "__str__": lambda self: self.args[0]}
     return type(name, (airflow_class, own_class), members)
@@ -83,13 +81,13 @@ def fail_without_retry_on_permanent_errors(task: Any = None) -> Iterator[None]:
     """
     try:
         yield
+    except AirflowException:  # it was converted further inside
+        raise
     except ArgumentError as error:
         # The traceback of the check does not help the user.
         message = error.format_message(getattr(task, "templates", {}))
         raise to_airflow_exception(error, AirflowFailException, message) from None
     except (ValueError, CodeOceanError) as error:
-        if isinstance(error, AirflowException):  # it was converted further inside
-            raise
         if isinstance(error, CodeOceanError) and error.is_transient:
             converted = to_airflow_exception(error, AirflowException)
             raise converted.with_traceback(error.__traceback__) from error.__cause__
