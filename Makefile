@@ -32,7 +32,7 @@ demo: .venv/.ready ## Capture a result in a real Airflow against the emulator; U
 test: .venv/.ready ## Run the checks and the tests that find most mistakes (under 5 minutes)
 	@$(PYTEST) --quick -n 4 --dist worksteal -m "checks or quick or not (e2e or ui or long)"
 
-check: test docs unit e2e e2e-2.11 ui crash matrix ## Run all tests, on all Airflows (two hours)
+check: test unit e2e e2e-2.11 ui crash matrix ## Run all tests, on all Airflows (two hours)
 	@echo "make check: all passed"
 
 lint: .venv/.ready ## Check style, types, imports, dependencies, docstrings, and prose

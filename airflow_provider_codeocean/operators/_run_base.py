@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What happens to a pending computation after ``timeout`` or ``execution_timeout``.
+#: What happens to a pending computation after ``timeout``, ``max_run_time``, or ``execution_timeout``.
 OnTimeout = Literal["leave", "stop"]
 
 #: What a retry does after a run has failed.

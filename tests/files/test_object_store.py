@@ -249,13 +249,19 @@ def test_close_with_unwritable_record_warns(multipart, monkeypatch, caplog):
     assert write(target(multipart), ListedFile("f", "f", 1), b"x") == 1
 
 
-def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
+def write_slowly(multipart, monkeypatch):
+    """Write three files with pauses, after which the record is saved, and return the target."""
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(object_store, "time", clock)
     first = target(multipart)
     for number in range(3):
         clock.now = 6.0 * number
         write(first, ListedFile(f"{number}", f"{number}", 1), b"x")
+    return first
+
+
+def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
+    first = write_slowly(multipart, monkeypatch)
     killed = target(multipart)
     assert [write(killed, ListedFile(f"{number}", f"{number}", 1), b"x") for number in range(3)] == [None] * 3
     other = target(multipart, "computation d")
@@ -263,12 +269,7 @@ def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
 
 
 def test_close_after_earlier_save_writes_each_line_of_the_record_once(multipart, monkeypatch):
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(object_store, "time", clock)
-    first = target(multipart)
-    for number in range(3):
-        clock.now = 6.0 * number
-        write(first, ListedFile(f"{number}", f"{number}", 1), b"x")
+    first = write_slowly(multipart, monkeypatch)
     first.close()
     (record,) = [content.getvalue() for path, content in multipart.store.items() if path.endswith(".jsonl")]
     assert len(record.split(b"\n")) == 1 + 3

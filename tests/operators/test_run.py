@@ -55,18 +55,8 @@ def context(monkeypatch):
 @pytest.fixture
 def operator(code_ocean):
     code_ocean.emulator.transitions = Transitions(computations=Policy(reads=2))
-
-    def make(**arguments):
-        return CodeOceanRunCapsuleOperator(
-            **{
-                "task_id": "t",
-                "capsule_id": code_ocean.env["CODEOCEAN_CAPSULE_ID"],
-                "poll_interval": 0.01,
-            }
-            | arguments
-        )
-
-    return make
+    capsule_id = code_ocean.env["CODEOCEAN_CAPSULE_ID"]
+    return partial(CodeOceanRunCapsuleOperator, task_id="t", poll_interval=0.01, capsule_id=capsule_id)
 
 
 @pytest.fixture
@@ -372,17 +362,8 @@ def test_run_with_unavailable_app_panel_keeps_retries_and_runs_nothing(
 
 @pytest.fixture
 def pipeline(code_ocean):
-    def make(**arguments):
-        return CodeOceanRunPipelineOperator(
-            **{
-                "task_id": "t",
-                "pipeline_id": code_ocean.env["CODEOCEAN_FAILING_PIPELINE_ID"],
-                "poll_interval": 0.01,
-            }
-            | arguments
-        )
-
-    return make
+    pipeline_id = code_ocean.env["CODEOCEAN_FAILING_PIPELINE_ID"]
+    return partial(CodeOceanRunPipelineOperator, task_id="t", poll_interval=0.01, pipeline_id=pipeline_id)
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ class CapsuleConfig(StrictModel):
     :param owner: email of the owner; the default admin by default.
     :param everyone: role of all other users; `none` hides it.
     :param runs: the course of its runs.
-    :param processes: names of the processes of a pipeline, in order; one process by default.
+    :param processes: names of the processes of a pipeline, in order.
     """
 
     name: str = Field(min_length=1)
