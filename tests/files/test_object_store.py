@@ -261,7 +261,7 @@ def write_slowly(multipart, monkeypatch):
 
 
 def test_open_record_is_saved_while_a_download_runs(multipart, monkeypatch):
-    first = write_slowly(multipart, monkeypatch)
+    write_slowly(multipart, monkeypatch)
     killed = target(multipart)
     assert [write(killed, ListedFile(f"{number}", f"{number}", 1), b"x") for number in range(3)] == [None] * 3
     other = target(multipart, "computation d")
